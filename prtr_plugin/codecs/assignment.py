@@ -1,0 +1,35 @@
+"""Batched linear assignment, shared by the matching and the read-out."""
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+
+def batched_linear_assignment(cost: Tensor) -> np.ndarray:
+    """Give every row its own column at minimum total cost, for each matrix.
+
+    The cost tensor is copied to the host once. Where the cheapest columns of
+    all rows of a matrix differ, they already are an optimal assignment, so
+    only the matrices with a conflict go through the Hungarian solver.
+
+    Args:
+        cost (Tensor): Costs in shape (N, K, Q) with K <= Q, on any device.
+
+    Returns:
+        np.ndarray: Column indices in shape (N, K), int64.
+
+    Raises:
+        FloatingPointError: If a cost is NaN or infinite.
+    """
+    cost = cost.detach().float().cpu().numpy()
+    finite = np.isfinite(cost).all(axis=(1, 2))
+    if not finite.all():
+        raise FloatingPointError(
+            f'{np.count_nonzero(~finite)} of {len(cost)} assignment cost '
+            'matrices hold NaN or infinite values')
+
+    columns = cost.argmin(axis=-1)
+    ordered = np.sort(columns, axis=-1)
+    conflicts = (ordered[:, 1:] == ordered[:, :-1]).any(axis=-1)
+    for i in np.flatnonzero(conflicts):
+        columns[i] = linear_sum_assignment(cost[i])[1]
+    return columns

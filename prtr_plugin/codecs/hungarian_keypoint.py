@@ -1,0 +1,190 @@
+from typing import List, Optional, Tuple, Union
+
+import numpy as np
+import torch
+from mmpose.codecs.base import BaseKeypointCodec
+from mmpose.registry import KEYPOINT_CODECS
+from torch import Tensor
+
+from .assignment import batched_linear_assignment
+
+
+@KEYPOINT_CODECS.register_module()
+class HungarianKeypointCodec(BaseKeypointCodec):
+    """Targets and read-out of `PRTR`_ (CVPR 2021, section 3.2).
+
+    Encoding normalises keypoints by the input size. Decoding gives each joint
+    the query of the assignment that maximises the summed class probability,
+    so that no query answers for two joints.
+
+    Note:
+
+        - instance number: N
+        - batch size: B
+        - keypoint number: K
+        - query number: Q
+        - image size: [w, h]
+
+    Encoded:
+
+        - keypoint_labels (np.ndarray): The normalised coordinates in shape
+            (N, K, 2). (0, 0) for joints that are not labelled
+        - keypoint_weights (np.ndarray): 1 for labelled joints and 0 for the
+            others, in shape (N, K)
+
+    Args:
+        input_size (tuple): Input image size in [w, h]
+        num_keypoints (int): The number of joints K
+        drop_outside (bool): Whether labelled joints outside the input image,
+            which a sigmoid cannot reach, lose their weight. The paper's code
+            keeps it. Defaults to ``False``
+        include_background (bool): Whether the softmax of the read-out
+            includes the "no keypoint" logit. The paper's code drops it.
+            Defaults to ``False``
+
+    Raises:
+        ValueError: If ``input_size`` or ``num_keypoints`` is not positive.
+
+    .. _`PRTR`: https://arxiv.org/abs/2104.06976
+    """
+
+    label_mapping_table = dict(
+        keypoint_labels='keypoint_labels',
+        keypoint_weights='keypoint_weights',
+    )
+
+    def __init__(self,
+                 input_size: Tuple[int, int],
+                 num_keypoints: int,
+                 drop_outside: bool = False,
+                 include_background: bool = False) -> None:
+        super().__init__()
+        if len(input_size) != 2 or min(input_size) <= 0:
+            raise ValueError('input_size must be two positive numbers '
+                             f'(width, height), but got {input_size}')
+        if num_keypoints < 1:
+            raise ValueError('num_keypoints must be at least 1, but got '
+                             f'{num_keypoints}')
+        self.input_size = tuple(input_size)
+        self.num_keypoints = num_keypoints
+        self.drop_outside = drop_outside
+        self.include_background = include_background
+
+    def encode(self,
+               keypoints: np.ndarray,
+               keypoints_visible: Optional[np.ndarray] = None) -> dict:
+        """Encode keypoints from input image space to normalised space.
+
+        Args:
+            keypoints (np.ndarray): Keypoint coordinates in shape (N, K, 2),
+                in pixels of the input image
+            keypoints_visible (np.ndarray): Keypoint visibilities in shape
+                (N, K), positive for labelled joints. Defaults to all labelled
+
+        Returns:
+            dict:
+            - keypoint_labels (np.ndarray): Normalised coordinates in shape
+                (N, K, 2)
+            - keypoint_weights (np.ndarray): Joint weights in shape (N, K)
+
+        Raises:
+            ValueError: If the number of joints is not ``num_keypoints``.
+        """
+        if keypoints.shape[1] != self.num_keypoints:
+            raise ValueError(
+                f'The dataset has {keypoints.shape[1]} keypoints per person, '
+                f'but the codec was built with num_keypoints='
+                f'{self.num_keypoints}. Set num_keypoints of the codec and '
+                'out_channels of the head to the number of the dataset.')
+        if keypoints_visible is None:
+            keypoints_visible = np.ones(keypoints.shape[:2], dtype=np.float32)
+
+        labelled = keypoints_visible > 0
+        keypoint_labels = keypoints[..., :2] / np.array(self.input_size)
+        if self.drop_outside:
+            labelled = labelled & ((keypoint_labels >= 0) &
+                                   (keypoint_labels <= 1)).all(axis=-1)
+        keypoint_labels = np.where(labelled[..., None], keypoint_labels, 0)
+
+        return dict(
+            keypoint_labels=keypoint_labels.astype(np.float32),
+            keypoint_weights=labelled.astype(np.float32))
+
+    def joint_probs(self, cls_logits: Tensor) -> Tensor:
+        """Class probabilities of the joints, as the read-out uses them.
+
+        Args:
+            cls_logits (Tensor): Class logits in shape (..., K + 1), the last
+                one for "no keypoint"
+
+        Returns:
+            Tensor: Probabilities in shape (..., K), float32.
+
+        Raises:
+            ValueError: If the number of classes is not K + 1.
+        """
+        if cls_logits.shape[-1] != self.num_keypoints + 1:
+            raise ValueError(
+                f'The codec was built with num_keypoints={self.num_keypoints} '
+                f'and needs {self.num_keypoints + 1} class logits, but got '
+                f'{cls_logits.shape[-1]}. Set num_keypoints of the codec to '
+                'out_channels of the head.')
+        if not self.include_background:
+            cls_logits = cls_logits[..., :-1]
+        probs = cls_logits.float().softmax(dim=-1)
+        return probs[..., :self.num_keypoints]
+
+    def decode(
+        self, cls_logits: Union[Tensor, np.ndarray],
+        coords: Union[Tensor,
+                      np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
+        """Read the joints of one instance out of its queries.
+
+        Args:
+            cls_logits (Tensor | np.ndarray): Class logits in shape (Q, K + 1)
+            coords (Tensor | np.ndarray): Normalised coordinates in shape
+                (Q, 2)
+
+        Returns:
+            tuple:
+            - keypoints (np.ndarray): Coordinates in shape (1, K, 2), in
+                pixels of the input image
+            - scores (np.ndarray): Class probabilities in shape (1, K)
+        """
+        keypoints, scores = self.batch_decode(
+            torch.as_tensor(cls_logits)[None],
+            torch.as_tensor(coords)[None])
+        return keypoints[0], scores[0]
+
+    def batch_decode(
+            self, cls_logits: Tensor, coords: Tensor
+    ) -> Tuple[List[np.ndarray], List[np.ndarray]]:
+        """Read the joints of a batch out, with one device-to-host transfer.
+
+        Args:
+            cls_logits (Tensor): Class logits in shape (B, Q, K + 1)
+            coords (Tensor): Normalised coordinates in shape (B, Q, 2)
+
+        Returns:
+            tuple:
+            - batch_keypoints (List[np.ndarray]): Each element is keypoint
+                coordinates in shape (1, K, 2), in pixels of the input image
+            - batch_scores (List[np.ndarray]): Each element is keypoint
+                scores in shape (1, K)
+
+        Raises:
+            FloatingPointError: If a logit or coordinate is NaN or infinite.
+        """
+        probs = self.joint_probs(cls_logits)
+        packed = torch.cat((probs, coords.float()), dim=-1).detach().cpu()
+        probs = packed[..., :-2].transpose(1, 2)  # (B, K, Q)
+        queries = batched_linear_assignment(-probs)[..., None]
+
+        scores = np.take_along_axis(probs.numpy(), queries, axis=-1)
+        keypoints = np.take_along_axis(
+            packed[..., -2:].numpy(), queries, axis=1)
+        if not np.isfinite(keypoints).all():
+            raise FloatingPointError('Coordinates hold NaN or infinite values')
+        keypoints = keypoints * np.array(self.input_size, dtype=np.float32)
+        # (B, K, 2) and (B, K, 1) to lists with an instance axis
+        return list(keypoints[:, None]), list(scores[:, None, :, 0])

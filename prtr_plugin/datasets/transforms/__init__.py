@@ -1,0 +1,3 @@
+from .clip_bbox import ClipBBoxInclusive
+
+__all__ = ['ClipBBoxInclusive']

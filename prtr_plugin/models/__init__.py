@@ -1,0 +1,3 @@
+from . import heads, necks, task_modules
+
+__all__ = ['heads', 'necks', 'task_modules']

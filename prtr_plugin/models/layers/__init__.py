@@ -1,0 +1,4 @@
+from .attention import FusedMultiheadAttention
+from .transformer import PRTRTransformer
+
+__all__ = ['FusedMultiheadAttention', 'PRTRTransformer']

@@ -1,0 +1,95 @@
+from typing import Optional
+
+import torch.nn.functional as F
+from mmcv.cnn.bricks.transformer import MultiheadAttention
+from torch import Tensor
+
+
+class FusedMultiheadAttention(MultiheadAttention):
+    """mmcv's multi-head attention through ``scaled_dot_product_attention``.
+
+    Parameters and results equal those of the parent class. The parent asks
+    for the attention weights, which rules out the fused kernels. Positions
+    are projected on their own and added to the projected queries and keys,
+    because positions that all images share then cost one projection instead
+    of one per image, and queries, keys and values need one matrix product.
+
+    Args:
+        embed_dims (int): Width D of the embeddings
+        num_heads (int): Number of attention heads
+        dropout (float): Dropout of the attention weights and of the output.
+            Defaults to 0.0
+    """
+
+    def __init__(self,
+                 embed_dims: int,
+                 num_heads: int,
+                 dropout: float = 0.0) -> None:
+        super().__init__(
+            embed_dims,
+            num_heads,
+            attn_drop=dropout,
+            dropout_layer=dict(type='Dropout', drop_prob=dropout),
+            batch_first=True)
+
+    def forward(self,
+                query: Tensor,
+                key: Optional[Tensor] = None,
+                identity: Optional[Tensor] = None,
+                query_pos: Optional[Tensor] = None,
+                key_pos: Optional[Tensor] = None,
+                key_padding_mask: Optional[Tensor] = None) -> Tensor:
+        """Attend from ``query`` to ``key``, whose content is also the value.
+
+        Args:
+            query (Tensor): Queries in shape (B, Nq, D)
+            key (Tensor, optional): Keys and values in shape (B, Nk, D).
+                Defaults to ``query``, which is self-attention with
+                ``query_pos`` on queries and keys
+            identity (Tensor, optional): What the output is added to, in shape
+                (B, Nq, D). Defaults to ``query``
+            query_pos (Tensor, optional): Positions of the queries in shape
+                (B or 1, Nq, D)
+            key_pos (Tensor, optional): Positions of the keys in shape
+                (B or 1, Nk, D). Only used with ``key``
+            key_padding_mask (Tensor, optional): ``True`` for keys to ignore,
+                in shape (B, Nk)
+
+        Returns:
+            Tensor: ``identity`` plus the attention output, in shape
+            (B, Nq, D).
+        """
+        weight, bias = self.attn.in_proj_weight, self.attn.in_proj_bias
+        d = self.embed_dims
+        if key is None:
+            q, k, v = F.linear(query, weight, bias).chunk(3, dim=-1)
+            if query_pos is not None:
+                pos_q, pos_k = F.linear(query_pos,
+                                        weight[:2 * d]).chunk(2, dim=-1)
+                q, k = q + pos_q, k + pos_k
+        else:
+            q = F.linear(query, weight[:d], bias[:d])
+            k, v = F.linear(key, weight[d:], bias[d:]).chunk(2, dim=-1)
+            if query_pos is not None:
+                q = q + F.linear(query_pos, weight[:d])
+            if key_pos is not None:
+                k = k + F.linear(key_pos, weight[d:2 * d])
+
+        # (B, N, D) -> (B, heads, N, D / heads)
+        q, k, v = (
+            x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for x in (q, k, v))
+        mask = None
+        if key_padding_mask is not None:
+            # here True means "take part", the opposite of the argument
+            mask = ~key_padding_mask.bool()[:, None, None, :]
+        out = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=mask,
+            dropout_p=self.attn.dropout if self.training else 0.0)
+        out = self.attn.out_proj(out.transpose(1, 2).flatten(2))
+
+        identity = query if identity is None else identity
+        return identity + self.dropout_layer(self.proj_drop(out))

@@ -1,0 +1,3 @@
+from .hrnet_cls_neck import HRNetClsNeck
+
+__all__ = ['HRNetClsNeck']

@@ -1,0 +1,237 @@
+"""The authors' networks, rebuilt from named weights, give their numbers.
+
+The references hold outputs, matching, losses, gradients and read-out of the
+authors' code for weights that are a function of their names (``golden.py``).
+"""
+import gzip
+import json
+
+import golden
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import InstanceData
+from mmpose.registry import KEYPOINT_CODECS, MODELS
+from mmpose.structures import PoseDataSample
+
+NAMES = ['prtr_res50_384x288_coco', 'prtr_hrnet_w32_384x288_coco']
+CODEC = dict(
+    type='HungarianKeypointCodec', input_size=(288, 384), num_keypoints=17)
+
+
+class Golden:
+    """A model with the reference weights, its outputs and the reference."""
+
+    def __init__(self, name, data_dir, converter):
+        self.ref = np.load(data_dir / f'{name}.npz')
+        self.info = json.loads(str(self.ref['info']))
+        with gzip.open(data_dir / 'manifests.json.gz', 'rt') as f:
+            params = json.load(f)[name]
+        state = {
+            key: torch.from_numpy(np.asarray(golden.fill(key, shape)))
+            for key, shape in params
+        }
+        # the sum is the proof that the weights are those of the reference
+        self.state_abs_sum = sum(
+            v.double().abs().sum().item() for v in state.values())
+        state = converter.convert_state_dict(state)
+        config = converter.infer_model(state)
+        config['head']['decoder'] = CODEC
+        config['test_cfg'] = dict(flip_test=True)
+        if config['backbone']['type'] == 'ResNet':
+            config['backbone'].update(
+                frozen_stages=1,
+                norm_cfg=dict(type='BN', requires_grad=False),
+                norm_eval=True)
+        self.model = MODELS.build(config).eval()
+        self.model.load_state_dict(state)
+        # marks what is trained (frozen stages lose requires_grad)
+        self.model.backbone.train()
+        self.model.eval()
+        inputs = self.info['input']
+        self.image = torch.from_numpy(
+            golden.image(inputs['image_name'], inputs['shape']))
+        self.outputs = self.model.head.forward_levels(
+            self.model.extract_feat(self.image))
+
+    @property
+    def targets(self):
+        return (torch.from_numpy(self.ref['targets']),
+                torch.from_numpy(self.ref['target_weights'])[..., 0])
+
+    def tensor(self, name):
+        return torch.from_numpy(self.ref[name])
+
+
+@pytest.fixture(scope='module', params=NAMES)
+def case(request, data_dir, load_tool):
+    converter = load_tool('model_converters/prtr_to_mmpose.py')
+    return Golden(request.param, data_dir, converter)
+
+
+def test_inputs_are_the_reference(case):
+    checks = case.info['checks']
+    assert case.state_abs_sum == pytest.approx(
+        checks['state_abs_sum'], rel=1e-9)
+    assert case.image.double().abs().sum().item() == pytest.approx(
+        checks['input_abs_sum'], rel=1e-9)
+
+
+def test_outputs_of_all_levels(case):
+    cls_logits, coords = (x.detach().numpy() for x in case.outputs)
+    ref = case.ref
+    tolerance = case.info['float32_vs_float64']
+    logits = np.concatenate((ref['aux_logits'], ref['pred_logits'][None]))
+    np.testing.assert_allclose(
+        cls_logits, logits, rtol=0, atol=5 * tolerance['pred_logits'])
+    np.testing.assert_allclose(
+        coords,
+        np.concatenate((ref['aux_coords'], ref['pred_coords'][None])),
+        rtol=0,
+        atol=5 * tolerance['pred_coords'])
+
+
+def test_forward_is_the_last_level(case):
+    feats = case.model.extract_feat(case.image)
+    cls_logits, coords = case.model.head(feats)
+    np.testing.assert_allclose(
+        cls_logits.detach(), case.ref['pred_logits'], rtol=0, atol=5e-4)
+    np.testing.assert_allclose(
+        coords.detach(), case.ref['pred_coords'], rtol=0, atol=1e-4)
+
+
+def test_matching(case):
+    matches, _ = case.model.head._match(*case.outputs, case.targets[0])
+    np.testing.assert_array_equal(matches, case.ref['match'])
+    coords = case.outputs[1][-1].detach().numpy()
+    matched = np.take_along_axis(coords, matches[-1].numpy()[..., None], axis=1)
+    # the reference holds zeros where a joint has no weight
+    np.testing.assert_allclose(
+        matched * case.ref['target_weights'],
+        case.ref['matched_coords'],
+        atol=1e-4)
+
+
+def test_losses_and_gradients(case):
+    losses = case.model.head.loss_by_feat(*case.outputs, *case.targets)
+    for level in range(6):
+        ours, theirs = ('', '') if level == 5 else (f'd{level}.', f'_{level}')
+        for name, key in (('loss_cls', 'loss_ce'), ('loss_kpt', 'loss_kpts')):
+            expected = (
+                case.info['losses'][key + theirs] *
+                case.info['weight_dict'][key + theirs])
+            assert losses[ours + name].item() == pytest.approx(
+                expected, rel=1e-5)
+    # as the runner does it
+    total = case.model.parse_losses(losses)[0]
+    assert total.item() == pytest.approx(case.info['total_loss'], rel=1e-5)
+
+    case.model.zero_grad()
+    total.backward()
+    checked = 0
+    grads = dict(case.model.named_parameters())
+    for name in case.ref.files:
+        if not name.startswith('grad_norm/'):
+            continue
+        key = name.split('/')[1]
+        grad = grads[_our_key(key)].grad.double().numpy()
+        norm = case.ref[name]
+        assert np.linalg.norm(grad) == pytest.approx(norm, rel=2e-3), key
+        probe = (grad * golden.probe(key, grad.shape)).sum()
+        tolerance = 2e-2 if key.startswith('backbone') else 1e-3
+        assert probe == pytest.approx(
+            case.ref[f'grad_probe/{key}'], abs=tolerance * norm), key
+        checked += 1
+    assert checked > 15
+    norm_all = torch.stack(
+        [p.grad.norm() for p in grads.values() if p.grad is not None]).norm()
+    assert norm_all.item() == pytest.approx(
+        case.ref['grad_norm_all'], rel=2e-3)
+    trained = sum(p.numel() for p in grads.values() if p.grad is not None)
+    assert trained == case.info['parameters_trainable']
+
+
+@pytest.mark.parametrize('include_background', [False, True])
+@pytest.mark.parametrize('side', ['plain', 'mirror'])
+def test_read_out(case, include_background, side):
+    codec = KEYPOINT_CODECS.build(
+        dict(CODEC, include_background=include_background))
+    logits, coords = ('pred_logits', 'pred_coords') if side == 'plain' else (
+        'flipped_logits', 'flipped_coords')
+    keypoints, scores = codec.batch_decode(
+        case.tensor(logits), case.tensor(coords))
+    keypoints, scores = np.concatenate(keypoints), np.concatenate(scores)
+    flip = case.model.head.decoder.input_size[0]
+    prefix = 'decode_bg' if include_background else 'decode_nobg'
+    if side == 'plain':
+        ref = f'{prefix}/plain_nopairs'
+    else:
+        ref = f'{prefix}/mirror_pairs'
+        pairs = _flip_indices(case.info['flip_pairs'])
+        keypoints, scores = keypoints[:, pairs], scores[:, pairs]
+        keypoints[..., 0] = flip - keypoints[..., 0]
+    np.testing.assert_allclose(
+        keypoints, case.ref[f'{ref}/input_coords'], atol=1e-3)
+    np.testing.assert_allclose(
+        scores, case.ref[f'{ref}/score'][..., 0], atol=1e-5)
+
+
+@pytest.mark.parametrize('include_background', [False, True])
+def test_flip_test_to_image_coordinates(case, include_background):
+    decoder = case.model.head.decoder
+    case.model.head.decoder = KEYPOINT_CODECS.build(
+        dict(CODEC, include_background=include_background))
+    samples = [
+        PoseDataSample(
+            gt_instances=InstanceData(
+                bboxes=np.zeros((1, 4)), bbox_scores=np.ones(1)),
+            metainfo=dict(
+                input_size=(288, 384),
+                input_center=center,
+                input_scale=scale * 200,
+                flip_indices=_flip_indices(case.info['flip_pairs'])))
+        for center, scale in zip(case.ref['center'], case.ref['scale'])
+    ]
+    with torch.no_grad():
+        samples = case.model.predict(case.image, samples)
+    case.model.head.decoder = decoder
+    prefix = 'decode_bg' if include_background else 'decode_nobg'
+    for i, sample in enumerate(samples):
+        pred = sample.pred_instances
+        np.testing.assert_allclose(
+            pred.keypoints[0],
+            case.ref[f'{prefix}/fliptest_image_coords'][i],
+            atol=1e-4 * case.ref['scale'].max() * 200)
+        np.testing.assert_allclose(
+            pred.keypoint_scores[0],
+            case.ref[f'{prefix}/fliptest_score'][i, :, 0],
+            atol=5e-4)
+
+
+def _flip_indices(pairs):
+    indices = np.arange(17)
+    for a, b in pairs:
+        indices[[a, b]] = b, a
+    return indices.tolist()
+
+
+def _our_key(key):
+    """Rename one of the keys that have a reference gradient."""
+    for theirs, ours in (
+        ('backbone.0.body.incre', 'neck.incre'),
+        ('backbone.0.body.downsamp', 'neck.downsamp'),
+        ('backbone.0.body.final', 'neck.final'),
+        ('backbone.0.body', 'backbone'),
+        ('self_attn.', 'self_attn.attn.'),
+        ('multihead_attn.', 'cross_attn.attn.'),
+        ('linear1', 'ffn.layers.0.0'),
+        ('linear2', 'ffn.layers.1'),
+        ('norm1', 'norms.0'),
+        ('norm2', 'norms.1'),
+        ('decoder.norm', 'decoder.post_norm'),
+        ('query_embed', 'query_embedding'),
+        ('class_embed', 'fc_cls'),
+        ('kpt_embed', 'kpt_branch'),
+    ):
+        key = key.replace(theirs, ours)
+    return key if key.startswith(('backbone', 'neck')) else f'head.{key}'
