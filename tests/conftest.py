@@ -22,8 +22,8 @@ DATA = ROOT / 'tests' / 'data'
 # Real images and full reference arrays are not part of the project.
 SHARED = Path(os.environ.get('PRTR_SHARED', ROOT.parent / 'shared'))
 
-# The tests are small: more threads only get in each other's way.
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+# The tests are small: more threads only wait for each other.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope='session')

@@ -1,0 +1,50 @@
+from typing import Any, Optional
+
+from mmengine.config import Config, ConfigDict
+
+
+def load_config(path: str, cfg_options: Optional[dict] = None) -> Config:
+    """Load a config file and override settings of it.
+
+    ``data_root`` needs care: a config file uses it to make paths, so that
+    setting the variable afterwards would change nothing. Here an override of
+    ``data_root`` replaces the old value at the start of every path.
+
+    Args:
+        path (str): Config file
+        cfg_options (dict, optional): Settings to override, such as
+            ``{'data_root': 'my/folder/', 'train_cfg.max_epochs': 5}``
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        ValueError: If ``data_root`` is overridden but the config has none.
+    """
+    cfg = Config.fromfile(path)
+    cfg_options = dict(cfg_options or {})
+    data_root = cfg_options.pop('data_root', None)
+    if data_root is not None:
+        old = cfg.get('data_root')
+        if not old:
+            raise ValueError(
+                f'The config {path} has no variable data_root to override. '
+                'Set train_dataloader.dataset.data_root and so on instead.')
+        cfg = Config(
+            _replace_prefix(cfg._cfg_dict.to_dict(), old, data_root),
+            cfg_text=cfg.text,
+            filename=cfg.filename)
+    cfg.merge_from_dict(cfg_options)
+    return cfg
+
+
+def _replace_prefix(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, dict):
+        return ConfigDict(
+            {k: _replace_prefix(v, old, new)
+             for k, v in value.items()})
+    if isinstance(value, (list, tuple)):
+        return type(value)(_replace_prefix(v, old, new) for v in value)
+    if isinstance(value, str) and value.startswith(old):
+        return new.rstrip('/') + '/' + value[len(old):].lstrip('/')
+    return value

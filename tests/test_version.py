@@ -1,0 +1,100 @@
+"""The version check that runs when the package is imported."""
+import importlib
+import sys
+
+import pytest
+
+import prtr_plugin
+from prtr_plugin import _compat
+
+
+def test_version_string():
+    from mmengine.utils import digit_version
+    assert digit_version(prtr_plugin.__version__) >= digit_version('0.1.0')
+
+
+def test_installed_versions_pass():
+    _compat.check_versions()
+
+
+@pytest.mark.parametrize('name, version', [
+    ('torch', '2.0.1'),
+    ('mmengine', '0.9.0'),
+    ('mmengine', '1.0.0'),
+    ('mmcv', '2.0.1'),
+    ('mmcv', '2.4.0'),
+    ('mmdet', '3.1.0'),
+    ('mmdet', '3.6.0'),
+    ('mmpose', '0.29.0'),
+    ('mmpose', '1.3.1'),
+    ('mmpose', '1.4.0'),
+])
+def test_wrong_version(monkeypatch, name, version):
+    need = next(n for n in _compat.NEEDS if n.name == name)
+    monkeypatch.setattr(f'{name}.__version__', version)
+    with pytest.raises(ImportError) as error:
+        _compat.check_versions()
+    message = str(error.value)
+    assert f'found {name} {version}' in message
+    assert f'{name} >= {need.minimum}, < {need.limit}' in message
+    assert 'pip install' in message
+    assert '\n' not in message
+
+
+@pytest.mark.parametrize('version', ['2.1.2+cpu', '2.11.0+cu130', '2.1'])
+def test_local_version_passes(monkeypatch, version):
+    monkeypatch.setattr('torch.__version__', version)
+    _compat.check_versions()
+
+
+def _refuse(monkeypatch, package, error):
+    """Let the import of ``package`` raise ``error``."""
+    original = importlib.import_module
+
+    def import_module(name, *args):
+        if name == package:
+            raise error
+        return original(name, *args)
+
+    monkeypatch.setattr(_compat.importlib, 'import_module', import_module)
+
+
+@pytest.mark.parametrize('name', [need.name for need in _compat.NEEDS])
+def test_missing_package(monkeypatch, name):
+    _refuse(monkeypatch, name,
+            ModuleNotFoundError(f"No module named '{name}'", name=name))
+    with pytest.raises(
+            ImportError, match=rf'needs {name} >= .* found no {name}: .*pip'):
+        _compat.check_versions()
+
+
+def test_missing_package_of_a_package(monkeypatch):
+    # mmengine imports torch: without torch, torch is what has to be named.
+    _refuse(monkeypatch, 'mmengine',
+            ModuleNotFoundError("No module named 'torch'", name='torch'))
+    with pytest.raises(ImportError, match='found no torch'):
+        _compat.check_versions()
+
+
+def test_missing_package_of_another(monkeypatch):
+    _refuse(monkeypatch, 'mmpose',
+            ModuleNotFoundError("No module named 'xyz'", name='xyz'))
+    with pytest.raises(ImportError, match='needs mmpose .* xyz is not inst'):
+        _compat.check_versions()
+
+
+def test_package_that_refuses_another(monkeypatch):
+    _refuse(monkeypatch, 'mmdet',
+            AssertionError('MMCV==2.3.0 is used but incompatible.'))
+    with pytest.raises(ImportError, match='needs mmdet .*MMCV==2.3.0'):
+        _compat.check_versions()
+
+
+def test_check_comes_before_the_components(monkeypatch):
+    """A wrong version is reported before anything else is imported."""
+    monkeypatch.setattr('mmpose.__version__', '1.0.0')
+    for name in [n for n in sys.modules if n.split('.')[0] == 'prtr_plugin']:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ImportError, match='found mmpose 1.0.0'):
+        importlib.import_module('prtr_plugin')
+    assert 'prtr_plugin.models' not in sys.modules

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Install what is missing and run the tests; arguments go to pytest.
+#
+#   bash tools/run_tests.sh                  # current stack
+#   STACK=classic bash tools/run_tests.sh    # classic stack
+#
+# See tools/setup_env.sh for the variables.
+set -euo pipefail
+if [ "${STACK:-current}" = classic ]; then VENV=${VENV:-.venv-classic}; fi
+export VENV=${VENV:-.venv}
+bash "$(dirname "$0")/setup_env.sh"
+cd "$(dirname "$0")/.."
+exec "$VENV/bin/python" -m pytest tests "$@"

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Run test.py as a Slurm job:
+#
+#     tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options]
+#
+# Variables: GPUS (in all, 4), GPUS_PER_NODE (at most 8), CPUS_PER_TASK (5),
+# SRUN_ARGS (more options of srun), PYTHON (the interpreter, python).
+set -euo pipefail
+
+if [ $# -lt 4 ]; then
+    echo "usage: $0 PARTITION JOB_NAME CONFIG CHECKPOINT [options]" >&2
+    exit 2
+fi
+PARTITION=$1
+JOB_NAME=$2
+CONFIG=$3
+CHECKPOINT=$4
+shift 4
+GPUS=${GPUS:-4}
+GPUS_PER_NODE=${GPUS_PER_NODE:-$((GPUS < 8 ? GPUS : 8))}
+
+# SRUN_ARGS is split into words on purpose.
+# shellcheck disable=SC2086
+srun --partition="$PARTITION" \
+    --job-name="$JOB_NAME" \
+    --gres="gpu:$GPUS_PER_NODE" \
+    --ntasks="$GPUS" \
+    --ntasks-per-node="$GPUS_PER_NODE" \
+    --cpus-per-task="${CPUS_PER_TASK:-5}" \
+    --kill-on-bad-exit=1 \
+    ${SRUN_ARGS:-} \
+    "${PYTHON:-python}" -u "$(dirname "$0")/test.py" "$CONFIG" "$CHECKPOINT" \
+    --launcher slurm "$@"

@@ -1,0 +1,121 @@
+"""Draw predictions beside ground truth for some images of a test set.
+
+Example:
+    python tools/visualizations/prediction_sheet.py CONFIG CHECKPOINT \
+        sheet.png --num-images 8
+"""
+import argparse
+from collections import defaultdict
+from pathlib import Path
+from typing import Iterator, Tuple
+
+import matplotlib
+import mmcv
+import numpy as np
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.dataset import pseudo_collate
+from mmpose.apis import init_model
+from mmpose.registry import DATASETS
+from mmpose.structures import PoseDataSample, merge_data_samples
+from mmpose.visualization import PoseLocalVisualizer
+from torch.utils.data import Dataset
+
+import prtr_plugin  # noqa: F401
+
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description='Draw predictions beside ground truth')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('out', help='picture to write')
+    parser.add_argument(
+        '--split',
+        choices=['train', 'val', 'test'],
+        default='test',
+        help='whose dataloader names the images; train images go through '
+        'the test pipeline (default: test)')
+    parser.add_argument(
+        '--num-images', type=int, default=8, help='(default: 8)')
+    parser.add_argument(
+        '--columns', type=int, default=2, help='pairs per row (default: 2)')
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        default=0.3,
+        help='joints with a lower score are not drawn (default: 0.3)')
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    args = parser.parse_args()
+    if args.num_images < 1 or args.columns < 1:
+        parser.error('--num-images and --columns must be at least 1')
+    return args
+
+
+def predict_images(model: torch.nn.Module, dataset: Dataset,
+                   num_images: int) -> Iterator[Tuple[str, PoseDataSample]]:
+    """Predict all people of evenly spaced images.
+
+    Yields:
+        tuple[str, PoseDataSample]: Image path, and a data sample with the
+        ``gt_instances`` and ``pred_instances`` of the whole image.
+    """
+    people = defaultdict(list)
+    for i in range(len(dataset)):
+        people[dataset.get_data_info(i)['img_id']].append(i)
+    images = list(people.values())
+    chosen = np.linspace(0, len(images) - 1, min(num_images, len(images)))
+    for i in chosen.round().astype(int):
+        batch = pseudo_collate([dataset[j] for j in images[i]])
+        with torch.no_grad():
+            sample = merge_data_samples(model.test_step(batch))
+        yield sample.img_path, sample
+
+
+def main() -> None:
+    """Run the script."""
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+
+    model = init_model(cfg, args.checkpoint, device=args.device)
+    dataset_cfg = cfg[f'{args.split}_dataloader'].dataset
+    dataset_cfg.pipeline = cfg.test_dataloader.dataset.pipeline
+    dataset_cfg.test_mode = True
+    dataset = DATASETS.build(dataset_cfg)
+
+    visualizer = PoseLocalVisualizer(line_width=2, radius=3)
+    visualizer.set_dataset_meta(model.dataset_meta)
+    pairs = []
+    for path, sample in predict_images(model, dataset, args.num_images):
+        image = mmcv.imread(path, channel_order='rgb')
+        visualizer.add_datasample(
+            'sheet', image, sample, kpt_thr=args.score_thr)
+        pairs.append(visualizer.get_image())
+
+    rows = -(-len(pairs) // args.columns)
+    fig, axes = plt.subplots(
+        rows,
+        args.columns,
+        figsize=(6.4 * args.columns, 2.6 * rows),
+        squeeze=False,
+        layout='constrained')
+    for axis in axes.flat:
+        axis.axis('off')
+    for axis, pair in zip(axes.flat, pairs):
+        axis.imshow(pair)
+        axis.set_title('ground truth  |  prediction', fontsize=9)
+    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(args.out, dpi=120)
+    print(f'Wrote {args.out}')
+
+
+if __name__ == '__main__':
+    main()
