@@ -188,12 +188,32 @@ def test_schedule(name):
     height, width = name.rsplit('-', 1)[1].split('x')
     assert cfg.codec.input_size == (int(width), int(height))
     transforms = [t.type for t in cfg.train_dataloader.dataset.pipeline]
-    assert 'RandomFlip' in transforms
     assert 'RandomHalfBody' not in transforms
     if 'coco' in name:
         assert cfg.test_dataloader.dataset.bbox_file.endswith(
             'COCO_val2017_detr_detections.json')
         assert 'bbox_file' not in cfg.train_dataloader.dataset
+
+
+@pytest.mark.parametrize('name', [n for n in FILES if '-200e_' in n])
+def test_augmentation(name):
+    """The paper's: flips, scales and rotations, and nothing else."""
+    steps = {t.type: t for t in load(name).train_dataloader.dataset.pipeline}
+    assert set(steps) - {'ClipBBoxInclusive'} == {
+        'LoadImage', 'GetBBoxCenterScale', 'RandomFlip',
+        'RandomBBoxClippedNormal', 'TopdownAffine', 'GenerateTarget',
+        'PackPoseInputs'
+    }
+    assert steps['GetBBoxCenterScale'].padding == 1.25
+    flip = steps['RandomFlip']
+    assert (flip.get('prob', 0.5), flip.direction) == (0.5, 'horizontal')
+    mpii = 'mpii' in name
+    assert steps['RandomBBoxClippedNormal'] == dict(
+        type='RandomBBoxClippedNormal',
+        shift_prob=0,
+        scale_factor=(0.75, 1.25) if mpii else (0.7, 1.3),
+        rotate_factor=30 if mpii else 40,
+        rotate_prob=0.6)
 
 
 @pytest.mark.parametrize('name, backbone_lr', [
@@ -246,29 +266,51 @@ def test_base_names_are_unique():
     assert [n for n, times in names.items() if times > 1] == []
 
 
-def test_metafiles_name_existing_configs():
+@lru_cache(maxsize=None)
+def metafiles() -> dict:
+    """Contents of the metafiles in model-index.yml by their paths."""
     index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
-    described = []
-    for metafile in index['Import']:
-        content = yaml.safe_load((ROOT / metafile).read_text())
-        collections = {c['Name'] for c in content.get('Collections', [])}
-        for model in content['Models']:
-            path = ROOT / model['Config']
-            assert path.is_file(), path
-            assert path.stem == model['Name']
-            assert 'Weights' not in model
-            described.append((model['Name'], model['In Collection']))
-        collections_named = {m['In Collection'] for m in content['Models']}
-        assert not collections or collections_named <= collections
-    names = [name for name, _ in described]
-    assert len(names) == len(set(names))
-    assert set(PAPER) <= set(names)
+    return {
+        ROOT / path: yaml.safe_load((ROOT / path).read_text())
+        for path in index['Import']
+    }
+
+
+def test_metafiles_name_every_config_once():
+    assert set(metafiles()) == set((ROOT / 'configs').rglob('metafile.yml'))
+    models = [m for content in metafiles().values() for m in content['Models']]
+    assert sorted(m['Name'] for m in models) == sorted(FILES)
+    for model in models:
+        assert ROOT / model['Config'] == FILES[model['Name']]
+        assert 'Weights' not in model
+    collections = [
+        c for content in metafiles().values()
+        for c in content.get('Collections', [])
+    ]
+    assert {m['In Collection']
+            for m in models} == {c['Name'] for c in collections}
+    for collection in collections:
+        assert (ROOT / collection['README']).is_file()
     assert len(PAPER) == 16
 
 
-@pytest.mark.parametrize('dataset', ['coco', 'mpii'])
-def test_readme_lists_every_config(dataset):
-    folder = ROOT / 'configs' / 'body_2d_keypoint' / 'prtr' / dataset
-    readme = (folder / 'README.md').read_text()
-    for path in folder.glob('*.py'):
-        assert f'({path.name})' in readme, path.name
+def test_metafiles_agree_with_the_configs():
+    for content in metafiles().values():
+        for model in content['Models']:
+            name, meta = model['Name'], model['Metadata']
+            cfg = load(name)
+            num_gpus = int(re.search(r'_(\d+)xb', name)[1])
+            assert meta['Epochs'] == cfg.train_cfg.max_epochs, name
+            assert meta['Batch Size'] == (
+                num_gpus * cfg.train_dataloader.batch_size), name
+            if 'Parameters' in meta:
+                params = set(build(name).parameters())
+                if 'res' in name:
+                    params -= set(backbone_norm_params(build(name)))
+                assert meta['Parameters'] == count(params), name
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_readme_lists_every_config(name):
+    readme = FILES[name].with_name('README.md').read_text()
+    assert f'[{name}]({name}.py)' in readme

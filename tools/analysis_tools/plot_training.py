@@ -93,7 +93,7 @@ def main() -> None:
             *zip(*points), marker='o', label=f'{metric} of held-out data')
         right.annotate(f'{points[-1][1]:.3f}', points[-1], xytext=(-4, 6),
                        textcoords='offset points', ha='right')
-    left.legend(handles=lines, loc='center right')
+    fig.legend(handles=lines, loc='outside lower center', ncols=len(lines))
     fig.savefig(args.out, dpi=120)
     print(f'Wrote {args.out}')
 

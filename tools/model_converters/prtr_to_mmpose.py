@@ -7,10 +7,11 @@ Example::
 
 The input is a bare ``state_dict`` or a training checkpoint that holds one
 under ``state_dict``, with or without the ``module.`` prefix of
-``DistributedDataParallel``. Backbone (ResNet or HRNet), sizes, numbers of
-layers, joints and queries are read from the file. The conversion is strict:
-every key of the file is used and every parameter of the mmpose model is
-filled, or nothing is written and the error names the keys.
+``DataParallel``. The backbone (ResNet-50, 101, 152 or HRNet-W32) and the
+number of joints are read from the file, all else is as in the published
+models; for weights of another size name the config with ``--config``. Every
+key of the file is used and every parameter of the mmpose model is filled, or
+nothing is written and the error names the keys.
 
 The output holds tensors and plain Python values only, so that
 ``torch.load(..., weights_only=True)`` reads it.
@@ -20,12 +21,12 @@ import os
 import pickle
 import re
 from collections import OrderedDict
-from typing import Dict, List, Optional, Tuple
+from pathlib import Path
+from typing import Dict, List, Optional
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from mmpose.models.backbones import ResNet
 from mmpose.registry import MODELS
 from torch import Tensor
 
@@ -37,7 +38,7 @@ _DEC = 'transformer.decoder.layers.{i}.'
 # The whole map, read in both directions; the first template that fits wins.
 # {i} is a number, {p} weight or bias, {part} encoder or decoder, {rest} any
 # ending.
-RULES: Tuple[Tuple[str, str], ...] = (
+RULES = (
     # The authors' HRNet class ends with what is the neck here.
     ('backbone.0.body.incre_modules.{rest}', 'neck.incre_modules.{rest}'),
     ('backbone.0.body.downsamp_modules.{rest}',
@@ -60,6 +61,20 @@ RULES: Tuple[Tuple[str, str], ...] = (
 
 _FIELDS = dict(i=r'\d+', p=r'weight|bias', part=r'encoder|decoder', rest=r'.+')
 
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs/body_2d_keypoint/prtr'
+
+# Start of a key that tells a model from those below it, and its config.
+PUBLISHED = (
+    ('backbone.stage2.', 'coco/td-prtr_hrnet-w32_4xb16-200e_coco-384x288.py'),
+    ('backbone.layer3.35.', 'mpii/td-prtr_res152_4xb32-200e_mpii-256x256.py'),
+    ('backbone.layer3.22.', 'coco/td-prtr_res101_4xb32-200e_coco-384x288.py'),
+    ('backbone.layer3.', 'coco/td-prtr_res50_4xb32-200e_coco-384x288.py'),
+)
+
+REMEDY = ('Without --config only the published models fit (100 queries, 6 '
+          'encoder and 6 decoder layers, width 256): give the config of this '
+          'model if it is another one, or else get the file again.')
+
 # Keys that only the deformable and the sequential variant have.
 _OTHER_VARIANTS = dict(
     deformable=re.compile(r'transformer\.level_embed$|\.sampling_offsets\.|'
@@ -80,15 +95,14 @@ _FORWARD = [(_compile(theirs), ours) for theirs, ours in RULES]
 _BACKWARD = [(_compile(ours), theirs) for theirs, ours in RULES]
 
 
-def _list_keys(title: str, keys: List[str], limit: int = 30) -> str:
+def _list_keys(title: str, keys: List[str]) -> str:
     """A titled list of keys for an error message ('' when there are none)."""
     if not keys:
         return ''
-    lines = [f'{title} ({len(keys)}):']
-    lines += [f'  {key}' for key in keys[:limit]]
-    if len(keys) > limit:
-        lines.append(f'  ... and {len(keys) - limit} more')
-    return '\n' + '\n'.join(lines)
+    lines = [f'\n{title} ({len(keys)}):', *keys[:30]]
+    if len(keys) > 30:
+        lines.append('...')
+    return '\n  '.join(lines)
 
 
 def _rename(state_dict: Dict[str, Tensor], rules, remedy: str) -> OrderedDict:
@@ -124,137 +138,49 @@ def unwrap(checkpoint: dict) -> OrderedDict:
     Raises:
         ValueError: When there is no state dict, or a value is no tensor.
     """
-    if not isinstance(checkpoint, dict):
-        raise ValueError('The file must hold a dict of tensors or a '
-                         'checkpoint with the key "state_dict", but holds a '
-                         f'{type(checkpoint).__name__}.')
-    state_dict = checkpoint.get('state_dict', checkpoint)
+    state_dict = checkpoint
+    if isinstance(checkpoint, dict):
+        state_dict = checkpoint.get('state_dict', checkpoint)
     if not isinstance(state_dict, dict) or not state_dict:
-        raise ValueError('"state_dict" must be a non-empty dict of tensors, '
-                         f'got {type(state_dict).__name__}.')
+        raise ValueError('The file must hold a dict of tensors, or a '
+                         'checkpoint with such a dict under "state_dict", '
+                         f'but there is {state_dict!r:.80}.')
     wrong = [str(k) for k, v in state_dict.items() if not torch.is_tensor(v)]
     if wrong:
         raise ValueError('This is no state dict: give a file that holds '
                          'tensors only, or has the key "state_dict".' +
                          _list_keys('keys that hold no tensor', wrong))
-    if all(key.startswith('module.') for key in state_dict):
-        prefix = len('module.')
-    else:
-        prefix = 0
-    return OrderedDict((key[prefix:], value.detach().cpu())
+    prefixed = all(key.startswith('module.') for key in state_dict)
+    start = len('module.') if prefixed else 0
+    return OrderedDict((key[start:], value.detach().cpu())
                        for key, value in state_dict.items())
 
 
-def _count(keys, template: str) -> int:
-    """Number of different ``{i}`` for which a key fits the template."""
-    pattern = _compile(template)
-    return len({m['i'] for m in map(pattern.fullmatch, keys) if m})
-
-
-def _size(state_dict: Dict[str, Tensor], key: str, axis: int = 0) -> int:
-    """Size of one axis of a tensor, with a plain error if it is missing."""
-    if key not in state_dict:
-        raise ValueError(
-            f'The file is incomplete: no key for "{key}", from which the '
-            'size of the model is read. Download it again, or check that '
-            'this is a two-stage PRTR checkpoint.')
-    return state_dict[key].shape[axis]
-
-
-def _infer_resnet(state_dict: Dict[str, Tensor]) -> dict:
-    """The ResNet whose numbers of blocks are those of the file."""
-    blocks = tuple(
-        _count(state_dict, f'backbone.layer{stage}.{{i}}.conv1.weight')
-        for stage in (1, 2, 3, 4))
-    kind = ('Bottleneck' if 'backbone.layer1.0.conv3.weight' in state_dict else
-            'BasicBlock')
-    for depth, (block, stages) in ResNet.arch_settings.items():
-        if tuple(stages) == blocks and block.__name__ == kind:
-            return dict(type='ResNet', depth=depth)
-    raise ValueError(
-        f'No ResNet has {blocks} {kind} in its four stages. Known: ' +
-        ', '.join(f'{d}: {tuple(s)}'
-                  for d, (_, s) in ResNet.arch_settings.items()))
-
-
-def _infer_hrnet(state_dict: Dict[str, Tensor]) -> Tuple[dict, dict]:
-    """HRNet and neck; the width is that of the first branch."""
-    width = _size(state_dict, 'backbone.stage2.0.branches.0.0.conv1.weight')
-    widths = tuple(width * 2**i for i in range(4))
-
-    def stage(num_modules, num_branches):
-        return dict(
-            num_modules=num_modules,
-            num_branches=num_branches,
-            block='BASIC',
-            num_blocks=(4, ) * num_branches,
-            num_channels=widths[:num_branches])
-
-    extra = dict(
-        stage1=dict(
-            num_modules=1,
-            num_branches=1,
-            block='BOTTLENECK',
-            num_blocks=(4, ),
-            num_channels=(64, )),
-        stage2=stage(1, 2),
-        stage3=stage(4, 3),
-        stage4=dict(stage(3, 4), multiscale_output=True))
-    neck = dict(
-        type='HRNetClsNeck',
-        in_channels=widths,
-        mid_channels=tuple(
-            _size(state_dict, f'neck.incre_modules.{i}.0.conv3.weight')
-            for i in range(4)),
-        out_channels=_size(state_dict, 'neck.final_layer.0.weight'))
-    return dict(type='HRNet', in_channels=3, extra=extra), neck
-
-
 def infer_model(state_dict: Dict[str, Tensor]) -> dict:
-    """Model config that fits a converted state dict.
+    """Config of the published model that converted weights belong to.
 
     Args:
-        state_dict (dict): Converted weights (keys of mmpose's layout).
+        state_dict (dict): Weights in the mmpose layout.
 
     Returns:
-        dict: Config of a ``TopdownPoseEstimator``, complete as far as keys
-        and shapes go (a checkpoint does not tell the number of attention
-        heads or the input size).
-    """
-    if any(key.startswith('backbone.stage2.') for key in state_dict):
-        backbone, neck = _infer_hrnet(state_dict)
-    else:
-        backbone, neck = _infer_resnet(state_dict), None
+        dict: Model config with the number of joints of the weights, and
+        without the data preprocessor, which has no weights.
 
-    part = 'head.transformer.{}.layers.{{i}}.norms.0.weight'
-    embed_dims = _size(state_dict, 'head.input_proj.weight')
-    num_keypoints = _size(state_dict, 'head.fc_cls.weight') - 1
-    head = dict(
-        type='PRTRHead',
-        in_channels=_size(state_dict, 'head.input_proj.weight', 1),
-        out_channels=num_keypoints,
-        num_queries=_size(state_dict, 'head.query_embedding.weight'),
-        embed_dims=embed_dims,
-        transformer=dict(
-            num_encoder_layers=_count(state_dict, part.format('encoder')),
-            num_decoder_layers=_count(state_dict, part.format('decoder')),
-            feedforward_channels=_size(
-                state_dict, 'head.transformer.decoder.layers.0.'
-                'ffn.layers.0.0.weight'),
-            # post-norm encoders end without a norm of their own
-            pre_norm='head.transformer.encoder.post_norm.weight'
-            in state_dict),
-        positional_encoding=dict(
-            type='mmdet.SinePositionalEncoding',
-            num_feats=embed_dims // 2,
-            normalize=True),
-        decoder=dict(
-            type='HungarianKeypointCodec',
-            input_size=(288, 384),  # any: no weight depends on it
-            num_keypoints=num_keypoints))
-    model = dict(type='TopdownPoseEstimator', backbone=backbone, head=head)
-    if neck is not None:
-        model['neck'] = neck
+    Raises:
+        ValueError: When there is no backbone of a published model.
+    """
+    for prefix, path in PUBLISHED:
+        if any(key.startswith(prefix) for key in state_dict):
+            break
+    else:
+        raise ValueError('The file has no backbone of a published model '
+                         '(ResNet-50, 101, 152 or HRNet-W32). ' + REMEDY)
+    model = Config.fromfile(CONFIGS / path).model
+    del model['data_preprocessor']
+    if 'head.fc_cls.bias' in state_dict:
+        num_keypoints = len(state_dict['head.fc_cls.bias']) - 1
+        model.head.out_channels = num_keypoints
+        model.head.decoder.num_keypoints = num_keypoints
     return model
 
 
@@ -265,17 +191,15 @@ def check_complete(state_dict: Dict[str, Tensor],
     Args:
         state_dict (dict): Converted weights.
         model (dict, optional): Model config to compare with. Defaults to
-            the one that :func:`infer_model` reads from the weights.
+            the published one, see :func:`infer_model`.
 
     Raises:
         ValueError: Names missing, unexpected and mis-shaped keys.
     """
-    if model is None:
-        model = infer_model(state_dict)
     # shapes only, no memory and no values
     with DefaultScope.overwrite_default_scope('mmpose'), \
             torch.device('meta'):
-        expected = MODELS.build(model).state_dict()
+        expected = MODELS.build(model or infer_model(state_dict)).state_dict()
     missing = [key for key in expected if key not in state_dict]
     unexpected = [key for key in state_dict if key not in expected]
     shapes = [
@@ -286,8 +210,10 @@ def check_complete(state_dict: Dict[str, Tensor],
     ]
     if missing or unexpected or shapes:
         raise ValueError(
-            'The checkpoint does not fit the model; use an undamaged file '
-            'and, with --config, the config of the same variant.' +
+            ('The file does not fit the model of --config: use a config of '
+             'the same variant.' if model else
+             'The file does not fit the published model that it resembles. ' +
+             REMEDY) +
             _list_keys('missing', missing) +
             _list_keys('unexpected', unexpected) +
             _list_keys('wrong shape', shapes))
@@ -303,7 +229,7 @@ def convert_state_dict(checkpoint: dict,
     Args:
         checkpoint (dict): State dict or training checkpoint of the authors.
         model (dict, optional): Model config that the result has to fit.
-            Defaults to the one read from the weights.
+            Defaults to the published one, see :func:`infer_model`.
 
     Returns:
         OrderedDict: Weights for ``TopdownPoseEstimator`` with ``PRTRHead``;
@@ -343,7 +269,7 @@ def revert_state_dict(checkpoint: dict,
     Args:
         checkpoint (dict): State dict or checkpoint of this project.
         model (dict, optional): Model config that the weights have to fit.
-            Defaults to the one read from the weights.
+            Defaults to the published one, see :func:`infer_model`.
 
     Returns:
         OrderedDict: Weights with the authors' keys. The step counters of
@@ -375,10 +301,8 @@ def summarize(state_dict: Dict[str, Tensor]) -> str:
     """
     groups = OrderedDict()
     for key, value in state_dict.items():
-        depth = 1
-        if key.startswith('head.'):
-            depth = 3 if key.startswith('head.transformer.') else 2
-        name = '.'.join(key.split('.')[:depth])
+        # backbone, neck, head.fc_cls, head.transformer.encoder, ...
+        name = re.match(r'(head\.(transformer\.)?)?\w+', key)[0]
         row = groups.setdefault(name, [0, 0, 0])
         is_buffer = re.search(r'running_(mean|var)$|num_batches_tracked$', key)
         row[0] += 1
@@ -436,12 +360,13 @@ def parse_args() -> argparse.Namespace:
         help='from the mmpose layout to the authors\'')
     parser.add_argument(
         '--config',
-        help='config whose model the weights have to fit (default: the '
-        'model is read from the file)')
+        help='config whose model the weights have to fit (default: that of '
+        'the published model)')
     parser.add_argument(
         '--trust',
         action='store_true',
-        help='unpickle Python objects in IN; runs code of its author')
+        help='unpickle Python objects in IN, which runs code of its author; '
+        'a checkpoint.pth of training holds a NumPy score and needs this')
     return parser.parse_args()
 
 

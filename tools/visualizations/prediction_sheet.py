@@ -13,7 +13,7 @@ import matplotlib
 import mmcv
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.dataset import pseudo_collate
 from mmpose.apis import init_model
 from mmpose.registry import DATASETS
@@ -21,7 +21,7 @@ from mmpose.structures import PoseDataSample, merge_data_samples
 from mmpose.visualization import PoseLocalVisualizer
 from torch.utils.data import Dataset
 
-import prtr_plugin  # noqa: F401
+from prtr_plugin.apis import load_config
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
@@ -81,9 +81,7 @@ def predict_images(model: torch.nn.Module, dataset: Dataset,
 def main() -> None:
     """Run the script."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
 
     model = init_model(cfg, args.checkpoint, device=args.device)
     dataset_cfg = cfg[f'{args.split}_dataloader'].dataset

@@ -35,13 +35,11 @@ train_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale', padding=1.25),
     dict(type='RandomFlip', direction='horizontal'),
-    # In place of the authors' clipped normals (rotation 30 degrees, scale
-    # 0.25): truncated normals of the same standard deviation (see README.md).
     dict(
-        type='RandomBBoxTransform',
+        type='RandomBBoxClippedNormal',
         shift_prob=0,
-        scale_factor=(0.667, 1.333),
-        rotate_factor=53,
+        scale_factor=(0.75, 1.25),
+        rotate_factor=30,
         rotate_prob=0.6),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='GenerateTarget', encoder=codec),

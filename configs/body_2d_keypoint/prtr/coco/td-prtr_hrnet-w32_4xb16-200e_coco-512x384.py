@@ -10,10 +10,10 @@ train_pipeline = [
     dict(type='GetBBoxCenterScale', padding=1.25),
     dict(type='RandomFlip', direction='horizontal'),
     dict(
-        type='RandomBBoxTransform',
+        type='RandomBBoxClippedNormal',
         shift_prob=0,
-        scale_factor=(0.6, 1.4),
-        rotate_factor=71,
+        scale_factor=(0.7, 1.3),
+        rotate_factor=40,
         rotate_prob=0.6),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='GenerateTarget', encoder=codec),

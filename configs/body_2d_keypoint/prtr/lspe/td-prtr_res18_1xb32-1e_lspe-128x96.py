@@ -14,7 +14,6 @@ param_scheduler = [
         convert_to_iter_based=True)
 ]
 
-# an unlabelled joint is most often hidden or out of the picture
 codec = dict(
     type='HungarianKeypointCodec', input_size=(96, 128), num_keypoints=14)
 model = dict(head=dict(out_channels=14, decoder=codec))

@@ -10,10 +10,10 @@ train_pipeline = [
     dict(type='GetBBoxCenterScale', padding=1.25),
     dict(type='RandomFlip', direction='horizontal'),
     dict(
-        type='RandomBBoxTransform',
+        type='RandomBBoxClippedNormal',
         shift_prob=0,
-        scale_factor=(0.667, 1.333),
-        rotate_factor=53,
+        scale_factor=(0.75, 1.25),
+        rotate_factor=30,
         rotate_prob=0.6),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='GenerateTarget', encoder=codec),
