@@ -5,14 +5,26 @@ Fixtures:
     load_tool: loads a script of ``tools/`` as a module.
     mmpose_scope: makes ``mmpose`` the default scope during one test.
     data_dir: ``tests/data``.
+    synthetic_people: a tiny data set on disk.
+    small_config: the config of ``tools/quickstart.sh``.
+    quick_options: settings that make it train on those people in seconds.
+    as_arguments: writes such settings for a command line.
+    run_tool: runs a script of ``tools/`` in this process.
+    checkpoint: the model of such a training after an epoch.
 """
 import importlib.util
 import os
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
+from mmpose.visualization import PoseLocalVisualizer
 
 import prtr_plugin  # noqa: F401
 
@@ -59,3 +71,103 @@ def mmpose_scope():
     """``mmpose`` as default scope, for registries without a config file."""
     with DefaultScope.overwrite_default_scope('mmpose'):
         yield
+
+
+@pytest.fixture(scope='session')
+def synthetic_people(tmp_path_factory) -> Path:
+    """A folder with 8 training and 4 validation images of 160x120 pixels."""
+    out = tmp_path_factory.mktemp('synthetic') / 'people'
+    subprocess.run([
+        sys.executable, ROOT / 'tools/dataset_tools/synthetic_people.py', out,
+        '--num-train=8', '--num-val=4', '--max-people=2', '--image-size',
+        '160', '120'
+    ], check=True, capture_output=True)  # yapf: disable
+    return out
+
+
+@pytest.fixture(scope='session')
+def small_config() -> str:
+    """Path of the small config."""
+    return str(ROOT / 'configs/body_2d_keypoint/prtr/synthetic/'
+               'td-prtr_res18_1xb32-20e_synthetic-128x96.py')
+
+
+@pytest.fixture(scope='session')
+def quick_options(synthetic_people) -> dict:
+    """Config options for two epochs of three steps; the losses are logged
+    for every step, not as means over the last ones."""
+    options = {
+        'data_root': f'{synthetic_people}/',
+        'train_cfg.max_epochs': 2,
+        'train_cfg.val_interval': 2,
+        # a learning rate that shows in so few steps
+        'param_scheduler.0.end': 4,
+        'train_dataloader.batch_size': 4,
+        'model.head.transformer.num_encoder_layers': 1,
+        'model.head.transformer.num_decoder_layers': 2,
+        'default_hooks.logger.interval': 1,
+        'default_hooks.checkpoint.interval': 1,
+        'default_hooks.checkpoint.max_keep_ckpts': 2,
+        'log_processor.window_size': 1,
+    }
+    for split in ('train', 'val', 'test'):
+        options[f'{split}_dataloader.num_workers'] = 0
+        options[f'{split}_dataloader.persistent_workers'] = False
+    return options
+
+
+@pytest.fixture(scope='session')
+def as_arguments():
+    """A function that turns config options into command line arguments."""
+
+    def convert(options: dict) -> list:
+        pairs = [f'{key}={value}' for key, value in options.items()]
+        return ['--cfg-options', *pairs] if pairs else []
+
+    return convert
+
+
+@pytest.fixture(scope='session')
+def run_tool(load_tool, as_arguments):
+    """A function that runs ``tools/<path>`` with arguments.
+
+    It returns the exit code and what the script raised if it did. In this
+    process, as importing everything takes longer than most tests.
+    """
+
+    def run(path: str, *args, options: dict = {}) -> SimpleNamespace:
+        argv = [path, *map(str, args), *as_arguments(options)]
+        managers = (MMLogger, MessageHub, Visualizer, PoseLocalVisualizer,
+                    DefaultScope)
+        before = [dict(manager._instance_dict) for manager in managers]
+        code, error = 0, None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, 'argv', argv)
+            patch.setenv('LOCAL_RANK', '0')
+            try:
+                load_tool(path).main()
+            except SystemExit as exit:
+                code = exit.code or 0
+            except Exception as exception:
+                code, error = 1, exception
+        # mmengine's global objects belong to one run: the next one would log
+        # into the folder of this one
+        for manager, instances in zip(managers, before):
+            manager._instance_dict.clear()
+            manager._instance_dict.update(instances)
+        return SimpleNamespace(code=code, error=error)
+
+    return run
+
+
+@pytest.fixture(scope='session')
+def checkpoint(tmp_path_factory, run_tool, small_config,
+               quick_options) -> str:
+    """Path of a checkpoint of ``small_config`` with ``quick_options``."""
+    work_dir = tmp_path_factory.mktemp('checkpoint')
+    done = run_tool(
+        'train.py', small_config, '--no-validate', '--work-dir', work_dir,
+        options={**quick_options, 'train_cfg.max_epochs': 1})
+    if done.code:
+        raise done.error or RuntimeError(done.code)
+    return str(work_dir / 'epoch_1.pth')

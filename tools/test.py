@@ -7,14 +7,9 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import List
 
 import mmengine
-import torch
 from mmengine.config import Config, DictAction
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -55,17 +50,20 @@ def parse_args(argv=None) -> argparse.Namespace:
     return args
 
 
-def load_config(args: argparse.Namespace) -> Config:
+def build_config(args: argparse.Namespace) -> Config:
     """Load the config and apply the command line to it.
 
     Raises:
+        FileNotFoundError: If the config or the checkpoint does not exist.
         ValueError: If an option does not fit the config.
     """
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    from prtr_plugin.apis import load_config
+    cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     cfg.load_from = args.checkpoint
+    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
+        raise FileNotFoundError(
+            f'The checkpoint {args.checkpoint} does not exist.')
 
     if args.work_dir:
         cfg.work_dir = args.work_dir
@@ -92,86 +90,28 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-class CheckpointError(ValueError):
-    """A checkpoint does not fit the model."""
-
-
-class StrictLoadHook(Hook):
-    """Refuses a checkpoint that does not fill the model exactly.
-
-    mmengine loads what fits and logs the rest, so that a checkpoint of
-    another variant would give a wrong score instead of an error.
-    """
-
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Compare the loaded checkpoint with the model of the runner."""
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
-        try:
-            check_state_dict(model, checkpoint.get('state_dict', checkpoint))
-        except CheckpointError as error:
-            raise CheckpointError(
-                f'The checkpoint {runner.cfg.load_from} does not fit the '
-                f'model of the config. {error}. Use the config that the '
-                'checkpoint was trained with.') from None
-
-
-def check_state_dict(model: torch.nn.Module, state_dict: dict) -> None:
-    """Check that the tensors of a checkpoint are exactly a model's.
-
-    Args:
-        model (nn.Module): The model that is tested.
-        state_dict (dict): Tensors by name, with or without the ``module.``
-            of a model that was wrapped for distributed training.
-
-    Raises:
-        CheckpointError: If a key is missing or unexpected, or a tensor has
-            another shape than the model's. The message names them.
-    """
-    state_dict = {
-        key[len('module.'):] if key.startswith('module.') else key: value
-        for key, value in state_dict.items()
-    }
-    expected = model.state_dict()
-    missing = [
-        key for key in expected if key not in state_dict
-        # a counter of training steps, of no effect in testing
-        and not key.endswith('num_batches_tracked')
-    ]
-    unexpected = [key for key in state_dict if key not in expected]
-    shapes = [
-        f'{key} {tuple(state_dict[key].shape)} instead of '
-        f'{tuple(value.shape)}' for key, value in expected.items()
-        if key in state_dict and state_dict[key].shape != value.shape
-    ]
-    problems = [
-        f'{len(names)} {what}: {_shorten(names)}'
-        for names, what in ((missing, 'missing'), (unexpected, 'unexpected'),
-                            (shapes, 'of another shape')) if names
-    ]
-    if problems:
-        raise CheckpointError(f'Keys {"; ".join(problems)}')
-
-
-def _shorten(names: List[str], limit: int = 4) -> str:
-    shown = ', '.join(names[:limit])
-    return shown + (', ...' if len(names) > limit else '')
-
-
 def main() -> None:
     """Run the script."""
     args = parse_args()
-    cfg = load_config(args)
-    # After the command line, so that --help needs no plugin.
+    # After the command line, so that --help is quick.
+    from mmengine.runner import Runner
+
     from prtr_plugin._compat import setup_cpu_distributed
+    from prtr_plugin.datasets import check_data_files
+    from prtr_plugin.engine.hooks import CheckpointError, StrictLoadHook
+    try:
+        cfg = build_config(args)
+        if os.environ.get('RANK', '0') == '0':
+            check_data_files(cfg, ('test', ))
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'Error: {error}')
     setup_cpu_distributed(cfg)
     runner = Runner.from_cfg(cfg)
     runner.register_hook(StrictLoadHook())
     try:
         metrics = runner.test()
     except CheckpointError as error:
-        sys.exit(f'Error: {error}')
+        sys.exit(f'Error: {args.checkpoint}: {error}')
     if args.out and runner.rank == 0:
         mmengine.dump(metrics, args.out)
 

@@ -6,10 +6,10 @@ Example:
 """
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -59,15 +59,17 @@ def parse_args(argv=None) -> argparse.Namespace:
     return args
 
 
-def load_config(args: argparse.Namespace) -> Config:
+def build_config(args: argparse.Namespace) -> Config:
     """Load the config and apply the command line to it.
 
     Raises:
+        FileNotFoundError: If the config or the checkpoint does not exist.
         ValueError: If an option does not fit the config.
     """
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    from mmengine.device import get_device
+
+    from prtr_plugin.apis import load_config
+    cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
 
     if args.work_dir:
@@ -78,11 +80,17 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+        local = cfg.load_from and '://' not in cfg.load_from
+        if local and not Path(cfg.load_from).is_file():
+            raise FileNotFoundError(
+                f'The checkpoint {cfg.load_from} does not exist.')
 
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
 
     if args.amp:
+        if get_device() == 'cpu':
+            raise ValueError('--amp needs a GPU: leave it out on the CPU.')
         wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
         if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
             raise ValueError(
@@ -103,11 +111,27 @@ def load_config(args: argparse.Namespace) -> Config:
 
 def main() -> None:
     """Run the script."""
-    cfg = load_config(parse_args())
-    # After the command line, so that --help needs no plugin.
+    args = parse_args()
+    # After the command line, so that --help is quick.
+    from mmengine.runner import Runner
+
     from prtr_plugin._compat import setup_cpu_distributed
+    from prtr_plugin.datasets import check_data_files
+    from prtr_plugin.engine.hooks import CheckpointError, StrictLoadHook
+    try:
+        cfg = build_config(args)
+        if os.environ.get('RANK', '0') == '0':
+            check_data_files(cfg, ('train', 'val'))
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'Error: {error}')
     setup_cpu_distributed(cfg)
-    Runner.from_cfg(cfg).train()
+    runner = Runner.from_cfg(cfg)
+    if cfg.get('resume'):
+        runner.register_hook(StrictLoadHook())
+    try:
+        runner.train()
+    except CheckpointError as error:
+        sys.exit(f'Error: {error}')
 
 
 if __name__ == '__main__':

@@ -1,3 +1,4 @@
+import os.path as osp
 from typing import Any, Optional
 
 from mmengine.config import Config, ConfigDict
@@ -45,6 +46,8 @@ def _replace_prefix(value: Any, old: str, new: str) -> Any:
              for k, v in value.items()})
     if isinstance(value, (list, tuple)):
         return type(value)(_replace_prefix(v, old, new) for v in value)
-    if isinstance(value, str) and value.startswith(old):
-        return new.rstrip('/') + '/' + value[len(old):].lstrip('/')
+    # whole folders only: data/coco is no part of data/coco_sample
+    old = old.rstrip('/')
+    if isinstance(value, str) and f'{value}/'.startswith(f'{old}/'):
+        return osp.join(new, value[len(old):].lstrip('/'))
     return value

@@ -13,6 +13,9 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=0.1),
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.1)}))
 
+# a resumed run goes on with the numbers of the run that it continues
+custom_hooks = [dict(type='SyncBuffersHook'), dict(type='EpochSeedHook')]
+
 # model settings
 model = dict(
     type='TopdownPoseEstimator',

@@ -31,6 +31,9 @@ param_scheduler = [
 ]
 auto_scale_lr = dict(base_batch_size=batch_size)
 
+# a resumed run goes on with the numbers of the run that it continues
+custom_hooks = [dict(type='SyncBuffersHook'), dict(type='EpochSeedHook')]
+
 # model
 codec = dict(
     type='HungarianKeypointCodec', input_size=(96, 128), num_keypoints=17)
@@ -106,7 +109,7 @@ val_pipeline = [
 train_dataloader = dict(
     batch_size=batch_size,
     num_workers=1,
-    persistent_workers=True,
+    persistent_workers=False,
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(

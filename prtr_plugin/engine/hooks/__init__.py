@@ -1,0 +1,4 @@
+from .epoch_seed_hook import EpochSeedHook
+from .strict_load_hook import CheckpointError, StrictLoadHook
+
+__all__ = ['CheckpointError', 'EpochSeedHook', 'StrictLoadHook']

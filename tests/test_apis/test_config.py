@@ -1,0 +1,84 @@
+"""Loading a config with settings from the command line."""
+import pytest
+
+from prtr_plugin.apis import load_config
+
+TEXT = """
+data_root = 'data/coco/'
+ann = data_root + 'ann.json'
+loader = dict(
+    dataset=dict(data_root=data_root, ann_file='ann.json'), batch_size=4)
+evaluators = [dict(ann_file=ann), dict(files=(ann, 'data/coco_sample/a'))]
+unrelated = dict(name='not data/coco/', number=1, nothing=None)
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text(TEXT)
+    return str(path)
+
+
+def test_without_options(config):
+    cfg = load_config(config)
+    assert cfg.filename == config
+    assert cfg.ann == 'data/coco/ann.json'
+    assert load_config(config, {}).to_dict() == cfg.to_dict()
+
+
+@pytest.mark.parametrize('old', ['data/coco/', 'data/coco'])
+@pytest.mark.parametrize('new', ['my/folder/', 'my/folder', '/my/folder'])
+def test_data_root_is_replaced_everywhere(config, tmp_path, old, new):
+    if not old.endswith('/'):
+        path = tmp_path / 'other.py'
+        path.write_text(
+            TEXT.replace("'data/coco/'\n", "'data/coco'\n").replace(
+                "root + '", "root + '/"))
+        config = str(path)
+    cfg = load_config(config, {'data_root': new})
+    ann = new.rstrip('/') + '/ann.json'
+    assert cfg.data_root.rstrip('/') == new.rstrip('/')
+    assert cfg.loader.dataset.data_root == cfg.data_root
+    assert cfg.loader.dataset.ann_file == 'ann.json'
+    assert cfg.ann == cfg.evaluators[0].ann_file == ann
+    assert cfg.evaluators[1].files == (ann, 'data/coco_sample/a')
+    assert cfg.unrelated == dict(name='not data/coco/', number=1, nothing=None)
+    assert cfg.filename == config
+
+
+def test_here(config):
+    assert load_config(config, {'data_root': ''}).ann == 'ann.json'
+
+
+def test_other_options_win(config):
+    options = {
+        'data_root': 'new/', 'loader.dataset.data_root': 'newer/',
+        'loader.batch_size': 8, 'evaluators.0.ann_file': 'b.json'
+    }
+    cfg = load_config(config, options)
+    assert cfg.loader.dataset.data_root == 'newer/'
+    assert cfg.loader.batch_size == 8
+    assert cfg.evaluators[0].ann_file == 'b.json'
+    assert 'data_root' in options  # the argument is left as it was
+
+
+def test_same_as_editing_the_file(small_config, tmp_path):
+    """For a real config with inheritance."""
+    cfg = load_config(small_config, {'data_root': 'elsewhere/'})
+    with open(small_config) as file:
+        text = file.read()
+    edited = tmp_path / 'edited.py'
+    base = small_config.rsplit('/', 2)[0] + '/_base_'
+    edited.write_text(
+        text.replace("'data/synthetic_people/'", "'elsewhere/'").replace(
+            '../_base_', base))
+    assert cfg.to_dict() == load_config(str(edited)).to_dict()
+    assert 'data/synthetic_people' not in cfg.pretty_text
+
+
+def test_config_without_data_root(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text('model = dict()')
+    with pytest.raises(ValueError, match='no variable data_root'):
+        load_config(str(path), {'data_root': 'here'})

@@ -1,0 +1,313 @@
+"""The authors' sequential network, rebuilt from named weights.
+
+The reference holds the outputs of the published notebook, repaired where its
+forward pass fails, for weights that are a function of their names
+(``golden.py``): two images of different size in one padded batch, all 100
+person queries kept. ``tests/data`` holds 15 of the 100 people, ``persons``.
+"""
+import gzip
+import json
+import re
+
+import golden
+import numpy as np
+import pytest
+import torch
+from mmpose.registry import MODELS
+from mmpose.structures import PoseDataSample
+
+from prtr_plugin.codecs import batched_linear_assignment
+
+NAME = 'prtr_sequential_res50'
+# Where the margin of a read-out is smaller, rounding noise decides.
+MARGIN = 0.005
+
+FFN = dict(embed_dims=256, feedforward_channels=2048)
+ATTENTION = dict(embed_dims=256, num_heads=8)
+CONFIG = dict(
+    type='PRTRCascade',
+    detector=dict(
+        type='PersonDETR',
+        num_queries=100,
+        backbone=dict(
+            type='mmpose.ResNet',
+            depth=50,
+            out_indices=(0, 1, 2, 3),
+            frozen_stages=1,
+            norm_cfg=dict(type='BN', requires_grad=False),
+            norm_eval=True),
+        neck=dict(
+            type='mmdet.ChannelMapper',
+            in_channels=[2048],
+            kernel_size=1,
+            out_channels=256,
+            act_cfg=None,
+            norm_cfg=None),
+        encoder=dict(
+            num_layers=6,
+            layer_cfg=dict(self_attn_cfg=ATTENTION, ffn_cfg=FFN)),
+        decoder=dict(
+            num_layers=6,
+            layer_cfg=dict(
+                self_attn_cfg=ATTENTION,
+                cross_attn_cfg=ATTENTION,
+                ffn_cfg=FFN)),
+        positional_encoding=dict(num_feats=128, normalize=True),
+        bbox_head=dict(type='mmpose.PersonDETRHead')),
+    head=dict(
+        type='PRTRHead',
+        in_channels=3840,
+        out_channels=17,
+        embed_dims=512,
+        positional_encoding=dict(
+            type='SineLearnedPositionalEncoding', num_feats=128),
+        decoder=dict(
+            type='HungarianKeypointCodec',
+            input_size=(1, 1),
+            num_keypoints=17)),
+    test_cfg=dict(score_thr=0.0, max_persons=100))
+
+# Keys of the notebook and ours, tried in this order; of each group of lines
+# one applies at most.
+RULES = [
+    (r'^backbone\.0\.body\.', 'detector.backbone.'),
+    (r'^transformer_kpt\.class_predictor\.', 'head.fc_cls.'),
+    (r'^transformer_kpt\.coord_predictor\.', 'head.kpt_branch.'),
+    (r'^transformer_kpt\.query_embed\.', 'head.query_embedding.'),
+    (r'^transformer_kpt\.', 'head.'),
+    (r'^row_embed\.weight', 'head.positional_encoding.x_embed'),
+    (r'^col_embed\.weight', 'head.positional_encoding.y_embed'),
+    (r'^class_embed\.', 'detector.bbox_head.fc_cls.'),
+    (r'^bbox_embed\.layers\.0\.', 'detector.bbox_head.reg_ffn.layers.0.0.'),
+    (r'^bbox_embed\.layers\.1\.', 'detector.bbox_head.reg_ffn.layers.1.'),
+    (r'^bbox_embed\.layers\.2\.', 'detector.bbox_head.fc_reg.'),
+    (r'^query_embed\.', 'detector.query_embedding.'),
+    (r'^input_proj\.', 'detector.neck.convs.0.conv.'),
+    (r'^transformer\.', 'detector.'),
+    (r'\.self_attn\.', '.self_attn.attn.'),
+    (r'\.multihead_attn\.', '.cross_attn.attn.'),
+    (r'\.linear1\.', '.ffn.layers.0.0.'),
+    (r'\.linear2\.', '.ffn.layers.1.'),
+    (r'\.norm1\.', '.norms.0.'),
+    (r'\.norm2\.', '.norms.1.'),
+    (r'\.norm3\.', '.norms.2.'),
+    (r'\.decoder\.norm\.', '.decoder.post_norm.'),
+]
+
+
+def convert_sequential_state_dict(state_dict):
+    """Rename the keys of the notebook's model."""
+    result = {}
+    for key, value in state_dict.items():
+        # a rule must not touch what another one wrote
+        if key.startswith('backbone'):
+            rules = RULES[:1]
+        else:
+            rules = RULES[1:]
+        for pattern, ours in rules:
+            key = re.sub(pattern, ours, key)
+        result[key] = value
+    return result
+
+
+class Golden:
+    """The model with the reference weights, its outputs and the reference."""
+
+    def __init__(self, data_dir):
+        self.ref = np.load(data_dir / f'{NAME}.npz')
+        self.info = json.loads(str(self.ref['info']))
+        with gzip.open(data_dir / 'manifests.json.gz', 'rt') as f:
+            manifests = json.load(f)
+        # the backbone is that of the two-stage model and listed there
+        params = dict(manifests[NAME])
+        params.update((key, shape)
+                      for key, shape in manifests['prtr_res50_384x288_coco']
+                      if key.startswith('backbone'))
+        state = {
+            key: torch.from_numpy(np.asarray(golden.fill(key, shape)))
+            for key, shape in params.items()
+        }
+        # the sum is the proof that the weights are those of the reference
+        self.state_abs_sum = sum(
+            v.double().abs().sum().item() for v in state.values())
+        self.model = MODELS.build(CONFIG).eval()
+        missing, unexpected = self.model.load_state_dict(
+            convert_sequential_state_dict(state), strict=False)
+        assert not unexpected
+        assert all(k.endswith('num_batches_tracked') for k in missing)
+
+        inputs = self.info['input']
+        self.images = [
+            torch.from_numpy(golden.image(i['image_name'], i['shape']))
+            for i in inputs['images']
+        ]
+        # bottom and right with zeros
+        self.inputs = torch.zeros(inputs['padded_shape'])
+        for padded, image in zip(self.inputs, self.images):
+            padded[:, :image.shape[1], :image.shape[2]] = image
+        self.persons = torch.from_numpy(self.ref['persons'])
+        with torch.no_grad():
+            self.feats = self.model.extract_feat(self.inputs)
+            logits, boxes = self.model.forward_detector(
+                self.feats, self.samples())
+            self.logits, self.boxes = logits[-1], boxes[-1]
+            self.crops = self.crop(self.persons)
+            # (image, person, query, ...)
+            self.kpt_logits, coords = (
+                x.unflatten(0, (2, -1))
+                for x in self.model.head((self.crops.flatten(0, 1), )))
+            self.coords = self.model.crop.to_image(
+                coords.flatten(0, 1),
+                self.boxes[:, self.persons].flatten(0, 1)).view_as(coords)
+
+    def samples(self):
+        return [
+            PoseDataSample(
+                metainfo=dict(
+                    img_shape=image.shape[1:],
+                    ori_shape=(2 * image.shape[1], 2 * image.shape[2]),
+                    batch_input_shape=(256, 320))) for image in self.images
+        ]
+
+    def crop(self, persons):
+        crops = self.model.crop_people(
+            self.feats, list(self.boxes[:, persons]), self.samples())
+        return crops.unflatten(0, (2, -1))
+
+    def close(self, ours, name, tolerance):
+        ours = np.asarray(ours)
+        np.testing.assert_allclose(
+            ours, self.ref[name], rtol=0, atol=tolerance)
+
+
+@pytest.fixture(scope='module')
+def case(data_dir):
+    return Golden(data_dir)
+
+
+def test_inputs_are_the_reference(case):
+    checks = case.info['checks']
+    assert case.state_abs_sum == pytest.approx(
+        checks['state_abs_sum'], rel=1e-9)
+    for image, expected in zip(case.images, checks['input_abs_sum']):
+        assert image.double().abs().sum().item() == pytest.approx(
+            expected, rel=1e-9)
+
+
+def test_number_of_parameters(case):
+    case.model.train()  # marks the frozen stages
+    trained = sum(p.numel() for p in case.model.parameters()
+                  if p.requires_grad)
+    frozen = sum(p.numel() for p in case.model.parameters()
+                 if not p.requires_grad and p.ndim > 1)
+    case.model.eval()
+    assert trained == case.info['parameters_trainable'] == 87974682
+    # batch norms are buffers there
+    assert trained + frozen == case.info['parameters_total'] == 88197082
+
+
+def test_people(case):
+    case.close(case.logits, 'pred_logits', 1e-4)
+    case.close(case.boxes, 'pred_boxes', 2e-5)
+
+
+def test_positional_encoding_of_the_padded_images(case):
+    encoder, _ = case.model.detector.pre_transformer(
+        case.model.detector.neck(case.feats[-1:]), case.samples())
+    pos = encoder['feat_pos'].transpose(1, 2).unflatten(-1, (8, 10))
+    case.close(pos[:, ::16], 'debug/position3', 1e-5)
+    case.close(encoder['feat_mask'].unflatten(1, (8, 10)), 'debug/mask3', 0)
+
+
+def test_positional_encoding_of_the_crops(case):
+    pos = case.model.head.positional_encoding(torch.zeros(1, 10, 10))
+    pos = pos.detach()
+    assert pos.shape == (1, 512, 10, 10)
+    case.close(pos[:, :256:16], 'pe', 1e-5)
+    case.close(pos[:, 256::16], 'learned_pe', 0)
+
+
+def test_grids(case):
+    valid_hw = torch.from_numpy(case.ref['valid_hw'])
+    grids = case.model.crop.grids(case.boxes[:, :5], valid_hw)
+    case.close(grids, 'grid', 1e-4)
+
+
+def test_crops(case):
+    first = 0
+    for level, channels in enumerate((256, 512, 1024, 2048)):
+        ours = case.crops[:, :2, first:first + 4]
+        reference = case.ref[f'crop/level{level}']
+        case.close(ours, f'crop/level{level}',
+                   1e-4 * np.abs(reference).max())
+        first += channels
+    assert case.crops.shape[2] == first == 3840
+
+
+def test_keypoints(case):
+    case.close(case.coords, 'pred_kpt_coord', 3e-4)
+    case.close(case.kpt_logits[:, :5], 'pred_kpt_logits_first5', 3e-3)
+    # stored with 11 bits
+    case.close(case.kpt_logits, 'pred_kpt_logits_float16', 3e-3 + 4e-3)
+
+
+@pytest.mark.parametrize('background', ['first', 'last'])
+def test_read_out_of_the_notebook(case, background):
+    """The notebook maximises the sum of raw logits, so its read-out is done
+    here from our outputs. In its infer() class 0 is the background."""
+    logits = case.kpt_logits
+    key, margin = 'infer_query_if_last_is_background', \
+        'infer_margin_if_last_is_background'
+    if background == 'first':
+        logits = logits.roll(-1, dims=-1)
+        key, margin = 'infer_query', 'infer_margin'
+    queries = batched_linear_assignment(
+        -logits[..., :-1].flatten(0, 1).transpose(1, 2)).reshape(2, -1, 17)
+    clear = case.ref[margin] > MARGIN
+    assert clear.mean() > 0.6
+    np.testing.assert_array_equal(queries[clear], case.ref[key][clear])
+    if background == 'first':
+        coords = np.take_along_axis(
+            case.coords.numpy(), queries[..., None], axis=2)
+        np.testing.assert_allclose(
+            coords[clear], case.ref['infer'][clear], rtol=0, atol=3e-4)
+
+
+def test_predict_keeps_everybody_in_image_coordinates(case):
+    """Ours maximises probabilities, with the last class as background."""
+    # the images one by one, so that the slow part runs on a few people
+    case.model.test_cfg.update(max_persons=15)
+    with torch.no_grad():
+        samples = case.model.predict(case.inputs, case.samples())
+    case.model.test_cfg.update(max_persons=100)
+    scores = case.logits.softmax(-1)[..., 0]
+    for i, sample in enumerate(samples):
+        pred = sample.pred_instances
+        order = scores[i].argsort(descending=True)[:15]
+        np.testing.assert_allclose(
+            pred.bbox_scores, scores[i, order], rtol=0, atol=1e-5)
+        # those people whose outputs are at hand
+        common = np.isin(order, case.persons).nonzero()[0]
+        where = [case.persons.tolist().index(order[c]) for c in common]
+        h, w = sample.ori_shape
+        for c, p in zip(common, where):
+            probs = case.kpt_logits[i, p, :, :-1].softmax(-1)
+            query = batched_linear_assignment(-probs.T[None])[0]
+            np.testing.assert_allclose(
+                pred.keypoints[c],
+                case.coords[i, p, query] * torch.tensor([w, h]),
+                rtol=0,
+                atol=3e-4 * w)
+
+
+def test_people_do_not_depend_on_each_other(case):
+    """Five people of 100 have the outputs that they have among all."""
+    five = [3, 9, 29, 59, 99]
+    where = [case.persons.tolist().index(p) for p in five]
+    with torch.no_grad():
+        crops = case.crop(five)
+        logits, coords = case.model.head((crops.flatten(0, 1), ))
+    torch.testing.assert_close(crops, case.crops[:, where])
+    torch.testing.assert_close(
+        logits.unflatten(0, (2, 5)), case.kpt_logits[:, where], atol=1e-3,
+        rtol=0)
