@@ -1,3 +1,3 @@
-from . import heads, necks, task_modules
+from . import estimators, heads, layers, necks, task_modules
 
-__all__ = ['heads', 'necks', 'task_modules']
+__all__ = ['estimators', 'heads', 'layers', 'necks', 'task_modules']

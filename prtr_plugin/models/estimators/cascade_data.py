@@ -1,0 +1,138 @@
+"""What :class:`PRTRCascade` takes out of data samples and puts in."""
+from typing import Tuple, Union
+
+import numpy as np
+import torch
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+from mmengine.structures import InstanceData
+from mmpose.structures import PoseDataSample
+from mmpose.utils.typing import SampleList
+from torch import Tensor
+
+
+def check_metainfo(inputs: Tensor, data_samples: SampleList,
+                   *keys: str) -> None:
+    """Check the meta information and fill in what the batch tells.
+
+    Args:
+        inputs (Tensor): Padded images in shape (B, 3, H, W)
+        data_samples (List[:obj:`PoseDataSample`]): Get ``batch_input_shape``
+        *keys (str): Keys that the meta information must have
+
+    Raises:
+        ValueError: If one is missing.
+    """
+    for sample in data_samples:
+        for key in keys:
+            if key not in sample.metainfo:
+                raise ValueError(
+                    f'PRTRCascade needs {key} in the meta information of its '
+                    'data samples. Add it to meta_keys of PackPoseInputs.')
+        sample.set_metainfo(dict(batch_input_shape=tuple(inputs.shape[-2:])))
+
+
+def split_ground_truth(
+    sample: PoseDataSample, num_keypoints: int,
+    device: Union[str, torch.device]
+) -> Tuple[InstanceData, InstanceData]:
+    """Split the ground truth of an image into people and crowds.
+
+    ``gt_instance_labels`` of the data sample holds for P people
+
+        - ``bboxes`` in [x1, y1, x2, y2], in pixels of the input image, in
+            shape (P, 4)
+        - ``keypoints`` in pixels of the input image, in shape (P, K, 2)
+        - ``keypoints_visible`` in shape (P, K), positive for labelled joints.
+            A person without any teaches the box only
+        - ``iscrowd`` (optional) in shape (P, ). Non-zero for regions that are
+            neither person nor background
+
+    and nothing at all if there is nobody.
+
+    Args:
+        sample (:obj:`PoseDataSample`): Data sample of the image
+        num_keypoints (int): Number of joints K
+        device (str | torch.device): Device of the result if it is empty
+
+    Returns:
+        tuple[:obj:`InstanceData`, :obj:`InstanceData`]: People and crowds,
+        with ``bboxes`` in shape (P, 4), ``labels`` (0) in shape (P, ),
+        ``keypoints`` in shape (P, K, 2) and ``keypoints_visible`` in shape
+        (P, K). Boxes without area are left out.
+
+    Raises:
+        ValueError: If a box or keypoint is NaN or infinite, or something is
+            missing.
+    """
+    labels = sample.get('gt_instance_labels', InstanceData())
+    if not labels.keys():
+        labels = InstanceData(
+            bboxes=torch.zeros(0, 4, device=device),
+            keypoints=torch.zeros(0, num_keypoints, 2, device=device),
+            keypoints_visible=torch.zeros(0, num_keypoints, device=device))
+    for name in ('bboxes', 'keypoints', 'keypoints_visible'):
+        if name not in labels:
+            raise ValueError(
+                f'PRTRCascade needs {name} in gt_instance_labels, which has '
+                f'{sorted(labels.keys())}. Set the label_mapping_table of the '
+                'codec or transform that PackPoseInputs uses.')
+
+    bboxes = labels.bboxes.float()
+    instances = InstanceData(
+        bboxes=bboxes,
+        labels=bboxes.new_zeros(len(bboxes), dtype=torch.long),
+        keypoints=labels.keypoints.float(),
+        keypoints_visible=labels.keypoints_visible)
+    for name in ('bboxes', 'keypoints'):
+        if not instances[name].isfinite().all():
+            raise ValueError(
+                f'PRTRCascade got NaN or infinite {name} as ground truth of '
+                f"image {sample.get('img_path', '')}. Correct the annotations "
+                'or the transforms that made them.')
+    exists = (bboxes[:, 2:] > bboxes[:, :2]).all(dim=1)
+    crowd = torch.zeros_like(exists)
+    if 'iscrowd' in labels:
+        crowd = labels.iscrowd > 0
+    return instances[exists & ~crowd], instances[exists & crowd]
+
+
+def check_predictions(*predictions: Tensor) -> None:
+    """Check what the detector puts out.
+
+    Args:
+        *predictions (Tensor): Boxes and logits or scores
+
+    Raises:
+        FloatingPointError: If one is NaN or infinite.
+    """
+    if not all(p.isfinite().all() for p in predictions):
+        raise FloatingPointError(
+            'The detector of PRTRCascade put out NaN or infinite boxes or '
+            'logits. Check the input images and the loaded weights; in '
+            'training lower the learning rate, clip gradients or use fp32.')
+
+
+def pack_people(boxes: Tensor, scores: Tensor, keypoints: np.ndarray,
+                keypoint_scores: np.ndarray,
+                ori_shape: Tuple[int, ...]) -> InstanceData:
+    """Predictions of an image in pixels of the original image.
+
+    Args:
+        boxes (Tensor): Boxes in [cx, cy, w, h], relative to the image, in
+            shape (P, 4)
+        scores (Tensor): Their scores in shape (P, )
+        keypoints (np.ndarray): Relative to the image, in shape (P, K, 2)
+        keypoint_scores (np.ndarray): In shape (P, K)
+        ori_shape (tuple): Height and width of the original image
+
+    Returns:
+        :obj:`InstanceData`: See :meth:`PRTRCascade.predict`.
+    """
+    size = np.array(ori_shape[1::-1], dtype=np.float32)
+    bboxes = bbox_cxcywh_to_xyxy(boxes).clip(0, 1).numpy()
+    return InstanceData(
+        bboxes=bboxes * np.tile(size, 2),
+        bbox_scores=scores.numpy(),
+        keypoints=keypoints * size,
+        keypoint_scores=keypoint_scores,
+        keypoints_visible=keypoint_scores)

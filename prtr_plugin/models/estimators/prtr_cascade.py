@@ -1,0 +1,400 @@
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from mmengine.structures import InstanceData
+from mmpose.models.pose_estimators.base import BasePoseEstimator
+from mmpose.registry import MODELS
+from mmpose.structures import PoseDataSample
+from mmpose.utils.typing import (ConfigType, OptConfigType, OptMultiConfig,
+                                 OptSampleList, SampleList)
+from torch import Tensor
+
+from ..heads import PersonDETRHead
+from ..layers import STNCrop
+from .cascade_data import (check_metainfo, check_predictions, pack_people,
+                           split_ground_truth)
+
+
+@MODELS.register_module()
+class PRTRCascade(BasePoseEstimator):
+    """The sequential variant of `PRTR`_ (CVPR 2021, section 3.3).
+
+    One network from a whole image to people with keypoints: DETR finds the
+    people, a spatial transformer crops the backbone features around each of
+    them, and keypoint queries attend to the crops. The crops are
+    differentiable, so the keypoint losses train the boxes too. In training
+    the people that the matching finds go on to the keypoint head, in testing
+    those whose score is high enough.
+
+    Images of a batch may differ in size, padded at the bottom and the right.
+    Meta information needed: ``img_shape`` in (h, w), the size without the
+    padding, and for testing ``ori_shape``, the size of the picture that the
+    whole input image was resized from.
+
+    For the ground truth see :func:`split_ground_truth`.
+
+    Note:
+
+        - batch size: B
+        - person query number: Q
+        - decoder level number: L
+        - keypoint number: K
+
+    Args:
+        detector (dict): Config of the detector, :class:`PersonDETR` or
+            mmdet's DETR, with :class:`PersonDETRHead`. Its backbone puts out
+            all levels that are used somewhere
+        head (dict): Config of the keypoint head, :class:`PRTRHead`, whose
+            ``in_channels`` is the sum over the sampled levels
+        crop (dict): Arguments of :class:`STNCrop`. Defaults to the paper's
+        detector_levels (Sequence[int]): Indices of the backbone levels that
+            the detector sees. Defaults to (-1, ), the last one
+        freeze_detector (bool): Whether the detector, backbone included, keeps
+            its weights and normalisation statistics and has no loss. Defaults
+            to ``False``
+        detach_boxes (bool): Whether the keypoint losses stop at the boxes.
+            Defaults to ``False``
+        train_cfg (dict, optional): ``max_persons`` is the number of people of
+            an image that go through the keypoint head, drawn at random from
+            more. Defaults to 20
+        test_cfg (dict, optional): ``score_thr`` is the score that a person
+            exceeds, and ``max_persons`` the number of people of an image with
+            the highest ones. Default to 0.05 and 20, the number that COCO's
+            evaluation looks at
+        data_preprocessor (dict, optional): Config of the data preprocessor
+        use_syncbn (bool): See the parent class
+        metainfo (dict, optional): See the parent class
+        init_cfg (dict, optional): See the parent class
+
+    Raises:
+        ValueError: If the parts do not fit together, or ``train_cfg`` or
+            ``test_cfg`` has an unknown key.
+
+    .. _`PRTR`: https://arxiv.org/abs/2104.06976
+    """
+
+    def __init__(self,
+                 detector: ConfigType,
+                 head: ConfigType,
+                 crop: ConfigType = dict(),
+                 detector_levels: Sequence[int] = (-1, ),
+                 freeze_detector: bool = False,
+                 detach_boxes: bool = False,
+                 train_cfg: OptConfigType = None,
+                 test_cfg: OptConfigType = None,
+                 data_preprocessor: OptConfigType = None,
+                 use_syncbn: bool = False,
+                 metainfo: Optional[dict] = None,
+                 init_cfg: OptMultiConfig = None) -> None:
+        super().__init__(
+            backbone=detector,
+            head=head,
+            train_cfg=_fill('train_cfg', train_cfg, max_persons=20),
+            test_cfg=_fill(
+                'test_cfg', test_cfg, score_thr=0.05, max_persons=20),
+            data_preprocessor=data_preprocessor,
+            use_syncbn=use_syncbn,
+            metainfo=metainfo,
+            init_cfg=init_cfg)
+        # what the parent class calls backbone has a backbone of its own
+        self.detector = self._modules.pop('backbone')
+        self.crop = STNCrop(**crop)
+        self.detector_levels = tuple(detector_levels)
+        self.freeze_detector = freeze_detector
+        self.detach_boxes = detach_boxes
+        if freeze_detector:
+            self.detector.requires_grad_(False)
+
+        bbox_head = self.detector.bbox_head
+        if not isinstance(bbox_head,
+                          PersonDETRHead) or bbox_head.num_classes != 1:
+            raise ValueError(
+                f'The bbox_head of the detector is {type(bbox_head).__name__} '
+                f'with num_classes={bbox_head.num_classes}. PRTRCascade needs '
+                "type='PersonDETRHead' with num_classes=1.")
+        size = getattr(self.head.positional_encoding, 'size', None)
+        if size not in (None, self.crop.resolution):
+            raise ValueError(
+                f'The crops have resolution={self.crop.resolution} but the '
+                f'positional_encoding of the head has size={size}. Set both '
+                'to the same.')
+
+    def train(self, mode: bool = True) -> 'PRTRCascade':
+        """Keep a frozen detector in evaluation mode."""
+        super().train(mode)
+        if self.freeze_detector:
+            self.detector.eval()
+        return self
+
+    def extract_feat(self, inputs: Tensor) -> Tuple[Tensor]:
+        """Extract the backbone levels, from fine to coarse.
+
+        Args:
+            inputs (Tensor): Padded images in shape (B, 3, H, W)
+
+        Returns:
+            tuple[Tensor]: Each in shape (B, C_l, H_l, W_l).
+        """
+        return self.detector.backbone(inputs)
+
+    def forward_detector(self, feats: Tuple[Tensor],
+                         data_samples: SampleList) -> Tuple[Tensor, Tensor]:
+        """Find people.
+
+        Args:
+            feats (tuple[Tensor]): Backbone levels
+            data_samples (List[:obj:`PoseDataSample`]): With the meta
+                information ``img_shape`` and ``batch_input_shape``
+
+        Returns:
+            tuple:
+            - cls_scores (Tensor): Class logits [person, none] in shape
+                (L, B, Q, 2)
+            - boxes (Tensor): Boxes in [cx, cy, w, h], relative to the valid
+                image, in shape (L, B, Q, 4)
+        """
+        feats = tuple(feats[i] for i in self.detector_levels)
+        if self.detector.with_neck:
+            feats = self.detector.neck(feats)
+        return self.detector.bbox_head(
+            **self.detector.forward_transformer(feats, data_samples))
+
+    def crop_people(self, feats: Tuple[Tensor], boxes: Sequence[Tensor],
+                    data_samples: SampleList) -> Tensor:
+        """Crop people out of the backbone levels.
+
+        Args:
+            feats (tuple[Tensor]): Backbone levels
+            boxes (Sequence[Tensor]): For each image the boxes of P_i people,
+                as from :meth:`forward_detector`, in shape (P_i, 4)
+            data_samples (List[:obj:`PoseDataSample`]): With the meta
+                information ``img_shape`` and ``batch_input_shape``
+
+        Returns:
+            Tensor: Crops of all N people in shape (N, C, y_res, x_res).
+
+        Raises:
+            ValueError: If C is not ``in_channels`` of the head.
+        """
+        valid_hw = feats[0].new_tensor([
+            np.divide(d.img_shape, d.batch_input_shape).tolist()
+            for d in data_samples
+        ])
+        crops = self.crop(feats, boxes, valid_hw)
+        if crops.shape[1] != self.head.in_channels:
+            raise ValueError(
+                f'The levels {self.crop.levels} that PRTRCascade crops have '
+                f'{crops.shape[1]} channels together, but the head has '
+                f'in_channels={self.head.in_channels}. Set one of them.')
+        return crops
+
+    def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
+        """Calculate losses from a batch of inputs and data samples.
+
+        Args:
+            inputs (Tensor): Padded images in shape (B, 3, H, W)
+            data_samples (List[:obj:`PoseDataSample`]): The batch data
+                samples, see the class
+
+        Returns:
+            dict: The losses of the detector with the prefix ``det.``, unless
+            it is frozen, and those of :class:`PRTRHead`, which are 0 if there
+            is nobody with keypoints.
+
+        Raises:
+            FloatingPointError: If a box or person logit is NaN or infinite.
+            ValueError: If the ground truth is, or lacks something.
+        """
+        check_metainfo(inputs, data_samples, 'img_shape')
+        metas = [d.metainfo for d in data_samples]
+        people, crowds = zip(*(
+            split_ground_truth(d, self.head.out_channels, inputs.device)
+            for d in data_samples))
+        feats = self.extract_feat(inputs)
+        cls_scores, boxes = self.forward_detector(feats, data_samples)
+        check_predictions(cls_scores[-1], boxes[-1])
+
+        losses = dict()
+        if not self.freeze_detector:
+            det_losses = self.detector.bbox_head.loss_by_feat(
+                cls_scores, boxes, people, metas, crowds)
+            losses.update({f'det.{k}': v for k, v in det_losses.items()})
+
+        queries, persons = self._sample_matches(cls_scores[-1], boxes[-1],
+                                                people, metas)
+        nobody = not any(map(len, queries))
+        if nobody:
+            # all parameters take part in every step, as distributed training
+            # wants it: one crop whose losses count nothing
+            queries[0] = queries[0].new_zeros(1)
+        kept = [boxes[-1, i, q] for i, q in enumerate(queries)]
+        if self.detach_boxes:
+            kept = [b.detach() for b in kept]
+        crops = self.crop_people(feats, kept, data_samples)
+        if nobody:
+            labels = crops.new_zeros(1, self.head.out_channels, 2)
+            weights = labels[..., 0]
+        else:
+            labels, weights = self._keypoint_targets(
+                torch.cat(kept).detach(), persons, metas)
+        kpt_losses = self.head.loss_by_feat(
+            *self.head.forward_levels((crops, )), labels, weights)
+        weight = 0.0 if nobody else 1.0
+        losses.update({k: v * weight for k, v in kpt_losses.items()})
+        return losses
+
+    def _sample_matches(
+        self, cls_scores: Tensor, boxes: Tensor, people: List[InstanceData],
+        metas: List[dict]
+    ) -> Tuple[List[Tensor], List[InstanceData]]:
+        """The people of each image that go through the keypoint head: their
+        queries and their ground truth."""
+        queries, persons = [], []
+        for cls_score, box, person, meta in zip(cls_scores, boxes, people,
+                                                metas):
+            query, index = self.detector.bbox_head.match(
+                cls_score, box, person, meta)
+            person = person[index]
+            labelled = (person.keypoints_visible > 0).any(dim=1)
+            query, person = query[labelled], person[labelled]
+            if len(query) > self.train_cfg['max_persons']:
+                drawn = torch.randperm(len(query))
+                drawn = drawn[:self.train_cfg['max_persons']].to(query.device)
+                query, person = query[drawn], person[drawn]
+            queries.append(query)
+            persons.append(person)
+        return queries, persons
+
+    def _keypoint_targets(self, boxes: Tensor, persons: List[InstanceData],
+                          metas: List[dict]) -> Tuple[Tensor, Tensor]:
+        """Targets of the keypoint head, relative to the crops.
+
+        The boxes are constants here: a keypoint loss that could change its
+        own target would move boxes for the wrong reason.
+        """
+        keypoints = torch.cat([
+            p.keypoints / p.keypoints.new_tensor(meta['img_shape'][::-1])
+            for p, meta in zip(persons, metas)
+        ])
+        visible = torch.cat([p.keypoints_visible for p in persons])
+        keypoints = self.crop.to_crop(keypoints, boxes).cpu().numpy()
+        codec = self.head.decoder
+        encoded = codec.encode(keypoints * np.array(codec.input_size),
+                               visible.cpu().numpy())
+        # The crop of a poor box can miss its person by far. As predictions
+        # lie in [0, 1], this changes neither gradients of L1 nor matches.
+        labels = encoded['keypoint_labels'].clip(0, 1)
+        return (torch.from_numpy(labels).to(boxes),
+                torch.from_numpy(encoded['keypoint_weights']).to(boxes))
+
+    def predict(self, inputs: Tensor, data_samples: SampleList) -> SampleList:
+        """Predict people with keypoints.
+
+        Args:
+            inputs (Tensor): Padded images in shape (B, 3, H, W)
+            data_samples (List[:obj:`PoseDataSample`]): The batch data
+                samples, see the class
+
+        Returns:
+            List[:obj:`PoseDataSample`]: The samples with ``pred_instances``
+            of P_i people, from high to low score, possibly none
+
+            - bboxes (np.ndarray): In [x1, y1, x2, y2], in pixels of the
+                original image, in shape (P_i, 4)
+            - bbox_scores (np.ndarray): In shape (P_i, )
+            - keypoints (np.ndarray): In pixels of the original image, in
+                shape (P_i, K, 2)
+            - keypoint_scores (np.ndarray): In shape (P_i, K)
+            - keypoints_visible (np.ndarray): The same
+
+        Raises:
+            FloatingPointError: If a prediction is NaN or infinite.
+            ValueError: If meta information is missing.
+        """
+        check_metainfo(inputs, data_samples, 'img_shape', 'ori_shape')
+        feats = self.extract_feat(inputs)
+        scores, boxes = self._best_people(
+            *self.forward_detector(feats, data_samples))
+        # one transfer tells which people are kept
+        found = torch.cat((boxes, scores[..., None]), dim=-1)
+        found = found.detach().float().cpu()
+        check_predictions(found)
+        nums = (found[..., 4] > self.test_cfg['score_thr']).sum(1).tolist()
+
+        keypoints = np.zeros((0, self.head.out_channels, 2), dtype=np.float32)
+        keypoint_scores = keypoints[..., 0]
+        if any(nums):
+            crops = self.crop_people(
+                feats, [b[:n] for b, n in zip(boxes, nums)], data_samples)
+            preds = self.head.predict((crops, ), data_samples)
+            keypoints = np.concatenate([p.keypoints for p in preds])
+            keypoints /= np.array(self.head.decoder.input_size, np.float32)
+            keypoint_scores = np.concatenate(
+                [p.keypoint_scores for p in preds])
+
+        stop = 0
+        for sample, person, n in zip(data_samples, found, nums):
+            start, stop = stop, stop + n
+            boxes = person[:n, :4]
+            sample.pred_instances = pack_people(
+                boxes, person[:n, 4],
+                self.crop.to_image(keypoints[start:stop], boxes.numpy()),
+                keypoint_scores[start:stop], sample.ori_shape)
+        return data_samples
+
+    def _best_people(self, cls_scores: Tensor,
+                     boxes: Tensor) -> Tuple[Tensor, Tensor]:
+        """Scores and boxes of the last level, from high to low score, in
+        shape (B, P) and (B, P, 4) with P = ``max_persons``."""
+        scores = cls_scores[-1].softmax(dim=-1)[..., 0]
+        num = min(self.test_cfg['max_persons'], scores.shape[1])
+        scores, queries = scores.topk(num)
+        queries = queries[..., None].expand(-1, -1, 4)
+        return scores, boxes[-1].gather(1, queries)
+
+    def _forward(self,
+                 inputs: Tensor,
+                 data_samples: OptSampleList = None) -> Tuple[Tensor, ...]:
+        """Forward without read-out, for a fixed number of people.
+
+        Args:
+            inputs (Tensor): Images in shape (B, 3, H, W)
+            data_samples (List[:obj:`PoseDataSample`], optional): Tell how
+                large the images are without the padding. Defaults to no
+                padding
+
+        Returns:
+            tuple:
+            - scores (Tensor): Scores of P = ``max_persons`` people, from high
+                to low, in shape (B, P)
+            - boxes (Tensor): Boxes in [cx, cy, w, h], relative to the image,
+                in shape (B, P, 4)
+            - cls_logits (Tensor): Class logits of the keypoint queries in
+                shape (B, P, Q, K + 1)
+            - coords (Tensor): Coordinates relative to the image, in [0, 1],
+                in shape (B, P, Q, 2)
+        """
+        if data_samples is None:
+            data_samples = [
+                PoseDataSample(metainfo=dict(img_shape=inputs.shape[-2:]))
+                for _ in inputs
+            ]
+        check_metainfo(inputs, data_samples, 'img_shape')
+        feats = self.extract_feat(inputs)
+        scores, boxes = self._best_people(
+            *self.forward_detector(feats, data_samples))
+        cls_logits, coords = self.head(
+            (self.crop_people(feats, boxes, data_samples), ))
+        coords = self.crop.to_image(coords, boxes.flatten(0, 1))
+        return (scores, boxes, cls_logits.unflatten(0, scores.shape),
+                coords.unflatten(0, scores.shape))
+
+
+def _fill(name: str, cfg: OptConfigType, **defaults) -> Dict:
+    """Fill in defaults and refuse other keys."""
+    unknown = set(cfg or ()) - set(defaults)
+    if unknown:
+        raise ValueError(f'{name} of PRTRCascade has unknown keys '
+                         f'{sorted(unknown)}: it takes {sorted(defaults)}.')
+    return {**defaults, **(cfg or {})}
