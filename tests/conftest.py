@@ -60,7 +60,10 @@ def load_tool():
         file = ROOT / 'tools' / path
         spec = importlib.util.spec_from_file_location(file.stem, file)
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        with pytest.MonkeyPatch.context() as patch:
+            # as Python does for a script: files beside it can be imported
+            patch.syspath_prepend(str(file.parent))
+            spec.loader.exec_module(module)
         return module
 
     return load

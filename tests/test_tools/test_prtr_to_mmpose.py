@@ -341,7 +341,7 @@ def test_no_half_written_file(tool, tmp_path, monkeypatch):
 
     out = tmp_path / 'out.pth'
     out.write_bytes(b'old')
-    monkeypatch.setattr(tool.torch, 'save', save)
+    monkeypatch.setattr(torch, 'save', save)
     with pytest.raises(OSError, match='disk full'):
         tool.save_checkpoint({}, str(out))
     assert out.read_bytes() == b'old'
