@@ -11,6 +11,6 @@ from .version import __version__
 check_versions()
 allow_safe_checkpoints()
 
-from . import codecs, datasets, engine, models  # noqa: E402, F401
+from . import codecs, datasets, engine, evaluation, models  # noqa: E402, F401
 
 __all__ = ['__version__']

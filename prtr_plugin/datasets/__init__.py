@@ -1,4 +1,5 @@
 from . import transforms
 from .checks import check_data_files
+from .datasets import CocoPersonDataset
 
-__all__ = ['check_data_files', 'transforms']
+__all__ = ['CocoPersonDataset', 'check_data_files', 'transforms']

@@ -46,6 +46,7 @@ def build(name: str, device: str = 'meta') -> torch.nn.Module:
 
 
 def backbone_norm_params(model):
+    model = getattr(model, 'detector', model)
     return [
         p for m in model.backbone.modules() if isinstance(m, _BatchNorm)
         for p in m.parameters()
@@ -92,6 +93,7 @@ def test_pipelines_agree_with_the_codec(name, mmpose_scope):
     ('td-prtr_res152_4xb32-200e_mpii-384x384', 76_042_451, 222_400),
     (W32.format('coco-384x288'), 57_234_004, 0),
     (W32.format('coco-512x384'), 57_234_004, 0),
+    ('prtr-cascade_res50_8xb2-50e_coco-800x1333', 88_197_082, 222_400),
 ])
 def test_parameter_count(name, total, frozen):
     params = set(build(name).parameters())

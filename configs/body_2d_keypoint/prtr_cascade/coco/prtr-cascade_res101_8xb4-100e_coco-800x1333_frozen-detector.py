@@ -1,0 +1,6 @@
+_base_ = './prtr-cascade_res50_8xb4-100e_coco-800x1333_frozen-detector.py'
+
+load_from = 'data/detr/detr_r101_person.pth'
+
+# model settings
+model = dict(detector=dict(backbone=dict(depth=101)))

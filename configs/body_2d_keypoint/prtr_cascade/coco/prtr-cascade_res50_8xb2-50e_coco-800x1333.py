@@ -1,0 +1,1 @@
+_base_ = '../_base_/prtr_cascade_coco.py'

@@ -1,0 +1,3 @@
+from .coco_person import CocoPersonDataset
+
+__all__ = ['CocoPersonDataset']

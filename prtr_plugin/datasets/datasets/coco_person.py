@@ -1,0 +1,87 @@
+from typing import Dict, List, Optional
+
+import numpy as np
+from mmpose.datasets import CocoDataset
+from mmpose.registry import DATASETS
+
+
+@DATASETS.register_module()
+class CocoPersonDataset(CocoDataset):
+    """COCO keypoints for detectors: whole images with everybody in them.
+
+    mmpose's dataset in bottom-up mode leaves out
+
+        - annotations without the field ``keypoints``. Here they are people
+          without labelled joints, as are those whose joints are all 0
+        - images without any annotation, unless ``test_mode``. Here they are
+          kept, unless ``filter_cfg`` says otherwise
+
+    and gives ``iscrowd`` in a form that gets lost on the way to the model.
+    Here it is an array with one flag per annotation, which
+    :class:`PackPersonInputs` hands on. Every annotation with a box counts as
+    a person, whatever its category, as in the parent class. For evaluation
+    the file needs ``keypoints`` everywhere: ``CocoMetric`` insists on them.
+
+    Args:
+        *args: See the parent class
+        data_mode (str): Must be ``'bottomup'``. Defaults to ``'bottomup'``
+        filter_cfg (dict, optional): ``filter_empty_gt=True`` leaves out
+            images without any annotation, as in mmdet. It has no effect if
+            ``test_mode`` is set. Defaults to ``None``
+        **kwargs: See the parent class.
+
+    Raises:
+        ValueError: If ``data_mode`` is another one, or ``filter_cfg`` has an
+            unknown key.
+    """
+
+    def __init__(self,
+                 *args,
+                 data_mode: str = 'bottomup',
+                 filter_cfg: Optional[dict] = None,
+                 **kwargs) -> None:
+        if data_mode != 'bottomup':
+            raise ValueError(
+                f'CocoPersonDataset got data_mode={data_mode!r}. It gives '
+                "whole images: use 'bottomup', or CocoDataset for crops.")
+        unknown = set(filter_cfg or ()) - {'filter_empty_gt'}
+        if unknown:
+            raise ValueError(
+                f'filter_cfg of CocoPersonDataset has unknown keys '
+                f"{sorted(unknown)}: it takes 'filter_empty_gt'.")
+        super().__init__(
+            *args, data_mode=data_mode, filter_cfg=filter_cfg, **kwargs)
+
+    def parse_data_info(self, raw_data_info: dict) -> Optional[dict]:
+        """Parse an annotation; see the parent class."""
+        ann = raw_data_info['raw_ann_info']
+        if 'keypoints' not in ann:
+            ann = dict(
+                ann,
+                keypoints=[0] * 3 * self.metainfo['num_keypoints'],
+                num_keypoints=0)
+        info = super().parse_data_info(dict(raw_data_info, raw_ann_info=ann))
+        if info is not None:
+            # an array is merged with those of the other people, and indexed
+            info['iscrowd'] = np.array([info['iscrowd']], dtype=np.int64)
+            # masks are not used, and the parent class fails to merge a
+            # missing one with others
+            del info['segmentation']
+        return info
+
+    def _get_bottomup_data_infos(self, instance_list: List[Dict],
+                                 image_list: List[Dict]) -> List[Dict]:
+        """Organize the data list, with the images that show nobody."""
+        data_list = super()._get_bottomup_data_infos(instance_list, image_list)
+        if not self.test_mode and not (self.filter_cfg or {}).get(
+                'filter_empty_gt', False):
+            used = {info['img_id'] for info in data_list}
+            # as the parent class does for testing
+            data_list.extend(
+                dict(
+                    img_id=img['img_id'],
+                    img_path=img['img_path'],
+                    id=list(),
+                    raw_ann_info=None) for img in image_list
+                if img['img_id'] not in used)
+        return data_list

@@ -1,0 +1,38 @@
+from typing import Sequence
+
+from mmpose.datasets.transforms import PackPoseInputs
+from mmpose.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class PackPersonInputs(PackPoseInputs):
+    """Pack whole images with people, boxes and crowd flags as labels.
+
+    ``gt_instance_labels`` of the data sample gets what
+    :class:`PRTRCascade` learns from, all in pixels of the input image:
+    ``bboxes`` in shape (P, 4), ``keypoints`` in shape (P, K, 2),
+    ``keypoints_visible`` in shape (P, K) and ``iscrowd`` in shape (P, ).
+    It stays empty for an image with nobody in it.
+
+    Args:
+        meta_keys (Sequence[str]): Meta keys to store in the data sample.
+            Defaults to those of the parent class that fit whole images.
+            ``category_id`` is no such key: CocoMetric takes it for the
+            category of every prediction, and here it is one number for each
+            annotated person
+    """
+
+    label_mapping_table = dict(
+        bbox='bboxes',
+        keypoints='keypoints',
+        keypoints_visible='keypoints_visible',
+        iscrowd='iscrowd')
+
+    def __init__(self,
+                 meta_keys: Sequence[str] = ('id', 'img_id', 'img_path',
+                                             'crowd_index', 'ori_shape',
+                                             'img_shape', 'flip',
+                                             'flip_direction', 'flip_indices',
+                                             'raw_ann_info',
+                                             'dataset_name')) -> None:
+        super().__init__(meta_keys=meta_keys)

@@ -1,0 +1,48 @@
+from typing import Optional
+
+import numpy as np
+from mmpose.datasets.transforms import BottomupRandomCrop
+from mmpose.registry import TRANSFORMS
+
+# what a dataset in bottom-up mode gives for every person, apart from what the
+# parent class filters correctly
+PER_PERSON = ('bbox_score', 'num_keypoints', 'area', 'iscrowd', 'id',
+              'category_id', 'raw_ann_info')
+
+
+@TRANSFORMS.register_module()
+class PersonRandomCrop(BottomupRandomCrop):
+    """mmpose's random crop for any number of people.
+
+    The parent class fails if there is more than one person, because it asks
+    arrays for their truth, and leaves ``area`` and ``num_keypoints`` of
+    people outside of the crop in place. Here everything that belongs to a
+    person goes with it. Joints outside of the crop are no longer labelled;
+    ``num_keypoints`` keeps telling the number of the annotation.
+
+    See the parent class for the arguments, keys and the random choice. Masks
+    are not cropped: use it with :class:`CocoPersonDataset`, which has none.
+    """
+
+    def transform(self, results: dict) -> Optional[dict]:
+        """Crop; see the parent class.
+
+        Returns:
+            dict | None: The result dict, or ``None`` if nobody is left and
+            ``allow_negative_crop`` is not set.
+        """
+        people = {
+            key: results.pop(key)
+            for key in PER_PERSON if results.get(key) is not None
+        }
+        # of all fields, the parent class filters lists of ids correctly
+        results['id'] = list(range(len(results.get('bbox', ()))))
+        results = super().transform(results)
+        if results is None:
+            return None
+        kept = results.pop('id')
+        for key, value in people.items():
+            results[key] = (
+                value[kept] if isinstance(value, np.ndarray) else
+                [value[i] for i in kept])
+        return results

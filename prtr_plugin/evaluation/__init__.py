@@ -1,0 +1,3 @@
+from .metrics import PersonBoxMetric
+
+__all__ = ['PersonBoxMetric']

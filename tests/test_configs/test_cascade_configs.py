@@ -1,0 +1,119 @@
+"""The configs of the cascade: data, metrics and schedules fit together."""
+import pytest
+from mmengine.dataset import Compose
+from mmengine.hub import get_config
+from mmengine.optim import build_optim_wrapper
+from mmpose.registry import KEYPOINT_CODECS
+from test_configs import FILES, build, load
+
+CASCADE = [name for name in FILES if name.startswith('prtr-cascade_')]
+CASCADE_COCO = [name for name in CASCADE if '_coco-800x1333' in name]
+
+
+@pytest.mark.parametrize('name', CASCADE)
+def test_cascade_data(name, mmpose_scope):
+    """Whole images with everybody, and both metrics of both evaluations."""
+    cfg = load(name)
+    assert cfg.data_mode == 'bottomup'
+    assert cfg.model.head.decoder == cfg.codec
+    KEYPOINT_CODECS.build(cfg.codec)
+    for split in ('train', 'val', 'test'):
+        dataset = cfg[f'{split}_dataloader'].dataset
+        assert dataset.type == 'CocoPersonDataset'
+        assert dataset.get('test_mode', False) == (split != 'train')
+        steps = Compose(dataset.pipeline).transforms
+        types = [type(step).__name__ for step in steps]
+        assert types[0] == 'LoadImage' and types[-1] == 'PackPersonInputs'
+        if split != 'train':
+            # anything else would misplace the people
+            assert types[1:-1] == ['BottomupRandomChoiceResize']
+            assert len(dataset.pipeline[1].scales) == 1
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        keypoints, boxes = evaluator
+        assert keypoints.type == 'CocoMetric'
+        assert keypoints.nms_mode == 'none'
+        assert boxes.type == 'PersonBoxMetric'
+        loader = cfg.val_dataloader.dataset
+        assert keypoints.ann_file == boxes.ann_file == (
+            loader.data_root + loader.ann_file)
+    # an exact resume asks for both
+    assert 'EpochSeedHook' in [hook.type for hook in cfg.custom_hooks]
+    assert not cfg.train_dataloader.persistent_workers
+
+
+@pytest.mark.parametrize('name', CASCADE_COCO)
+def test_cascade_training(name):
+    cfg = load(name)
+    model = build(name)
+    frozen = 'frozen' in name
+    assert model.freeze_detector == frozen
+    assert frozen != any(p.requires_grad for p in model.detector.parameters())
+    assert all(p.requires_grad for p in model.head.parameters())
+    # nothing else may be downloaded, and nothing trained from random weights
+    pretrained = cfg.model.detector.backbone.get('init_cfg')
+    if 'hrnet' in name:
+        assert cfg.load_from is None and pretrained.type == 'Pretrained'
+        # it adds maps of stride 4 to enlarged ones of stride 32
+        assert cfg.model.data_preprocessor.pad_size_divisor == 32
+    else:
+        depth = cfg.model.detector.backbone.depth
+        assert f'_res{depth}_' in name
+        assert cfg.load_from.endswith(f'detr_r{depth}_person.pth')
+        assert pretrained is None
+    keep_empty = not cfg.train_dataloader.dataset.filter_cfg.filter_empty_gt
+    assert keep_empty != frozen
+
+    assert cfg.auto_scale_lr.base_batch_size == (
+        8 * cfg.train_dataloader.batch_size)
+    scheduler, = cfg.param_scheduler
+    assert scheduler.end == cfg.train_cfg.max_epochs
+    assert scheduler.milestones[-1] < scheduler.end
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    rates = {
+        p: group['lr']
+        for group in wrapper.optimizer.param_groups for p in group['params']
+    }
+    slow = 'detector.backbone.' if 'hrnet' in name else 'detector.'
+    for key, param in model.named_parameters():
+        if param.requires_grad:
+            expected = 1e-5 if key.startswith(slow) else 1e-4
+            assert rates[param] == pytest.approx(expected), key
+
+
+def test_cascade_augmentation():
+    """DETR's, as mmdet's config has it."""
+    detr = get_config('mmdet::detr/detr_r50_8xb2-150e_coco.py')
+    detr = {step.type: step for step in detr.train_pipeline}
+    for name in CASCADE_COCO:
+        ours = {
+            step.type: step
+            for step in load(name).train_dataloader.dataset.pipeline
+        }
+        assert list(ours) == [
+            'LoadImage', 'RandomFlip', 'RandomChoice', 'PackPersonInputs'
+        ]
+        assert ours['RandomFlip'] == dict(
+            type='RandomFlip', direction='horizontal')
+        theirs = [[dict(step) for step in branch]
+                  for branch in detr['RandomChoice'].transforms]
+        for step in sum(theirs, []):
+            step['type'] = dict(
+                RandomChoiceResize='BottomupRandomChoiceResize',
+                RandomCrop='PersonRandomCrop')[step['type']]
+        assert ours['RandomChoice'].transforms == theirs
+        # the optimizer is DETR's too, apart from what is trained how fast
+        wrapper = load(name).optim_wrapper
+        assert wrapper.optimizer == dict(
+            type='AdamW', lr=1e-4, weight_decay=1e-4)
+        assert wrapper.clip_grad.max_norm == 0.1
+
+
+def test_cascade_parts_are_the_same():
+    """Detectors can be exchanged between the variants of a backbone."""
+    for depth in (50, 101):
+        joint, frozen = [
+            dict(load(name).model) for name in sorted(CASCADE_COCO)
+            if f'_res{depth}_' in name
+        ]
+        assert joint.pop('freeze_detector') != frozen.pop('freeze_detector')
+        assert joint == frozen
