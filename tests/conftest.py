@@ -16,6 +16,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,6 +37,31 @@ SHARED = Path(os.environ.get('PRTR_SHARED', ROOT.parent / 'shared'))
 
 # The tests are small: more threads only wait for each other.
 torch.set_num_threads(1)
+
+
+@contextmanager
+def fresh_globals():
+    """Put mmengine's global objects aside.
+
+    They belong to one run: the next one would log into the folder of this
+    one, draw on its canvas and look names up in its scope.
+    """
+    managers = (MMLogger, MessageHub, Visualizer, PoseLocalVisualizer,
+                DefaultScope)
+    before = [dict(manager._instance_dict) for manager in managers]
+    for manager in managers:
+        manager._instance_dict.clear()
+    yield
+    for manager, instances in zip(managers, before):
+        manager._instance_dict.clear()
+        manager._instance_dict.update(instances)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def independent_modules():
+    """No test file sees what another one has left behind."""
+    with fresh_globals():
+        yield
 
 
 @pytest.fixture(scope='session')
@@ -140,11 +166,8 @@ def run_tool(load_tool, as_arguments):
 
     def run(path: str, *args, options: dict = {}) -> SimpleNamespace:
         argv = [path, *map(str, args), *as_arguments(options)]
-        managers = (MMLogger, MessageHub, Visualizer, PoseLocalVisualizer,
-                    DefaultScope)
-        before = [dict(manager._instance_dict) for manager in managers]
         code, error = 0, None
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, fresh_globals():
             patch.setattr(sys, 'argv', argv)
             patch.setenv('LOCAL_RANK', '0')
             try:
@@ -153,11 +176,6 @@ def run_tool(load_tool, as_arguments):
                 code = exit.code or 0
             except Exception as exception:
                 code, error = 1, exception
-        # mmengine's global objects belong to one run: the next one would log
-        # into the folder of this one
-        for manager, instances in zip(managers, before):
-            manager._instance_dict.clear()
-            manager._instance_dict.update(instances)
         return SimpleNamespace(code=code, error=error)
 
     return run
