@@ -23,7 +23,8 @@ esac
 PYTHON=${PYTHON:-$(command -v python3.11 || command -v python3 || true)}
 REQUIREMENTS=tools/requirements
 
-# step TEXT REMEDY COMMAND...: say what is done, and what to do if it fails
+# step TEXT REMEDY COMMAND...: say what is done, and what to do if it fails.
+# set -e has no effect inside of COMMAND: functions chain theirs with &&.
 step() {
   local text=$1 remedy=$2
   shift 2
@@ -48,14 +49,14 @@ install_mmcv() {
 }
 
 make_venv() {
-  [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
-  pip install --upgrade pip
+  { [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"; } &&
+    pip install --upgrade pip
 }
 
 install_plugin() {
   rm -rf build prtr_plugin.egg-info  # old copies would end up in the wheel
-  pip install --no-deps --no-build-isolation --force-reinstall .
-  rm -rf build prtr_plugin.egg-info
+  pip install --no-deps --no-build-isolation --force-reinstall . &&
+    rm -rf build prtr_plugin.egg-info
 }
 
 stamp=$(cat "$REQUIREMENTS/$STACK.txt" "$REQUIREMENTS/${STACK}_no_deps.txt"; echo "$MMCV")
