@@ -37,12 +37,15 @@ def manifests(data_dir):
 
 
 def weights(shapes):
-    """A different number in every tensor; 0 for counters."""
-    result = OrderedDict()
-    for i, (key, shape) in enumerate(shapes.items()):
+    """A different number in every tensor; 0 for counters. The copies that the
+    deformable model stores of a layer are the same."""
+    result, numbers = OrderedDict(), {}
+    for key, shape in shapes.items():
         if key.endswith('num_batches_tracked'):
             value = torch.tensor(0)
         else:
+            name = re.sub(r'^(class_embed|kpt_embed)\.\d+\.', r'\1.', key)
+            i = numbers.setdefault(name, len(numbers))
             value = torch.tensor(1 + i / 1024)
         result[key] = value.expand(shape)
     return result
@@ -60,14 +63,20 @@ def deeper(shapes, depth, num_keypoints):
             for i in range(1, num_blocks):
                 key = f'{match[1]}{i}{match[2]}'
                 shapes[key] = shapes[match[0]]
-    shapes['class_embed.weight'] = (num_keypoints + 1, 256)
-    shapes['class_embed.bias'] = (num_keypoints + 1, )
+    for key, shape in shapes.items():
+        if key.startswith('class_embed.'):
+            shapes[key] = (num_keypoints + 1, *shape[1:])
     return shapes
 
 
 @pytest.fixture
 def res50(manifests):
     return weights(manifests['prtr_res50_384x288_coco'])
+
+
+@pytest.fixture
+def deformable(manifests):
+    return weights(manifests['deform_prtr_res50_384x288_coco'])
 
 
 def assert_same(left, right):
@@ -96,6 +105,79 @@ def test_resnet_round_trip(tool, manifests, depth, num_keypoints, num_params):
     total = tool.summarize(ours).splitlines()[-1].split()
     assert total[:3] == ['total', f'{len(ours):,}', f'{num_params:,}']
     assert_same(tool.revert_state_dict(ours), theirs)
+
+
+@pytest.mark.parametrize('depth, num_keypoints, num_params', [
+    (50, 17, 46_251_734 + 53_120),
+    (101, 17, 46_251_734 + 18_939_904 + 105_344),
+    (50, 3, 46_251_734 - 14 * 257 + 53_120),
+])
+def test_deformable_round_trip(tool, manifests, depth, num_keypoints,
+                               num_params):
+    theirs = weights(
+        deeper(manifests['deform_prtr_res50_384x288_coco'], depth,
+               num_keypoints))
+    ours = tool.convert_state_dict(theirs)
+    model = tool.infer_model(ours)
+    assert model['backbone']['depth'] == depth
+    assert model['head']['type'] == 'DeformablePRTRHead'
+    assert model['head']['out_channels'] == num_keypoints
+    counters = [k for k in ours if k.endswith('num_batches_tracked')]
+    # 5 copies of 8 parameters
+    assert len(ours) == len(theirs) + len(counters) - 5 * 8
+    total = tool.summarize(ours).splitlines()[-1].split()
+    assert total[:3] == ['total', f'{len(ours):,}', f'{num_params:,}']
+    back = tool.revert_state_dict(ours)
+    assert_same(back, theirs)
+
+
+def test_deformable_norms(tool, deformable):
+    """Those of the decoder are counted in another order."""
+    ours = tool.convert_state_dict(deformable)
+    for part, order in (('encoder', '12'), ('decoder', '213')):
+        for i, theirs in enumerate(order):
+            assert torch.equal(
+                ours[f'head.transformer.{part}.layers.2.norms.{i}.bias'],
+                deformable[f'transformer.{part}.layers.2.norm{theirs}.bias'])
+
+
+@pytest.mark.parametrize('key, name', [
+    ('transformer.level_embed', 'head.transformer.level_embed'),
+    ('transformer.reference_points.bias',
+     'head.transformer.reference_points_fc.bias'),
+    ('input_proj.3.0.weight', 'head.input_proj.extra_convs.0.conv.weight'),
+    ('transformer.encoder.layers.5.',
+     'head.transformer.encoder.layers.5.self_attn.value_proj.weight'),
+])
+def test_deformable_must_be_complete(tool, deformable, key, name):
+    for found in [k for k in deformable if k.startswith(key)]:
+        del deformable[found]
+    with pytest.raises(ValueError, match=r'(?s)missing \(') as error:
+        tool.convert_state_dict(deformable)
+    assert f'  {name}' in str(error.value)
+
+
+def test_deformable_unknown_key(tool, deformable):
+    deformable['transformer.decoder.layers.0.cross_attn.gamma'] = (
+        torch.ones(1))
+    deformable['input_proj.4.0.bias'] = torch.ones(256)
+    with pytest.raises(ValueError, match=r'(?s)unexpected \(2\).*gamma'):
+        tool.convert_state_dict(deformable)
+
+
+@pytest.mark.parametrize('change', [
+    lambda w: w.pop('kpt_embed.4.layers.1.bias'),
+    lambda w: w.update({'kpt_embed.4.layers.1.bias': torch.zeros(256)}),
+    lambda w: w.update({'kpt_embed.4.layers.1.bias': torch.zeros(3)}),
+    # a decoder of one layer less, with the copies of all
+    lambda w: [w.pop(k) for k in list(w) if '.decoder.layers.4.' in k],
+])
+def test_deformable_copies_must_be_the_same(tool, deformable, change):
+    """Else the decoder layers would not share their outputs."""
+    change(deformable)
+    with pytest.raises(
+            ValueError, match=r'(?s)one copy.*kpt_embed\.4\.layers\.1\.bias'):
+        tool.convert_state_dict(deformable)
 
 
 def test_hrnet_round_trip(tool, manifests):
@@ -239,13 +321,9 @@ def test_wrong_shape(tool, res50):
         tool.convert_state_dict(res50)
 
 
-@pytest.mark.parametrize('name, variant', [
-    ('deform_prtr_res50_384x288_coco', 'deformable'),
-    ('prtr_sequential_res50', 'sequential'),
-])
-def test_other_variants(tool, manifests, name, variant):
-    with pytest.raises(ValueError, match=f'{variant}.*not supported'):
-        tool.convert_state_dict(weights(manifests[name]))
+def test_sequential(tool, manifests):
+    with pytest.raises(ValueError, match='sequential.*not supported.*Use'):
+        tool.convert_state_dict(weights(manifests['prtr_sequential_res50']))
 
 
 def test_wrong_direction(tool, res50):

@@ -7,11 +7,11 @@ Example::
 
 The input is a bare ``state_dict`` or a training checkpoint that holds one
 under ``state_dict``, with or without the ``module.`` prefix of
-``DataParallel``. The backbone (ResNet-50, 101, 152 or HRNet-W32) and the
-number of joints are read from the file, all else is as in the published
-models; for weights of another size name the config with ``--config``. Every
-key of the file is used and every parameter of the mmpose model is filled, or
-nothing is written and the error names the keys.
+``DataParallel``. The backbone (ResNet-50, 101, 152 or HRNet-W32), the number
+of joints and whether attention is deformable are read from the file, all else
+is as in the published models; for weights of another size name the config
+with ``--config``. Every key of the file is used and every parameter of the
+mmpose model is filled, or nothing is written and the error names the keys.
 
 The output holds tensors and plain Python values only, so that
 ``torch.load(..., weights_only=True)`` reads it.
@@ -22,13 +22,15 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Dict, Optional
 
+import torch
 from converter_utils import (add_counters, check_paths, compare_with_model,
-                             load_checkpoint, rename, save_checkpoint,
-                             summarize, transformer_rules, unwrap)
+                             list_keys, load_checkpoint, rename,
+                             save_checkpoint, summarize, transformer_rules,
+                             unwrap)
 from mmengine.config import Config
 from torch import Tensor
 
-# The whole map, read in both directions; the first template that fits wins.
+# The whole maps, read in both directions; the first template that fits wins.
 RULES = (
     # The authors' HRNet class ends with what is the neck here.
     ('backbone.0.body.incre_modules.{rest}', 'neck.incre_modules.{rest}'),
@@ -43,9 +45,38 @@ RULES = (
     ('kpt_embed.layers.{i}.{p}', 'head.kpt_branch.layers.{i}.{p}'),
 )
 
+_ENCODER = 'transformer.encoder.layers.{i}.'
+_DECODER = 'transformer.decoder.layers.{i}.'
+DEFORMABLE_RULES = (
+    ('backbone.0.body.{rest}', 'backbone.{rest}'),
+    # three maps of the backbone, and a level made of the last one
+    ('input_proj.3.0.{p}', 'head.input_proj.extra_convs.0.conv.{p}'),
+    ('input_proj.3.1.{p}', 'head.input_proj.extra_convs.0.gn.{p}'),
+    ('input_proj.{i}.0.{p}', 'head.input_proj.convs.{i}.conv.{p}'),
+    ('input_proj.{i}.1.{p}', 'head.input_proj.convs.{i}.gn.{p}'),
+    ('query_embed.weight', 'head.query_embedding.weight'),
+    ('transformer.level_embed', 'head.transformer.level_embed'),
+    ('transformer.reference_points.{p}',
+     'head.transformer.reference_points_fc.{p}'),
+    (f'{_ENCODER}self_attn.{{rest}}', f'head.{_ENCODER}self_attn.{{rest}}'),
+    (f'{_DECODER}cross_attn.{{rest}}', f'head.{_DECODER}cross_attn.{{rest}}'),
+    # they count the norms from cross-attention, which comes second
+    (f'{_DECODER}norm1.{{p}}', f'head.{_DECODER}norms.1.{{p}}'),
+    (f'{_DECODER}norm2.{{p}}', f'head.{_DECODER}norms.0.{{p}}'),
+    *transformer_rules('transformer.', 'head.transformer.'),
+    ('class_embed.0.{p}', 'head.fc_cls.{p}'),
+    ('kpt_embed.0.layers.{i}.{p}', 'head.kpt_branch.layers.{i}.{p}'),
+)
+
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs/body_2d_keypoint/prtr'
 
 # Start of a key that tells a model from those below it, and its config.
+DEFORMABLE = (
+    ('backbone.layer3.22.',
+     'coco/td-deformable-prtr_res101_4xb16-100e_coco-384x288.py'),
+    ('backbone.layer3.',
+     'coco/td-deformable-prtr_res50_4xb16-100e_coco-384x288.py'),
+)
 PUBLISHED = (
     ('backbone.stage2.', 'coco/td-prtr_hrnet-w32_4xb16-200e_coco-384x288.py'),
     ('backbone.layer3.35.', 'mpii/td-prtr_res152_4xb32-200e_mpii-256x256.py'),
@@ -57,11 +88,57 @@ REMEDY = ('Without --config only the published models fit (100 queries, 6 '
           'encoder and 6 decoder layers, width 256): give the config of this '
           'model if it is another one, or else get the file again.')
 
-# Keys that only the deformable and the sequential variant have.
-_OTHER_VARIANTS = dict(
-    deformable=re.compile(r'transformer\.level_embed$|\.sampling_offsets\.|'
-                          r'^(class_embed|kpt_embed|input_proj)\.\d+\.'),
-    sequential=re.compile(r'^(transformer_kpt|bbox_embed)\.'))
+# Keys that only the sequential variant has.
+_SEQUENTIAL = re.compile(r'(transformer_kpt|bbox_embed)\.')
+
+# Layers of the deformable variant that are stored more than once.
+_SHARED = re.compile(r'(class_embed|kpt_embed)\.(\d+)\.(.+)')
+
+
+def _is_deformable(state_dict: Dict[str, Tensor]) -> bool:
+    """Whether weights, in either layout, are those of the deformable model."""
+    return any('.sampling_offsets.' in key for key in state_dict)
+
+
+def _add_copies(state_dict: Dict[str, Tensor]) -> OrderedDict:
+    """The authors' deformable model stores the class and coordinate layers
+    once for each decoder layer, though all of these share them; here are the
+    copies of the first ones."""
+    layers = OrderedDict.fromkeys(
+        key.split('.')[3] for key in state_dict
+        if key.startswith('transformer.decoder.layers.'))
+    result = OrderedDict()
+    for key, value in state_dict.items():
+        match = _SHARED.fullmatch(key)
+        if not match:
+            result[key] = value
+        elif match[2] == '0':
+            for i in layers:
+                result[f'{match[1]}.{i}.{match[3]}'] = value
+    return result
+
+
+def _drop_copies(state_dict: Dict[str, Tensor]) -> OrderedDict:
+    """Undo :func:`_add_copies`.
+
+    Raises:
+        ValueError: When a copy is missing or not the same as the first.
+    """
+    expected = _add_copies(state_dict)
+    missing = [key for key in expected if key not in state_dict]
+    other = [
+        key for key, value in state_dict.items() if key not in expected or
+        value is not expected[key] and not torch.equal(value, expected[key])
+    ]
+    if missing or other:
+        raise ValueError(
+            'The decoder layers of the published deformable models share '
+            'class_embed and kpt_embed, of which a file has one copy for each '
+            'layer. Get the file again.' +
+            list_keys('missing copies', missing) +
+            list_keys('copies unlike that of layer 0', other))
+    return OrderedDict((key, value) for key, value in state_dict.items()
+                       if not re.match(r'(class_embed|kpt_embed)\.[1-9]', key))
 
 
 def infer_model(state_dict: Dict[str, Tensor]) -> dict:
@@ -77,12 +154,14 @@ def infer_model(state_dict: Dict[str, Tensor]) -> dict:
     Raises:
         ValueError: When there is no backbone of a published model.
     """
-    for prefix, path in PUBLISHED:
+    published = DEFORMABLE if _is_deformable(state_dict) else PUBLISHED
+    for prefix, path in published:
         if any(key.startswith(prefix) for key in state_dict):
             break
     else:
         raise ValueError('The file has no backbone of a published model '
-                         '(ResNet-50, 101, 152 or HRNet-W32). ' + REMEDY)
+                         '(ResNet-50, 101, 152 or HRNet-W32; deformable: '
+                         'ResNet-50 or 101). ' + REMEDY)
     model = Config.fromfile(CONFIGS / path).model
     del model['data_preprocessor']
     if 'head.fc_cls.bias' in state_dict:
@@ -127,28 +206,29 @@ def convert_state_dict(checkpoint: dict,
             Defaults to the published one, see :func:`infer_model`.
 
     Returns:
-        OrderedDict: Weights for ``TopdownPoseEstimator`` with ``PRTRHead``;
-        loads with ``strict=True``.
+        OrderedDict: Weights for ``TopdownPoseEstimator`` with ``PRTRHead`` or
+        ``DeformablePRTRHead``; loads with ``strict=True``.
 
     Raises:
         ValueError: When a key is unknown, missing or of the wrong shape, or
             the file belongs to another variant.
     """
     state_dict = unwrap(checkpoint)
-    for variant, pattern in _OTHER_VARIANTS.items():
-        found = list(filter(pattern.search, state_dict))
-        if found:
-            raise ValueError(
-                f'This is a {variant} PRTR checkpoint (it has "{found[0]}"), '
-                'which is not supported by this script: it converts the '
-                'plain two-stage models only.' +
-                (' Use sequential_to_prtr_cascade.py.' if variant ==
-                 'sequential' else ''))
+    found = [key for key in state_dict if _SEQUENTIAL.match(key)]
+    if found:
+        raise ValueError(
+            f'This is a sequential PRTR checkpoint (it has "{found[0]}"), '
+            'which is not supported by this script. Use '
+            'sequential_to_prtr_cascade.py.')
     if any(key.startswith('head.') for key in state_dict):
         raise ValueError('The file has the mmpose layout already (keys start '
                          'with "head."); use --reverse for the way back.')
+    rules = RULES
+    if _is_deformable(state_dict):
+        rules = DEFORMABLE_RULES
+        state_dict = _drop_copies(state_dict)
     result = add_counters(
-        rename(state_dict, RULES,
+        rename(state_dict, rules,
                'This is no two-stage PRTR checkpoint of the authors.'))
     check_complete(result, model)
     return result
@@ -181,8 +261,11 @@ def revert_state_dict(checkpoint: dict,
         state_dict = OrderedDict((key, value)
                                  for key, value in state_dict.items()
                                  if not key.endswith('num_batches_tracked'))
-    return rename(state_dict, [(ours, theirs) for theirs, ours in RULES],
-                  'These weights are not those of a two-stage PRTR model.')
+    deformable = _is_deformable(state_dict)
+    rules = DEFORMABLE_RULES if deformable else RULES
+    result = rename(state_dict, [(ours, theirs) for theirs, ours in rules],
+                    'These weights are not those of a two-stage PRTR model.')
+    return _add_copies(result) if deformable else result
 
 
 def parse_args() -> argparse.Namespace:

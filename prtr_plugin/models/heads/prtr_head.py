@@ -127,11 +127,23 @@ class PRTRHead(BaseHead):
             raise ValueError(
                 f'positional_encoding has {pos_dims} channels but embed_dims='
                 f'{embed_dims}. Set its num_feats to half of embed_dims.')
-        self.input_proj = nn.Conv2d(self.in_channels, embed_dims, 1)
-        self.query_embedding = nn.Embedding(self.num_queries, embed_dims)
-        self.transformer = PRTRTransformer(embed_dims, **transformer)
+        self._init_transformer(transformer)
         self.fc_cls = nn.Linear(embed_dims, self.out_channels + 1)
         self.kpt_branch = MLP(embed_dims, embed_dims, 2, 3)
+
+    def _init_transformer(self, transformer: ConfigType) -> None:
+        """Build the layers from feature maps to query contents."""
+        self.input_proj = nn.Conv2d(self.in_channels, self.embed_dims, 1)
+        self.query_embedding = nn.Embedding(self.num_queries, self.embed_dims)
+        self.transformer = PRTRTransformer(self.embed_dims, **transformer)
+
+    def _used_maps(self, feats: Tuple[Tensor]) -> Tuple[Tensor]:
+        """Those of the feature maps that the head looks at."""
+        return tuple(feats[-1:])
+
+    def _positions(self, x: Tensor) -> Tensor:
+        """Positions in shape (1, D, H, W) of a map in shape (B, D, H, W)."""
+        return self.positional_encoding(x.new_zeros(1, *x.shape[-2:])).to(x)
 
     def forward_levels(self,
                        feats: Tuple[Tensor],
@@ -152,15 +164,18 @@ class PRTRHead(BaseHead):
             - coords (Tensor): Coordinates normalised by the input size, in
                 [0, 1], in shape (L, B, Q, 2)
         """
-        x = self.input_proj(feats[-1])
-        pos = self.positional_encoding(x.new_zeros(1, *x.shape[-2:]))
+        feat, = self._used_maps(feats)
+        x = self.input_proj(feat)
         hidden_states = self.transformer(
             x,
-            pos.to(x.dtype),
+            self._positions(x),
             self.query_embedding.weight,
             return_intermediate=return_intermediate)
-        return (self.fc_cls(hidden_states),
-                self.kpt_branch(hidden_states).sigmoid())
+        # a bfloat16 coordinate is off by up to 0.7 pixels in 384
+        with torch.autocast(x.device.type, enabled=False):
+            hidden_states = hidden_states.to(self.fc_cls.weight.dtype)
+            return (self.fc_cls(hidden_states),
+                    self.kpt_branch(hidden_states).sigmoid())
 
     def forward(self, feats: Tuple[Tensor]) -> Tuple[Tensor, Tensor]:
         """Forward to the outputs of the last decoder level.
@@ -204,9 +219,8 @@ class PRTRHead(BaseHead):
         """
         flip_test = test_cfg.get('flip_test', False)
         if flip_test:
-            plain, mirrored = feats
             # one pass over both halves
-            feats = (torch.cat((plain[-1], mirrored[-1])), )
+            feats = tuple(map(torch.cat, zip(*map(self._used_maps, feats))))
 
         try:
             keypoints, scores = self.decoder.batch_decode(*self.forward(feats))

@@ -1,4 +1,4 @@
-from typing import Optional
+from typing import Optional, Type
 
 import torch
 from mmcv.cnn import build_norm_layer
@@ -22,41 +22,40 @@ class PRTREncoderLayer(DetrTransformerEncoderLayer):
         **kwargs: Arguments of the parent class.
     """
 
+    # the attention to image features
+    image_attention = FusedMultiheadAttention
+
     def __init__(self, pre_norm: bool = False, **kwargs) -> None:
         self.pre_norm = pre_norm
         super().__init__(**kwargs)
 
     def _init_layers(self) -> None:
-        self.self_attn = _build_attention(self.self_attn_cfg)
+        self.self_attn = _build(self.image_attention, self.self_attn_cfg)
         self.embed_dims = self.self_attn.embed_dims
         self.ffn = FFN(**self.ffn_cfg)
         self.norms = _build_norms(self.norm_cfg, self.embed_dims, 2)
 
-    def forward(self,
-                query: Tensor,
-                query_pos: Tensor,
-                key_padding_mask: Optional[Tensor] = None) -> Tensor:
+    def forward(self, query: Tensor, query_pos: Tensor, **kwargs) -> Tensor:
         """Forward function.
 
         Args:
             query (Tensor): Image features in shape (B, HW, D)
             query_pos (Tensor): Their positions in shape (B or 1, HW, D)
-            key_padding_mask (Tensor, optional): ``True`` for padded places,
-                in shape (B, HW)
+            **kwargs: Other arguments of the attention, here
+                ``key_padding_mask``.
 
         Returns:
             Tensor: Encoded features in shape (B, HW, D).
         """
-        masks = dict(key_padding_mask=key_padding_mask)
         if self.pre_norm:
             query = self.self_attn(
                 self.norms[0](query),
                 identity=query,
                 query_pos=query_pos,
-                **masks)
+                **kwargs)
             return self.ffn(self.norms[1](query), identity=query)
         query = self.norms[0](
-            self.self_attn(query, query_pos=query_pos, **masks))
+            self.self_attn(query, query_pos=query_pos, **kwargs))
         return self.norms[1](self.ffn(query))
 
 
@@ -69,42 +68,35 @@ class PRTRDecoderLayer(DetrTransformerDecoderLayer):
         **kwargs: Arguments of the parent class.
     """
 
+    # the attention to image features
+    image_attention = FusedMultiheadAttention
+
     def __init__(self, pre_norm: bool = False, **kwargs) -> None:
         self.pre_norm = pre_norm
         super().__init__(**kwargs)
 
     def _init_layers(self) -> None:
-        self.self_attn = _build_attention(self.self_attn_cfg)
-        self.cross_attn = _build_attention(self.cross_attn_cfg)
+        self.self_attn = _build(FusedMultiheadAttention, self.self_attn_cfg)
+        self.cross_attn = _build(self.image_attention, self.cross_attn_cfg)
         self.embed_dims = self.self_attn.embed_dims
         self.ffn = FFN(**self.ffn_cfg)
         self.norms = _build_norms(self.norm_cfg, self.embed_dims, 3)
 
-    def forward(self,
-                query: Tensor,
-                key: Tensor,
-                query_pos: Tensor,
-                key_pos: Tensor,
-                key_padding_mask: Optional[Tensor] = None) -> Tensor:
+    def forward(self, query: Tensor, key: Tensor, query_pos: Tensor,
+                **kwargs) -> Tensor:
         """Forward function.
 
         Args:
             query (Tensor): Query contents in shape (B, Q, D)
             key (Tensor): Encoded image features in shape (B, HW, D)
             query_pos (Tensor): Query embeddings in shape (B or 1, Q, D)
-            key_pos (Tensor): Positions of the image features in shape
-                (B or 1, HW, D)
-            key_padding_mask (Tensor, optional): ``True`` for padded places,
-                in shape (B, HW)
+            **kwargs: Other arguments of the cross-attention, here ``key_pos``
+                and ``key_padding_mask``.
 
         Returns:
             Tensor: Query contents in shape (B, Q, D).
         """
-        cross = dict(
-            key=key,
-            query_pos=query_pos,
-            key_pos=key_pos,
-            key_padding_mask=key_padding_mask)
+        cross = dict(key=key, query_pos=query_pos, **kwargs)
         if self.pre_norm:
             query = self.self_attn(
                 self.norms[0](query), identity=query, query_pos=query_pos)
@@ -123,19 +115,21 @@ class PRTREncoder(DetrTransformerEncoder):
     a plain sum.
     """
 
+    layer_type = PRTREncoderLayer
+
     def _init_layers(self) -> None:
         self.layers = ModuleList(
-            PRTREncoderLayer(**self.layer_cfg) for _ in range(self.num_layers))
+            self.layer_type(**self.layer_cfg) for _ in range(self.num_layers))
         self.embed_dims = self.layers[0].embed_dims
         self.post_norm = nn.Identity()
         if self.layers[0].pre_norm:
             self.post_norm = nn.LayerNorm(self.embed_dims)
 
-    def forward(self, query: Tensor, query_pos: Tensor,
-                key_padding_mask: Optional[Tensor]) -> Tensor:
+    def forward(self, query: Tensor, query_pos: Tensor, **kwargs) -> Tensor:
         """See :meth:`PRTREncoderLayer.forward`."""
-        return self.post_norm(
-            super().forward(query, query_pos, key_padding_mask))
+        for layer in self.layers:
+            query = layer(query, query_pos, **kwargs)
+        return self.post_norm(query)
 
 
 class PRTRDecoder(DetrTransformerDecoder):
@@ -146,9 +140,11 @@ class PRTRDecoder(DetrTransformerDecoder):
     the intermediate ones.
     """
 
+    layer_type = PRTRDecoderLayer
+
     def _init_layers(self) -> None:
         self.layers = ModuleList(
-            PRTRDecoderLayer(**self.layer_cfg) for _ in range(self.num_layers))
+            self.layer_type(**self.layer_cfg) for _ in range(self.num_layers))
         self.embed_dims = self.layers[0].embed_dims
         self.post_norm = build_norm_layer(self.post_norm_cfg,
                                           self.embed_dims)[1]
@@ -204,6 +200,11 @@ class PRTRTransformer(BaseModule):
     .. _`DETR`: https://arxiv.org/abs/2005.12872
     """
 
+    encoder_type = PRTREncoder
+    decoder_type = PRTRDecoder
+    # arguments of the attention to the image features that variants add
+    image_attention_cfg = dict()
+
     def __init__(self,
                  embed_dims: int,
                  num_encoder_layers: int = 6,
@@ -224,9 +225,9 @@ class PRTRTransformer(BaseModule):
                 f'{num_encoder_layers}')
         attn_cfg = dict(
             embed_dims=embed_dims, num_heads=num_heads, dropout=dropout)
+        image_attn_cfg = dict(attn_cfg, **self.image_attention_cfg)
         layer_cfg = dict(
             pre_norm=pre_norm,
-            self_attn_cfg=attn_cfg,
             ffn_cfg=dict(
                 embed_dims=embed_dims,
                 feedforward_channels=feedforward_channels,
@@ -234,9 +235,15 @@ class PRTRTransformer(BaseModule):
                 act_cfg=dict(type='ReLU', inplace=True)))
         self.encoder = None
         if num_encoder_layers:
-            self.encoder = PRTREncoder(num_encoder_layers, layer_cfg)
-        self.decoder = PRTRDecoder(
-            num_decoder_layers, dict(cross_attn_cfg=attn_cfg, **layer_cfg))
+            self.encoder = self.encoder_type(
+                num_encoder_layers,
+                dict(self_attn_cfg=image_attn_cfg, **layer_cfg))
+        self.decoder = self.decoder_type(
+            num_decoder_layers,
+            dict(
+                self_attn_cfg=attn_cfg,
+                cross_attn_cfg=image_attn_cfg,
+                **layer_cfg))
 
     def init_weights(self) -> None:
         """Xavier initialisation of all matrices, as DETR."""
@@ -271,7 +278,8 @@ class PRTRTransformer(BaseModule):
         if padding_mask is not None:
             padding_mask = padding_mask.flatten(1)
         if self.encoder is not None:
-            memory = self.encoder(memory, memory_pos, padding_mask)
+            memory = self.encoder(
+                memory, memory_pos, key_padding_mask=padding_mask)
         query = memory.new_zeros(len(memory), *query_pos.shape)
         return self.decoder(
             query,
@@ -282,11 +290,9 @@ class PRTRTransformer(BaseModule):
             return_intermediate=return_intermediate)
 
 
-def _build_attention(cfg: dict) -> FusedMultiheadAttention:
+def _build(attention: Type[nn.Module], cfg: dict) -> nn.Module:
     # mmdet adds the flag to the config; there is no other order here
-    return FusedMultiheadAttention(
-        **{k: v
-           for k, v in cfg.items() if k != 'batch_first'})
+    return attention(**{k: v for k, v in cfg.items() if k != 'batch_first'})
 
 
 def _build_norms(norm_cfg: dict, embed_dims: int, num: int) -> ModuleList:

@@ -1,0 +1,256 @@
+import pytest
+import torch
+from mmcv.ops import MultiScaleDeformableAttention
+from mmdet.models.layers import (MLP, DeformableDetrTransformerDecoder,
+                                 DeformableDetrTransformerEncoder)
+from mmengine.model import ModuleList
+
+from prtr_plugin.models.layers import DeformablePRTRTransformer
+from prtr_plugin.models.layers.deformable_transformer import (
+    DeformableAttention, FeatureLevels)
+
+SIZES = [(5, 4), (3, 2)]
+
+
+def build(seed=0, **kwargs):
+    cfg = dict(
+        num_feature_levels=2,
+        num_points=3,
+        num_encoder_layers=2,
+        num_decoder_layers=3,
+        num_heads=4,
+        feedforward_channels=64)
+    torch.manual_seed(seed)
+    model = DeformablePRTRTransformer(32, **{**cfg, **kwargs})
+    # as they come offsets and weights are the same for all queries
+    for m in model.modules():
+        if isinstance(m, DeformableAttention):
+            torch.nn.init.normal_(m.sampling_offsets.weight, std=0.1)
+            torch.nn.init.normal_(m.attention_weights.weight)
+    return model.double().eval()
+
+
+def inputs(batch_size=2):
+    g = torch.Generator().manual_seed(1)
+
+    def randn(*shape):
+        return torch.randn(shape, generator=g, dtype=torch.double)
+
+    return ([randn(batch_size, 32, *s) for s in SIZES],
+            [randn(1, 32, *s) for s in SIZES], randn(5, 64))
+
+
+def branches(num=3):
+    torch.manual_seed(5)
+    return ModuleList(MLP(32, 32, 2, 3) for _ in range(num)).double()
+
+
+def sequence(maps):
+    return torch.cat([x.flatten(2).transpose(1, 2) for x in maps], dim=1)
+
+
+def test_feature_levels():
+    levels = FeatureLevels.of([torch.zeros(2, 3, *s) for s in SIZES])
+    assert levels.sizes == SIZES
+    assert levels.shapes.tolist() == [[5, 4], [3, 2]]
+    assert levels.starts.tolist() == [0, 20]
+    places = levels.places()
+    assert places.shape == (26, 2)
+    # the second place of the second row of each level, x before y
+    torch.testing.assert_close(places[4 + 1],
+                               torch.tensor([1.5 / 4, 1.5 / 5]))
+    torch.testing.assert_close(places[20 + 2 + 1],
+                               torch.tensor([1.5 / 2, 1.5 / 3]))
+
+
+def test_attention_of_one_query_written_out():
+    """Bilinear samples, zeros outside, for each head, level and point."""
+    torch.manual_seed(0)
+    attn = DeformableAttention(8, num_heads=2, num_levels=2, num_points=3)
+    torch.nn.init.normal_(attn.sampling_offsets.weight)
+    torch.nn.init.normal_(attn.attention_weights.weight)
+    maps = [torch.randn(1, 8, *s) for s in SIZES]
+    query, pos = torch.randn(1, 1, 8), torch.randn(1, 1, 8)
+    reference = torch.tensor([0.3, 0.8])
+    out = attn(
+        query,
+        sequence(maps),
+        query_pos=pos,
+        reference_points=reference.view(1, 1, 1, 2),
+        levels=FeatureLevels.of(maps))
+
+    q = (query + pos).flatten()
+    offsets = attn.sampling_offsets(q).view(2, 2, 3, 2)
+    weights = attn.attention_weights(q).view(2, 6).softmax(1).view(2, 2, 3)
+    values = [attn.value_proj(x[0].permute(1, 2, 0)) for x in maps]
+    total = torch.zeros(2, 4)
+    for head in range(2):
+        channels = slice(4 * head, 4 * head + 4)
+        for level, (h, w) in enumerate(SIZES):
+            for point in range(3):
+                dx, dy = offsets[head, level, point]
+                # centers of cells have whole coordinates
+                x = reference[0] * w + dx - 0.5
+                y = reference[1] * h + dy - 0.5
+                for i in range(h):
+                    for j in range(w):
+                        share = (1 - abs(x - j)).clamp(0) * (
+                            1 - abs(y - i)).clamp(0)
+                        total[head] += (
+                            weights[head, level, point] * share *
+                            values[level][i, j, channels])
+    expected = query.flatten() + attn.output_proj(total.flatten())
+    torch.testing.assert_close(out.flatten(), expected)
+
+
+@pytest.mark.parametrize('with_identity', [False, True])
+def test_attention_equals_mmcv(with_identity):
+    torch.manual_seed(0)
+    ours = DeformableAttention(8, num_heads=2, num_levels=2, num_points=3)
+    torch.nn.init.normal_(ours.sampling_offsets.weight)
+    torch.nn.init.normal_(ours.attention_weights.weight)
+    theirs = MultiScaleDeformableAttention(8, 2, 2, 3, batch_first=True).eval()
+    theirs.load_state_dict(ours.state_dict())
+    maps = [torch.randn(2, 8, *s) for s in SIZES]
+    levels = FeatureLevels.of(maps)
+    query, pos = torch.randn(2, 7, 8), torch.randn(1, 7, 8)
+    points = torch.rand(2, 7, 1, 2)
+    kwargs = dict(identity=torch.randn(2, 7, 8)) if with_identity else {}
+    expected = theirs(
+        query,
+        value=sequence(maps),
+        query_pos=pos,
+        reference_points=points.expand(-1, -1, 2, -1),
+        spatial_shapes=levels.shapes,
+        level_start_index=levels.starts,
+        **kwargs)
+    out = ours(
+        query,
+        sequence(maps),
+        query_pos=pos,
+        reference_points=points,
+        levels=levels,
+        **kwargs)
+    torch.testing.assert_close(out, expected)
+
+
+@pytest.mark.parametrize('refine', [False, True])
+def test_transformer_equals_mmdet(refine):
+    """mmdet's unfused layers load the weights and give the outputs."""
+    ours = build()
+    attn = dict(embed_dims=32, num_heads=4, num_levels=2, num_points=3,
+                dropout=0.0, batch_first=True)
+    ffn = dict(embed_dims=32, feedforward_channels=64)
+    encoder = DeformableDetrTransformerEncoder(
+        2, dict(self_attn_cfg=attn, ffn_cfg=ffn)).double().eval()
+    decoder = DeformableDetrTransformerDecoder(
+        3,
+        dict(
+            self_attn_cfg=dict(
+                embed_dims=32, num_heads=4, batch_first=True),
+            cross_attn_cfg=attn,
+            ffn_cfg=ffn),
+        post_norm_cfg=None).double().eval()
+    encoder.load_state_dict(ours.encoder.state_dict())
+    decoder.load_state_dict(ours.decoder.state_dict())
+
+    maps, maps_pos, embed = inputs()
+    levels = FeatureLevels.of(maps)
+    shapes = dict(
+        key_padding_mask=None,
+        spatial_shapes=levels.shapes,
+        level_start_index=levels.starts,
+        valid_ratios=torch.ones(2, 2, 2))
+    memory_pos = sequence(
+        [p + ours.level_embed[i].view(1, -1, 1, 1)
+         for i, p in enumerate(maps_pos)]).repeat(2, 1, 1)
+    memory = encoder(sequence(maps), memory_pos, **shapes)
+    query_pos, query = embed[:, :32], embed[:, 32:]
+    first = ours.reference_points_fc(query_pos).sigmoid().repeat(2, 1, 1)
+    kpt_branches = branches() if refine else None
+    expected, later = decoder(
+        query.repeat(2, 1, 1),
+        query_pos.repeat(2, 1, 1),
+        memory,
+        reference_points=first,
+        reg_branches=kpt_branches,
+        **shapes)
+    out, references = ours(maps, maps_pos, embed, kpt_branches=kpt_branches)
+    torch.testing.assert_close(out, expected)
+    torch.testing.assert_close(references,
+                               torch.cat((first[None], later[:-1])))
+    if refine:
+        assert (references[1:] - references[:-1]).abs().max() > 0.05
+        references[1:].sum().backward()  # leads nowhere
+        assert all(p.grad is None for p in kpt_branches.parameters())
+
+
+@pytest.mark.parametrize('pre_norm', [False, True])
+@pytest.mark.parametrize('refine', [False, True])
+def test_last_level_alone_equals_the_last_of_all(pre_norm, refine):
+    model = build(pre_norm=pre_norm)
+    kwargs = dict(kpt_branches=branches()) if refine else {}
+    levels = model(*inputs(), **kwargs)
+    last = model(*inputs(), return_intermediate=False, **kwargs)
+    for one, all_levels in zip(last, levels):
+        assert len(all_levels) == 3
+        torch.testing.assert_close(one, all_levels[-1:])
+
+
+def test_pre_norm_normalises_the_outputs():
+    out, _ = build(pre_norm=True)(*inputs())
+    torch.testing.assert_close(out.mean(-1), torch.zeros(3, 2, 5).double())
+
+
+@pytest.mark.parametrize('num_encoder_layers', [0, 2])
+def test_every_parameter_has_a_gradient(num_encoder_layers):
+    """Also with no encoder, which the level embedding is for."""
+    model = build(num_encoder_layers=num_encoder_layers)
+    out, references = model(*inputs())
+    (out.pow(2).sum() + references.sum()).backward()
+    for name, p in model.named_parameters():
+        assert p.grad is not None and p.grad.isfinite().all(), name
+
+
+def test_images_do_not_see_each_other():
+    model = build()
+    maps, maps_pos, embed = inputs()
+    both = model(maps, maps_pos, embed)[0]
+    one = model([x[1:] for x in maps], maps_pos, embed)[0]
+    torch.testing.assert_close(both[:, 1:], one)
+
+
+def test_initial_weights_are_deformable_detrs():
+    model = build()
+    model.init_weights()
+    attn = model.encoder.layers[0].self_attn
+    assert not attn.sampling_offsets.weight.any()
+    assert not attn.attention_weights.weight.any()
+    # heads look into 4 directions, points at 1, 2, 3 cells
+    offsets = attn.sampling_offsets.bias.view(4, 2, 3, 2)
+    for head, (x, y) in enumerate(((1, 0), (0, 1), (-1, 0), (0, -1))):
+        for point in range(3):
+            torch.testing.assert_close(
+                offsets[head, :, point],
+                torch.tensor([[x, y]] * 2).to(offsets) * (point + 1),
+                atol=1e-6,
+                rtol=0)
+    assert not model.reference_points_fc.bias.any()
+    assert model.level_embed.std() > 0.5
+
+
+def test_half_precision_keeps_places():
+    """Under autocast reference points and sampling stay in full precision."""
+    model = build().float()
+    maps, maps_pos, embed = [
+        [y.float() for y in x] if isinstance(x, list) else x.float()
+        for x in inputs()
+    ]
+    expected, references = model(maps, maps_pos, embed)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        out, half_references = model(maps, maps_pos, embed)
+    torch.testing.assert_close(half_references, references)
+    assert (out - expected).abs().mean() < 0.05
+    out.float().sum().backward()
+    for name, p in model.named_parameters():
+        assert p.grad is not None and p.grad.isfinite().all(), name
