@@ -7,13 +7,19 @@ Fixtures:
     data_dir: ``tests/data``.
     synthetic_people: a tiny data set on disk.
     small_config: the config of ``tools/quickstart.sh``.
+    cascade_config: the small config of the cascade.
+    each_config: one after the other.
     quick_options: settings that make it train on those people in seconds.
     as_arguments: writes such settings for a command line.
     run_tool: runs a script of ``tools/`` in this process.
-    checkpoint: the model of such a training after an epoch.
+    train_an_epoch: trains a config with those settings.
+    checkpoint: the model of ``small_config`` after that.
+    no_network: makes connections fail.
 """
+import functools
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -122,6 +128,20 @@ def small_config() -> str:
 
 
 @pytest.fixture(scope='session')
+def cascade_config() -> str:
+    """Path of the small config of the cascade."""
+    folder = ROOT / 'configs/body_2d_keypoint/prtr_cascade/synthetic'
+    path, = folder.glob('*.py')
+    return str(path)
+
+
+@pytest.fixture(scope='session', params=['small_config', 'cascade_config'])
+def each_config(request) -> str:
+    """Path of the small config of the two-stage model and the cascade."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope='session')
 def quick_options(synthetic_people) -> dict:
     """Config options for two epochs of three steps; the losses are logged
     for every step, not as means over the last ones."""
@@ -182,13 +202,37 @@ def run_tool(load_tool, as_arguments):
 
 
 @pytest.fixture(scope='session')
-def checkpoint(tmp_path_factory, run_tool, small_config,
-               quick_options) -> str:
+def train_an_epoch(tmp_path_factory, run_tool, quick_options):
+    """A function that trains a config with ``quick_options``, once.
+
+    It returns the path of the checkpoint.
+    """
+
+    @functools.lru_cache(maxsize=None)
+    def train(config: str) -> str:
+        work_dir = tmp_path_factory.mktemp('checkpoint')
+        done = run_tool(
+            'train.py', config, '--no-validate', '--work-dir', work_dir,
+            options={**quick_options, 'train_cfg.max_epochs': 1})
+        if done.code:
+            raise done.error or RuntimeError(done.code)
+        return str(work_dir / 'epoch_1.pth')
+
+    return train
+
+
+@pytest.fixture(scope='session')
+def checkpoint(train_an_epoch, small_config) -> str:
     """Path of a checkpoint of ``small_config`` with ``quick_options``."""
-    work_dir = tmp_path_factory.mktemp('checkpoint')
-    done = run_tool(
-        'train.py', small_config, '--no-validate', '--work-dir', work_dir,
-        options={**quick_options, 'train_cfg.max_epochs': 1})
-    if done.code:
-        raise done.error or RuntimeError(done.code)
-    return str(work_dir / 'epoch_1.pth')
+    return train_an_epoch(small_config)
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """A connection is an error: nothing may be downloaded."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError('an attempt to use the network')
+
+    monkeypatch.setattr(socket, 'getaddrinfo', refuse)
+    monkeypatch.setattr(socket.socket, 'connect', refuse)

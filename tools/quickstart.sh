@@ -4,8 +4,9 @@
 #
 #   bash tools/quickstart.sh
 #
-# Variables: SEED (0) of training, OUT (work_dirs/quickstart), DATA
-# (data/synthetic_people), and those of tools/setup_env.sh.
+# Variables: CONFIG (the two-stage one) for synthetic people, SEED (0) of
+# training, OUT (work_dirs/quickstart), DATA (data/synthetic_people), and those
+# of tools/setup_env.sh.
 set -euo pipefail
 SEED=${SEED:-0} OUT=${OUT:-work_dirs/quickstart} DATA=${DATA:-data/synthetic_people}
 if [ "${STACK:-current}" = classic ]; then VENV=${VENV:-.venv-classic}; fi
@@ -13,7 +14,8 @@ export VENV=${VENV:-.venv}
 bash "$(dirname "$0")/setup_env.sh"
 cd "$(dirname "$0")/.."
 python=$VENV/bin/python
-config=configs/body_2d_keypoint/prtr/synthetic/td-prtr_res18_1xb32-20e_synthetic-128x96.py
+configs=configs/body_2d_keypoint
+config=${CONFIG:-$configs/prtr/synthetic/td-prtr_res18_1xb32-20e_synthetic-128x96.py}
 options=("data_root=$DATA/" "randomness.seed=$SEED")
 
 echo "==> synthetic people"
@@ -38,4 +40,10 @@ Checkpoint:  $checkpoint
 Predictions: $OUT/predictions.png
 Curve:       $OUT/curve.png
 TEXT
-"$python" -c 'import json, sys; print("AP:          %.3f" % json.load(open(sys.argv[1]))["coco/AP"])' "$OUT/metrics.json"
+exec "$python" -c '
+import json, sys
+metrics = json.load(open(sys.argv[1]))
+print("AP:          %.3f" % metrics["coco/AP"])
+if "coco/bbox_AP" in metrics:
+    print("Box AP:      %.3f" % metrics["coco/bbox_AP"])
+' "$OUT/metrics.json"

@@ -28,7 +28,9 @@ def parse_args(argv=None) -> argparse.Namespace:
         help='go on from this checkpoint, or from the latest one of the work '
         'folder if none is given')
     parser.add_argument(
-        '--amp', action='store_true', help='train in mixed precision')
+        '--amp',
+        action='store_true',
+        help='train in mixed precision: float16 on a GPU, bfloat16 on the CPU')
     parser.add_argument(
         '--no-validate',
         action='store_true',
@@ -89,15 +91,18 @@ def build_config(args: argparse.Namespace) -> Config:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
 
     if args.amp:
-        if get_device() == 'cpu':
-            raise ValueError('--amp needs a GPU: leave it out on the CPU.')
+        # float16, which is fast on GPUs only, needs its losses scaled
+        amp = ('BFloat16OptimWrapper'
+               if get_device() == 'cpu' else 'AmpOptimWrapper')
         wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
-        if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
+        if wrapper not in ('OptimWrapper', amp):
             raise ValueError(
-                f'--amp replaces optim_wrapper.type="OptimWrapper", but the '
-                f'config has "{wrapper}": remove one of the two.')
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+                f'--amp replaces optim_wrapper.type="OptimWrapper" by "{amp}" '
+                f'on this machine, but the config has "{wrapper}": remove one '
+                'of the two.')
+        cfg.optim_wrapper.type = amp
+        if amp == 'AmpOptimWrapper':
+            cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):

@@ -1,3 +1,5 @@
+from ..models.deploy import switch_to_deploy
 from .config import load_config
+from .inferencer import PRTRInferencer
 
-__all__ = ['load_config']
+__all__ = ['PRTRInferencer', 'load_config', 'switch_to_deploy']

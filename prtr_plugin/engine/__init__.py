@@ -1,3 +1,4 @@
 from . import hooks
+from .optim_wrapper import BFloat16OptimWrapper
 
-__all__ = ['hooks']
+__all__ = ['BFloat16OptimWrapper', 'hooks']

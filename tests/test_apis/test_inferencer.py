@@ -1,7 +1,6 @@
 """mmpose's own ways to run a model on a picture."""
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,17 +15,7 @@ from prtr_plugin.apis import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = np.array([160, 120])
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch):
-    """A connection is an error: nothing may be downloaded."""
-
-    def refuse(*args, **kwargs):
-        raise AssertionError('an attempt to use the network')
-
-    monkeypatch.setattr(socket, 'getaddrinfo', refuse)
-    monkeypatch.setattr(socket.socket, 'connect', refuse)
+pytestmark = pytest.mark.usefixtures('no_network')
 
 
 @pytest.fixture(scope='module')

@@ -15,7 +15,7 @@ from prtr_plugin.models.estimators.cascade_data import split_ground_truth
 CONFIGS = (
     Path(__file__).resolve().parents[2] /
     'configs/body_2d_keypoint/prtr_cascade')
-SMALL = CONFIGS / 'synthetic/prtr-cascade_res18_1xb16-36e_synthetic-192x256.py'
+SMALL = CONFIGS / 'synthetic/prtr-cascade_res18_1xb8-24e_synthetic-144x192.py'
 COCO = CONFIGS / 'coco/prtr-cascade_res50_8xb2-50e_coco-800x1333.py'
 
 pytestmark = pytest.mark.usefixtures('mmpose_scope')
@@ -96,7 +96,7 @@ def test_flip_swaps_joints(people):
             after.bboxes, torch.stack((159 - x2, y1, 159 - x1, y2), dim=-1))
 
 
-@pytest.mark.parametrize('path, size', [(SMALL, (192, 256)),
+@pytest.mark.parametrize('path, size', [(SMALL, (144, 192)),
                                         (COCO, (800, 1067))])
 def test_test_images_are_plainly_resized(people, path, size):
     """Sizes without padding, in (h, w), and no field that misleads

@@ -1,6 +1,8 @@
 """Several processes: ``tools/dist_*.sh`` on the CPU, ``tools/slurm_*.sh``."""
 import json
+import math
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -28,7 +30,9 @@ class RecordLosses(Hook):
         self.steps.append(dict(
             loss=outputs['loss'].item(),
             images=sorted(sample.img_id
-                          for sample in data_batch['data_samples'])))
+                          for sample in data_batch['data_samples']),
+            weights=sum(p.double().sum().item()
+                        for p in runner.model.parameters())))
 
     def after_train(self, runner):
         name = f'{runner.work_dir}/{get_rank()}_of_{get_world_size()}.json'
@@ -53,6 +57,14 @@ model = dict(backbone=dict(norm_eval=True))
 """
 
 
+CASCADE = """
+_base_ = {base!r}
+custom_imports = dict(imports=['prtr_plugin', 'record_losses'])
+custom_hooks = [*_base_.custom_hooks, dict(type='RecordLosses')]
+train_dataloader = dict(batch_size=1, sampler=dict(shuffle=False))
+"""
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
@@ -60,11 +72,13 @@ def free_port():
 
 
 @pytest.fixture(scope='module')
-def config(tmp_path_factory, small_config):
-    """A config that writes the losses of every process."""
+def config(tmp_path_factory, small_config, cascade_config):
+    """A config that writes the losses of every process, and beside it one of
+    the cascade, ``cascade.py``."""
     folder = tmp_path_factory.mktemp('config')
     (folder / 'record_losses.py').write_text(RECORDER)
     (folder / 'config.py').write_text(CONFIG.format(base=small_config))
+    (folder / 'cascade.py').write_text(CASCADE.format(base=cascade_config))
     return folder / 'config.py'
 
 
@@ -108,11 +122,14 @@ def trained(start, config, quick_options, tmp_path_factory):
     return work_dir
 
 
-def test_two_processes_equal_one(trained):
-    one, first, second = [
-        json.loads((trained / f'{name}.json').read_text())
-        for name in ('0_of_1', '0_of_2', '1_of_2')
+def recorded(work_dir, *names):
+    return [
+        json.loads((work_dir / f'{name}.json').read_text()) for name in names
     ]
+
+
+def test_two_processes_equal_one(trained):
+    one, first, second = recorded(trained, '0_of_1', '0_of_2', '1_of_2')
     assert len(one) == len(first) == len(second) == 3
     for step, (whole, a, b) in enumerate(zip(one, first, second)):
         assert sorted(a['images'] + b['images']) == whole['images']
@@ -121,6 +138,51 @@ def test_two_processes_equal_one(trained):
         assert (a['loss'] + b['loss']) / 2 == pytest.approx(
             whole['loss'], rel=1e-3 if step else 1e-6)
         assert a['loss'] != b['loss']
+        assert a['weights'] == b['weights']
+
+
+def test_cascade_with_images_of_nobody(start, config, quick_options,
+                                       synthetic_people, tmp_path):
+    """All parameters take part on all processes, whoever sees people."""
+    data = shutil.copytree(synthetic_people, tmp_path / 'data')
+    path = data / 'annotations' / 'person_keypoints_train2017.json'
+    content = json.loads(path.read_text())
+    # the dataset puts the images of nobody behind the others, and images go
+    # to the processes in turn: somebody to both, to one, to none
+    kept = {image['id'] for image in content['images'][:3]}
+    content['annotations'] = [
+        ann for ann in content['annotations'] if ann['image_id'] in kept
+    ]
+    path.write_text(json.dumps(content))
+
+    work_dirs = {
+        frozen: tmp_path / f'frozen_{frozen}' for frozen in (False, True)
+    }
+    finish(*[
+        start(TOOLS / 'dist_train.sh', config.with_name('cascade.py'), 2,
+              '--no-validate', '--work-dir', work_dir, PORT=str(free_port()),
+              options={
+                  **quick_options, 'data_root': f'{data}/',
+                  'train_cfg.max_epochs': 1,
+                  'train_dataloader.batch_size': 1,
+                  'model.freeze_detector': frozen,
+                  'model.detach_boxes': False})
+        for frozen, work_dir in work_dirs.items()
+    ])
+    for frozen, work_dir in work_dirs.items():
+        first, second = recorded(work_dir, '0_of_2', '1_of_2')
+        people = [[set(step['images']) <= kept for step in steps]
+                  for steps in (first, second)]
+        assert people == [[True, True, False, False],
+                          [True, False, False, False]]
+        for a, b in zip(first, second):
+            assert math.isfinite(a['loss']) and a['weights'] == b['weights']
+        losses = [step['loss'] for step in first + second]
+        # without people a detector still learns what is no person
+        assert [loss > 0 for loss in losses] == [
+            somebody or not frozen for somebody in sum(people, [])
+        ]
+        assert first[0]['weights'] != first[1]['weights']
 
 
 def test_dist_test(trained, start, config, quick_options, tmp_path):

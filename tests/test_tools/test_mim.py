@@ -59,14 +59,14 @@ def test_search(mim, tmp_path):
     assert found['epochs']['td-prtr_res50_4xb32-200e_coco-384x288'] == 200
 
 
-def test_train_and_test_the_plugin(mim, small_config, quick_options, tmp_path):
+def test_train_and_test_the_plugin(mim, each_config, quick_options, tmp_path):
     """By the name of the config, wherever it is installed."""
-    name = Path(small_config).name
+    name = Path(each_config).name
     options = {**quick_options, 'train_cfg.max_epochs': 1}
     output = mim('train', 'prtr_plugin', name, '--no-validate', '--work-dir',
                  'out', options=options)
     assert str(installed_location() / '.mim' / 'configs') in output
-    assert 'Epoch(train) [1][3/3]' in output
+    assert 'Epoch(train) [1][' in output
     assert (tmp_path / 'out' / 'epoch_1.pth').is_file()
 
     mim('test', 'prtr_plugin', name, '--checkpoint', 'out/epoch_1.pth',

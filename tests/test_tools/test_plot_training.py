@@ -52,9 +52,29 @@ def test_unknown_metric(run_tool, work_dir, tmp_path, capsys):
     result = run_tool('analysis_tools/plot_training.py', work_dir,
                       tmp_path / 'x.png', '--metrics', 'PCK')
     assert result.code == 2
-    assert 'no record of "PCK"' in capsys.readouterr().err
+    assert "no record of ['PCK']; there are" in capsys.readouterr().err
 
 
 def test_no_log(plot_training, tmp_path):
     with pytest.raises(FileNotFoundError, match='work_dir'):
         plot_training.read_scalars(tmp_path)
+
+
+@pytest.mark.parametrize('recorded', [['coco/AP'], ['coco/AP', 'coco/bbox_AP'],
+                                      []])
+def test_default_metrics(load_tool, tmp_path, monkeypatch, recorded, capsys):
+    module = load_tool('analysis_tools/plot_training.py')
+    write(tmp_path, '20260101_000000', [
+        dict(epoch=1, step=10, loss=3.0),
+        {'step': 1, 'other': 0.5, **{name: 0.1 for name in recorded}},
+    ])
+    monkeypatch.setattr('sys.argv', ['x', str(tmp_path),
+                                     str(tmp_path / 'curve.png')])
+    if not recorded:
+        with pytest.raises(SystemExit):
+            module.main()
+        assert "there are ['other'" in capsys.readouterr().err
+        return
+    module.main()
+    axes = module.plt.gcf().axes
+    assert axes[1].get_ylabel() == ', '.join(recorded)

@@ -14,6 +14,8 @@ import matplotlib
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 
+DEFAULT_METRICS = ('coco/AP', 'coco/bbox_AP')
+
 
 def read_scalars(work_dir: str) -> Tuple[List[dict], List[dict]]:
     """Read what mmengine logged, resumed runs included.
@@ -70,25 +72,28 @@ def main() -> None:
     parser.add_argument(
         '--metrics',
         nargs='+',
-        default=['coco/AP'],
-        help='what to plot beside the loss (default: coco/AP)')
+        help='what to plot beside the loss (default: those of '
+        f'{", ".join(DEFAULT_METRICS)} that were recorded)')
     args = parser.parse_args()
 
     train, val = read_scalars(args.work_dir)
     steps = metric_steps(train, val)
+    known = sorted({k for r in val for k in r})
+    metrics = args.metrics or [m for m in DEFAULT_METRICS if m in known]
+    unknown = [m for m in metrics if m not in known]
+    if unknown or not metrics:
+        parser.error(f'--metrics: no record of {unknown or DEFAULT_METRICS}; '
+                     f'there are {known}')
     fig, left = plt.subplots(figsize=(7, 4), layout='constrained')
     line, = left.plot([r['step'] for r in train], [r['loss'] for r in train],
                       color='tab:gray', label='training loss')
     left.set(xlabel='iteration', ylabel='training loss')
     left.set_ylim(bottom=0)
     right = left.twinx()
-    right.set(ylabel=', '.join(args.metrics), ylim=(0, 1))
+    right.set(ylabel=', '.join(metrics), ylim=(0, 1))
     lines = [line]
-    for metric in args.metrics:
+    for metric in metrics:
         points = [(steps[r['step']], r[metric]) for r in val if metric in r]
-        if not points:
-            known = sorted({k for r in val for k in r})
-            parser.error(f'no record of "{metric}"; there are {known}')
         lines += right.plot(
             *zip(*points), marker='o', label=f'{metric} of held-out data')
         right.annotate(f'{points[-1][1]:.3f}', points[-1], xytext=(-4, 6),

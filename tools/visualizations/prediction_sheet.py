@@ -1,5 +1,8 @@
 """Draw predictions beside ground truth for some images of a test set.
 
+Models that find the people themselves (``data_mode='bottomup'``) are drawn
+with boxes and their scores.
+
 Example:
     python tools/visualizations/prediction_sheet.py CONFIG CHECKPOINT \
         sheet.png --num-images 8
@@ -7,7 +10,7 @@ Example:
 import argparse
 from collections import defaultdict
 from pathlib import Path
-from typing import Iterator, Tuple
+from typing import Iterator, List, Tuple
 
 import matplotlib
 import mmcv
@@ -15,6 +18,7 @@ import numpy as np
 import torch
 from mmengine.config import DictAction
 from mmengine.dataset import pseudo_collate
+from mmengine.structures import InstanceData
 from mmpose.apis import init_model
 from mmpose.registry import DATASETS
 from mmpose.structures import PoseDataSample, merge_data_samples
@@ -49,6 +53,12 @@ def parse_args() -> argparse.Namespace:
         type=float,
         default=0.3,
         help='joints with a lower score are not drawn (default: 0.3)')
+    parser.add_argument(
+        '--bbox-thr',
+        type=float,
+        default=0.3,
+        help='people whose box does not have a higher score are not drawn '
+        '(default: 0.3)')
     parser.add_argument('--device', default='cpu')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
@@ -58,32 +68,88 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def predict_images(model: torch.nn.Module, dataset: Dataset,
-                   num_images: int) -> Iterator[Tuple[str, PoseDataSample]]:
+def annotated_people(infos: List[dict]) -> InstanceData:
+    """The people of an image as they are annotated, in its pixels.
+
+    Those of the data samples went through the pipeline, which resizes whole
+    images together with the people in them.
+
+    Args:
+        infos (List[dict]): Everything that the dataset has on this image
+
+    Returns:
+        InstanceData: ``bboxes``, ``keypoints`` and ``keypoints_visible``,
+        nothing of them for an image of nobody. Without crowds.
+    """
+    people = []
+    for info in infos:
+        if 'bbox' in info:
+            found = InstanceData(
+                bboxes=info['bbox'],
+                keypoints=info['keypoints'],
+                keypoints_visible=info['keypoints_visible'])
+            crowd = info.get('iscrowd', np.zeros(len(found)))
+            people.append(found[np.atleast_1d(crowd) == 0])
+    return InstanceData.cat(people) if people else InstanceData()
+
+
+def predict_images(model: torch.nn.Module, dataset: Dataset, num_images: int,
+                   bbox_thr: float) -> Iterator[Tuple[str, PoseDataSample]]:
     """Predict all people of evenly spaced images.
+
+    Args:
+        model (nn.Module): Model with mmpose's ``test_step``
+        dataset (Dataset): Gives whole images or people
+        num_images (int): Number of images, at most
+        bbox_thr (float): Score that a box exceeds
 
     Yields:
         tuple[str, PoseDataSample]: Image path, and a data sample with the
         ``gt_instances`` and ``pred_instances`` of the whole image.
     """
-    people = defaultdict(list)
+    entries = defaultdict(list)
     for i in range(len(dataset)):
-        people[dataset.get_data_info(i)['img_id']].append(i)
-    images = list(people.values())
+        entries[dataset.get_data_info(i)['img_id']].append(i)
+    images = list(entries.values())
     chosen = np.linspace(0, len(images) - 1, min(num_images, len(images)))
     for i in chosen.round().astype(int):
         batch = pseudo_collate([dataset[j] for j in images[i]])
         with torch.no_grad():
             sample = merge_data_samples(model.test_step(batch))
+        sample.gt_instances = annotated_people(
+            [dataset.get_data_info(j) for j in images[i]])
+        found = sample.pred_instances
+        sample.pred_instances = found[found.bbox_scores > bbox_thr]
         yield sample.img_path, sample
+
+
+def draw_scores(axis: plt.Axes, found: InstanceData, left: int) -> None:
+    """Write the scores into the corners of the boxes.
+
+    Args:
+        axis (plt.Axes): What the picture is shown on
+        found (InstanceData): ``bboxes`` and ``bbox_scores``
+        left (int): Where the picture of the predictions starts, in pixels
+    """
+    for (x, y, *_), score in zip(found.bboxes, found.bbox_scores):
+        axis.text(
+            left + x,
+            y,
+            f'{score:.2f}',
+            va='top',
+            fontsize=6,
+            bbox=dict(facecolor='white', edgecolor='none', alpha=.7, pad=.5))
 
 
 def main() -> None:
     """Run the script."""
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
+    whole_images = cfg.data_mode == 'bottomup'
 
-    model = init_model(cfg, args.checkpoint, device=args.device)
+    # without options init_model looks for model.backbone, which some lack
+    model = init_model(
+        cfg, args.checkpoint, device=args.device, cfg_options={})
     dataset_cfg = cfg[f'{args.split}_dataloader'].dataset
     dataset_cfg.pipeline = cfg.test_dataloader.dataset.pipeline
     dataset_cfg.test_mode = True
@@ -92,11 +158,16 @@ def main() -> None:
     visualizer = PoseLocalVisualizer(line_width=2, radius=3)
     visualizer.set_dataset_meta(model.dataset_meta)
     pairs = []
-    for path, sample in predict_images(model, dataset, args.num_images):
+    for path, sample in predict_images(model, dataset, args.num_images,
+                                       args.bbox_thr):
         image = mmcv.imread(path, channel_order='rgb')
         visualizer.add_datasample(
-            'sheet', image, sample, kpt_thr=args.score_thr)
-        pairs.append(visualizer.get_image())
+            'sheet',
+            image,
+            sample,
+            draw_bbox=whole_images,
+            kpt_thr=args.score_thr)
+        pairs.append((visualizer.get_image(), sample.pred_instances))
 
     rows = -(-len(pairs) // args.columns)
     fig, axes = plt.subplots(
@@ -107,9 +178,11 @@ def main() -> None:
         layout='constrained')
     for axis in axes.flat:
         axis.axis('off')
-    for axis, pair in zip(axes.flat, pairs):
+    for axis, (pair, found) in zip(axes.flat, pairs):
         axis.imshow(pair)
         axis.set_title('ground truth  |  prediction', fontsize=9)
+        if whole_images:
+            draw_scores(axis, found, pair.shape[1] // 2)
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(args.out, dpi=120)
     print(f'Wrote {args.out}')

@@ -1,4 +1,5 @@
+from .deploy_hook import DeployHook
 from .epoch_seed_hook import EpochSeedHook
 from .strict_load_hook import CheckpointError, StrictLoadHook
 
-__all__ = ['CheckpointError', 'EpochSeedHook', 'StrictLoadHook']
+__all__ = ['CheckpointError', 'DeployHook', 'EpochSeedHook', 'StrictLoadHook']

@@ -42,9 +42,10 @@ class PRTRCascade(BasePoseEstimator):
         - keypoint number: K
 
     Args:
-        detector (dict): Config of the detector, :class:`PersonDETR` or
-            mmdet's DETR, with :class:`PersonDETRHead`. Its backbone puts out
-            all levels that are used somewhere
+        detector (dict): Config of the detector, :class:`PersonDETR`,
+            :class:`ProposalPersonDETR` or mmdet's DETR, with
+            :class:`PersonDETRHead`. Its backbone puts out all levels that are
+            used somewhere
         head (dict): Config of the keypoint head, :class:`PRTRHead`, whose
             ``in_channels`` is the sum over the sampled levels
         crop (dict): Arguments of :class:`STNCrop`. Defaults to the paper's
@@ -138,8 +139,9 @@ class PRTRCascade(BasePoseEstimator):
         """
         return self.detector.backbone(inputs)
 
-    def forward_detector(self, feats: Tuple[Tensor],
-                         data_samples: SampleList) -> Tuple[Tensor, Tensor]:
+    def forward_detector(
+            self, feats: Tuple[Tensor], data_samples: SampleList
+    ) -> Tuple[Sequence[Tensor], Sequence[Tensor]]:
         """Find people.
 
         Args:
@@ -149,10 +151,11 @@ class PRTRCascade(BasePoseEstimator):
 
         Returns:
             tuple:
-            - cls_scores (Tensor): Class logits [person, none] in shape
-                (L, B, Q, 2)
-            - boxes (Tensor): Boxes in [cx, cy, w, h], relative to the valid
-                image, in shape (L, B, Q, 4)
+            - cls_scores (Sequence[Tensor]): For each of the L levels class
+                logits [person, none] in shape (B, Q, 2)
+            - boxes (Sequence[Tensor]): For each level boxes in
+                [cx, cy, w, h], relative to the valid image, in shape
+                (B, Q, 4)
         """
         feats = tuple(feats[i] for i in self.detector_levels)
         if self.detector.with_neck:
@@ -228,7 +231,7 @@ class PRTRCascade(BasePoseEstimator):
             # all parameters take part in every step, as distributed training
             # wants it: one crop whose losses count nothing
             queries[0] = queries[0].new_zeros(1)
-        kept = [boxes[-1, i, q] for i, q in enumerate(queries)]
+        kept = [boxes[-1][i, q] for i, q in enumerate(queries)]
         if self.detach_boxes:
             kept = [b.detach() for b in kept]
         crops = self.crop_people(feats, kept, data_samples)

@@ -6,8 +6,8 @@ _base_ = ['mmpose::_base_/default_runtime.py']
 custom_imports = dict(imports=['prtr_plugin'], allow_failed_imports=False)
 
 data_root = 'data/coco/'
-max_epochs = 36
-batch_size = 16
+max_epochs = 24
+batch_size = 8
 base_lr = 1e-3
 
 # runtime
@@ -47,10 +47,10 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True),
     freeze_detector=False,
-    detach_boxes=False,
+    detach_boxes=True,
     detector=dict(
-        type='PersonDETR',
-        num_queries=12,
+        type='ProposalPersonDETR',
+        num_queries=30,
         backbone=dict(
             type='mmpose.ResNet',
             depth=18,
@@ -123,32 +123,21 @@ model = dict(
 dataset_type = 'CocoPersonDataset'
 data_mode = 'bottomup'
 
-# DETR's choice between whole and cropped images, of one size: with several
-# sizes nearly every batch is padded to the largest
-resize = dict(
-    type='BottomupRandomChoiceResize', scales=[(256, 192)], keep_ratio=False)
+# one size for all, as batches of several are padded to the largest
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='RandomFlip', direction='horizontal'),
     dict(
-        type='RandomChoice',
-        transforms=[
-            [resize],
-            [
-                dict(
-                    type='PersonRandomCrop',
-                    crop_type='relative_range',
-                    crop_size=(0.7, 0.7),
-                    allow_negative_crop=True), resize
-            ]
-        ]),
+        type='BottomupRandomChoiceResize',
+        scales=[(192, 144)],
+        keep_ratio=False),
     dict(type='PackPersonInputs')
 ]
 val_pipeline = [
     dict(type='LoadImage'),
     dict(
         type='BottomupRandomChoiceResize',
-        scales=[(256, 192)],
+        scales=[(192, 144)],
         keep_ratio=True),
     dict(type='PackPersonInputs')
 ]

@@ -1,0 +1,64 @@
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmpose.registry import HOOKS, MODELS
+from torch import nn
+
+from prtr_plugin.apis import load_config, switch_to_deploy
+
+
+@pytest.fixture(params=['small_config', 'cascade_config'])
+def model(request, mmpose_scope):
+    """A model whose batch norms do something."""
+    torch.manual_seed(0)
+    cfg = load_config(request.getfixturevalue(request.param))
+    model = MODELS.build(cfg.model).eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, std=.1)
+            nn.init.uniform_(module.running_var, .5, 2)
+            nn.init.uniform_(module.weight, .5, 2)
+            nn.init.normal_(module.bias, std=.1)
+    return model
+
+
+def batch_norms(model):
+    return sum(isinstance(m, nn.BatchNorm2d) for m in model.modules())
+
+
+def channels_last(model):
+    """Whether all convolutions are; 1x1 ones always look as if they were."""
+    weights = [
+        m.weight for m in model.modules()
+        if isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1)
+    ]
+    assert weights
+    return all(
+        w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+
+
+def test_predictions_stay(model):
+    images = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        expected = model(images, None, mode='tensor')
+        deployed = switch_to_deploy(copy.deepcopy(model))
+        found = deployed(images, None, mode='tensor')
+    for e, f in zip(expected, found):
+        torch.testing.assert_close(f, e, atol=1e-4, rtol=1e-3)
+    assert batch_norms(model) and not batch_norms(deployed)
+    assert not any(p.requires_grad for p in deployed.parameters())
+
+
+@pytest.mark.parametrize('fuse_conv_bn', [False, True])
+@pytest.mark.parametrize('last', [False, True])
+def test_switches(model, fuse_conv_bn, last):
+    hook = HOOKS.build(
+        dict(type='DeployHook', fuse_conv_bn=fuse_conv_bn,
+             channels_last=last))
+    before = batch_norms(model)
+    hook.before_test(SimpleNamespace(model=model))
+    assert batch_norms(model) == (0 if fuse_conv_bn else before)
+    assert channels_last(model) == last
+    assert not model.training
