@@ -29,8 +29,20 @@ def switch_to_deploy(model: BasePoseEstimator,
     if fuse_conv_bn:
         fold(model)
     if channels_last:
-        for module in model.modules():
-            # other 4-d parameters have no channels in this place
-            if isinstance(module, nn.Conv2d):
-                module.to(memory_format=torch.channels_last)
+        use_channels_last(model)
     return model.requires_grad_(False)
+
+
+def use_channels_last(model: nn.Module) -> None:
+    """Keep the channels of a pixel together in memory, in place.
+
+    Results and checkpoints stay what they are. Feature maps follow the
+    weights of the convolutions.
+
+    Args:
+        model (nn.Module): Any model.
+    """
+    for module in model.modules():
+        # other 4-d parameters have no channels in this place
+        if isinstance(module, nn.Conv2d):
+            module.to(memory_format=torch.channels_last)

@@ -62,3 +62,13 @@ def test_switches(model, fuse_conv_bn, last):
     assert batch_norms(model) == (0 if fuse_conv_bn else before)
     assert channels_last(model) == last
     assert not model.training
+
+
+def test_training_in_channels_last(model):
+    weights = [w.detach().clone() for w in model.parameters()]
+    assert not channels_last(model)
+    HOOKS.build(dict(type='ChannelsLastHook')).before_train(
+        SimpleNamespace(model=model.train()))
+    assert channels_last(model) and model.training
+    for before, after in zip(weights, model.parameters()):
+        assert after.requires_grad and torch.equal(before, after)

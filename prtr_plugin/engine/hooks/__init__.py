@@ -1,5 +1,8 @@
-from .deploy_hook import DeployHook
+from .deploy_hook import ChannelsLastHook, DeployHook
 from .epoch_seed_hook import EpochSeedHook
 from .strict_load_hook import CheckpointError, StrictLoadHook
 
-__all__ = ['CheckpointError', 'DeployHook', 'EpochSeedHook', 'StrictLoadHook']
+__all__ = [
+    'ChannelsLastHook', 'CheckpointError', 'DeployHook', 'EpochSeedHook',
+    'StrictLoadHook'
+]

@@ -3,7 +3,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 
-from ...models.deploy import switch_to_deploy
+from ...models.deploy import switch_to_deploy, use_channels_last
 
 
 @HOOKS.register_module()
@@ -29,3 +29,15 @@ class DeployHook(Hook):
         if is_model_wrapper(model):
             model = model.module
         switch_to_deploy(model, **self.switches)
+
+
+@HOOKS.register_module()
+class ChannelsLastHook(Hook):
+    """Train with the channels of a pixel together in memory.
+
+    See :func:`use_channels_last`.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """The weights are loaded by now, if there are any."""
+        use_channels_last(runner.model)
