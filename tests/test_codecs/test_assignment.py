@@ -32,9 +32,9 @@ def test_equals_scipy_with_and_without_conflicts(spread):
 def test_solver_only_sees_conflicts(monkeypatch):
     seen = []
 
-    def spy(matrix):
+    def spy(matrix, *args):
         seen.append(matrix)
-        return linear_sum_assignment(matrix)
+        return linear_sum_assignment(matrix, *args)
 
     monkeypatch.setattr('prtr_plugin.codecs.assignment.linear_sum_assignment',
                         spy)
@@ -43,6 +43,14 @@ def test_solver_only_sees_conflicts(monkeypatch):
     columns = batched_linear_assignment(torch.stack((easy, hard)))
     assert columns.tolist() == [[0, 1], [0, 1]]
     assert len(seen) == 1
+
+
+def test_maximize():
+    torch.manual_seed(0)
+    gain = torch.rand(20, 4, 6)
+    columns = batched_linear_assignment(gain, maximize=True)
+    for matrix, found in zip(gain.numpy(), columns):
+        assert found.tolist() == linear_sum_assignment(-matrix)[1].tolist()
 
 
 def test_empty_batch():

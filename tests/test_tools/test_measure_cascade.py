@@ -1,5 +1,7 @@
 import json
 import re
+import mmap
+import subprocess
 
 import pytest
 import small_cascade
@@ -41,21 +43,25 @@ def test_table(run_tool, config, tmp_path, capsys):
 
 def test_memory(load_tool, config, run_tool, capsys, monkeypatch):
     """Of one process, and what a new one is told and prints."""
-    tool = load_tool(SCRIPT)
-    if tool.resident_set('VmHWM') is None:
+    memory = load_tool('analysis_tools/memory_utils.py')
+    if memory.resident_set('VmHWM') is None:
         pytest.skip('this system does not tell the memory of a process')
-    assert tool.resident_set('VmHWM') >= tool.resident_set('VmRSS') > 2**20
+    assert memory.resident_set('VmHWM') >= memory.resident_set('VmRSS') > 2**20
+    # pages of its own: the C library may reuse those that were freed before
+    block = mmap.mmap(-1, 2**26)
+    added = memory.added_memory(lambda: block.write(b'x' * 2**26))
+    assert 2**26 <= added < 2**28
     done = run_tool(SCRIPT, config, *SMALL, '--memory-of', 2)
     assert done.code == 0, done.error
     assert int(capsys.readouterr().out) >= 0
 
     def run(command, **kwargs):
         assert command[1:] == [SCRIPT, 'config.py', '--memory-of', '5']
-        return tool.subprocess.CompletedProcess(command, 0, 'a line\n123\n')
+        return subprocess.CompletedProcess(command, 0, 'a line\n123\n')
 
-    monkeypatch.setattr(tool.subprocess, 'run', run)
+    monkeypatch.setattr(subprocess, 'run', run)
     monkeypatch.setattr('sys.argv', [SCRIPT, 'config.py'])
-    assert tool.memory_in_new_process(5) == 123
+    assert memory.memory_in_new_process('--memory-of', '5') == 123
 
 
 def test_bad_arguments(run_tool, config, small_config):

@@ -25,16 +25,15 @@ and coordinates (relative to the image) of all keypoint queries. For comparison
 the last line tells how far apart those of different people are.
 """
 import argparse
-import gc
 import json
 import statistics
-import subprocess
-import sys
 import time
+from functools import partial
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List
 
 import torch
+from memory_utils import added_memory, cuda_memory, memory_in_new_process
 from mmengine.config import DictAction
 from mmengine.registry import DefaultScope
 from mmpose.registry import MODELS
@@ -158,52 +157,9 @@ class Case:
                                                        self._samples())
         return dict(boxes=boxes, logits=logits, coords=coords)
 
-    def cuda_memory(self, num_persons: int) -> int:
-        """Bytes of the device that predicting that many people needs."""
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(self.device)
-        self.predict(num_persons)
-        return torch.cuda.max_memory_allocated(self.device)
-
     def _synchronize(self) -> None:
         if self.device.type == 'cuda':
             torch.cuda.synchronize(self.device)
-
-
-def resident_set(field: str) -> Optional[int]:
-    """``VmRSS`` or ``VmHWM`` of this process in bytes, or None where the
-    system does not tell.
-
-    Not ``getrusage``: a new process inherits its peak from the one that
-    started it.
-    """
-    status = Path('/proc/self/status')
-    if status.is_file():
-        for line in status.read_text().splitlines():
-            if line.startswith(f'{field}:'):
-                return int(line.split()[1]) * 1024
-    return None
-
-
-def added_memory(case: Case, num_persons: int) -> Optional[int]:
-    """Bytes that predicting adds to the resident set of this process, which
-    has not predicted before."""
-    gc.collect()
-    before = resident_set('VmRSS')
-    case.predict(num_persons)
-    after = resident_set('VmHWM')
-    return None if before is None or after is None else after - before
-
-
-def memory_in_new_process(num_persons: int) -> Optional[int]:
-    """:func:`added_memory` of a process with the same arguments."""
-    done = subprocess.run(
-        [sys.executable, *sys.argv, '--memory-of',
-         str(num_persons)],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True)
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def measure(case: Case, args: argparse.Namespace) -> dict:
@@ -234,9 +190,9 @@ def measure(case: Case, args: argparse.Namespace) -> dict:
         median = statistics.median(times[num])
         memory = None
         if case.device.type == 'cuda':
-            memory = case.cuda_memory(num)
+            memory = cuda_memory(partial(case.predict, num), case.device)
         elif not args.no_memory:
-            memory = memory_in_new_process(num)
+            memory = memory_in_new_process('--memory-of', str(num))
         rows.append(
             dict(
                 num_persons=num,
@@ -285,7 +241,8 @@ def main() -> None:
     args = parse_args()
     case = Case(args)
     if args.memory_of:
-        print(json.dumps(added_memory(case, args.memory_of)))
+        work = partial(case.predict, args.memory_of)
+        print(json.dumps(added_memory(work)))
         return
     measured = measure(case, args)
     device = 'CPU'

@@ -59,8 +59,9 @@ class KeypointHungarianAssigner(BaseAssigner):
         cost = sum(
             match_cost(pred_instances, gt_instances)
             for match_cost in self.match_costs)
-        device = cost.device
+        # (N, K, Q), as the costs and the solver have it in memory
+        device, cost = cost.device, cost.mT
         if extra_cost is not None:
-            cost = torch.cat((cost, extra_cost))
-        queries = batched_linear_assignment(cost.transpose(1, 2))
+            cost = torch.cat((cost, extra_cost.mT))
+        queries = batched_linear_assignment(cost)
         return torch.from_numpy(queries).to(device)

@@ -3,6 +3,7 @@ import torch
 from mmcv.cnn.bricks.transformer import MultiheadAttention
 
 from prtr_plugin.models.layers import FusedMultiheadAttention
+from prtr_plugin.models.layers.attention import attend
 
 
 @pytest.fixture
@@ -68,3 +69,25 @@ def test_dropout_only_in_training():
     assert torch.equal(layer(x), layer(x))
     # mmcv's default arguments must not be shared between layers
     assert FusedMultiheadAttention(32, 4).dropout_layer.p == 0
+
+
+@pytest.mark.parametrize('requires_grad', [False, True])
+@pytest.mark.parametrize('masked', [False, True])
+def test_bfloat16(requires_grad, masked):
+    """Training in bfloat16 on the CPU goes another way to the same result."""
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 2, 4, 5, 8).bfloat16()
+    mask = torch.rand(2, 1, 1, 5) > 0.3 if masked else None
+    weights = q.float() @ k.float().mT / 8**0.5
+    if masked:
+        weights = weights.masked_fill(~mask, float('-inf'))
+    expected = weights.softmax(dim=-1) @ v.float()
+
+    q.requires_grad_(requires_grad)
+    with torch.autocast('cpu', torch.bfloat16):
+        found = attend(q, k, v, mask, dropout=0.0)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.02)
+    if requires_grad:
+        found.float().sum().backward()
+        assert q.grad.isfinite().all() and q.grad.abs().max() > 0
