@@ -82,10 +82,13 @@ def build_config(args: argparse.Namespace) -> Config:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-        local = cfg.load_from and '://' not in cfg.load_from
-        if local and not Path(cfg.load_from).is_file():
-            raise FileNotFoundError(
-                f'The checkpoint {cfg.load_from} does not exist.')
+    checkpoint = cfg.get('load_from')
+    if (checkpoint and '://' not in checkpoint
+            and not Path(checkpoint).is_file()):
+        raise FileNotFoundError(
+            f'The checkpoint {checkpoint} does not exist. Give another one by '
+            '--resume or load_from; what makes that of a config is in the '
+            'README beside it.')
 
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None

@@ -157,6 +157,15 @@ def test_deterministic(run_tool, config, quick_options, tmp_path,
     assert losses[0] == losses[1]
 
 
+def test_no_checkpoint_to_start_from(run_tool, cascade_config, tmp_path):
+    """Before anything is built."""
+    missing = tmp_path / 'detector.pth'
+    done = run_tool('train.py', cascade_config, '--work-dir', tmp_path / 'out',
+                    options={'load_from': missing})
+    check_refused(done, missing, 'does not exist', 'load_from')
+    assert not (tmp_path / 'out').exists()
+
+
 def test_auto_scale_lr(run_tool, small_config, quick_options, tmp_path):
     done = run_tool(
         'train.py', small_config, '--no-validate', '--auto-scale-lr',
