@@ -38,14 +38,12 @@ class PRTRCascade(BasePoseEstimator):
 
         - batch size: B
         - person query number: Q
-        - decoder level number: L
         - keypoint number: K
 
     Args:
-        detector (dict): Config of the detector, :class:`PersonDETR`,
-            :class:`ProposalPersonDETR` or mmdet's DETR, with
-            :class:`PersonDETRHead`. Its backbone puts out all levels that are
-            used somewhere
+        detector (dict): Config of :class:`PersonDETR`, a subclass or mmdet's
+            DETR, with :class:`PersonDETRHead`. Its backbone puts out all
+            levels that are used somewhere
         head (dict): Config of the keypoint head, :class:`PRTRHead`, whose
             ``in_channels`` is the sum over the sampled levels
         crop (dict): Arguments of :class:`STNCrop`. Defaults to the paper's
@@ -151,11 +149,10 @@ class PRTRCascade(BasePoseEstimator):
 
         Returns:
             tuple:
-            - cls_scores (Sequence[Tensor]): For each of the L levels class
-                logits [person, none] in shape (B, Q, 2)
-            - boxes (Sequence[Tensor]): For each level boxes in
-                [cx, cy, w, h], relative to the valid image, in shape
-                (B, Q, 4)
+            - cls_scores (Sequence[Tensor]): For each level class logits
+                [person, none] in shape (B, Q, 2)
+            - boxes (Sequence[Tensor]): For each level [cx, cy, w, h],
+                relative to the valid image, in shape (B, Q, 4)
         """
         feats = tuple(feats[i] for i in self.detector_levels)
         if self.detector.with_neck:
