@@ -5,38 +5,16 @@ import time
 import pytest
 import torch
 from mmengine.config import Config
-
-from prtr_plugin.apis import load_config
+from mmengine.runner import set_random_seed
 
 FOLDER = 'analysis_tools'
 SCRIPT = f'{FOLDER}/benchmark.py'
 SMALL = ('--batch-size', 2, '--repeats', 2, '--threads', 1)
-OPTIONS = {
-    'model.head.transformer.num_encoder_layers': 1,
-    'model.head.transformer.num_decoder_layers': 2,
-    'model.backbone.stem_channels': 8,
-    'model.backbone.base_channels': 8,
-    'model.head.in_channels': 32,
-}
 
 
 @pytest.fixture(scope='module')
-def small_cfg(small_config):
-    return load_config(small_config, OPTIONS)
-
-
-@pytest.fixture(scope='module')
-def cases(load_tool):
-    return load_tool(f'{FOLDER}/benchmark_cases.py')
-
-
-@pytest.fixture(scope='module')
-def tasks(load_tool):
-    return load_tool(f'{FOLDER}/benchmark_tasks.py')
-
-
-@pytest.fixture(scope='module')
-def result(run_tool, load_tool, small_config, tmp_path_factory):
+def result(run_tool, load_tool, small_config, benchmark_options,
+           tmp_path_factory):
     """What the script writes for everything at once."""
     load_tool(SCRIPT)  # so that the files beside it are known
     out = tmp_path_factory.mktemp('benchmark') / 'new'
@@ -49,8 +27,9 @@ def result(run_tool, load_tool, small_config, tmp_path_factory):
         patch.setattr('benchmark_scaling.READ_OUT', ((3, 20), (17, 30)))
         done = run_tool(
             SCRIPT, small_config, *SMALL, '--plain', '--heads', 'all',
-            '--dtype', 'float32', 'bfloat16', '--scaling', '--out', out,
-            options=OPTIONS)
+            '--dtype', 'float32', 'bfloat16', '--scaling', '--loss-curve', 3,
+            '--out', out,
+            options=benchmark_options)
     assert done.code == 0, done.error
     return json.loads((out / 'benchmark.json').read_text()), out
 
@@ -178,14 +157,36 @@ def test_scaling(result):
     assert row['per_crop'] * 2 == row['seconds']['median']
 
 
-def test_profile(run_tool, load_tool, small_config, tmp_path, capsys,
-                 monkeypatch):
+def test_losses(result, cases, tasks, small_cfg):
+    """The same steps in both types, and what an own loop gives."""
+    losses = result[0]['losses']
+    assert len(losses) == 4  # PRTR and three other heads
+    rows = expected, other = next(iter(losses.values()))
+    assert [r['dtype'] for r in rows] == ['float32', 'bfloat16']
+    assert expected['mean'] == expected['max'] == 0
+    assert 0 < other['mean'] <= other['max'] < 0.1
+    case = tasks.Training(
+        cases.Variant('name', 'fast', small_cfg), 2, torch.device('cpu'))
+    losses = []
+    for step in range(3):
+        set_random_seed(step)
+        case()
+        losses.append(case.loss.item())
+    assert expected['losses'] == pytest.approx(losses, rel=1e-4)
+    differences = [
+        abs(a / b - 1) for a, b in zip(other['losses'], expected['losses'])
+    ]
+    assert other['max'] == pytest.approx(max(differences), rel=1e-6)
+
+
+def test_profile(run_tool, load_tool, small_config, benchmark_options,
+                 tmp_path, capsys, monkeypatch):
     load_tool(SCRIPT)
     monkeypatch.setattr('benchmark_profile.matrix_rates',
                         lambda *args: dict(product=1e9, convolution=2e9))
     done = run_tool(
         SCRIPT, small_config, *SMALL, '--tasks', 'inference,train',
-        '--profile', 3, '--out', tmp_path, options=OPTIONS)
+        '--profile', 3, '--out', tmp_path, options=benchmark_options)
     assert done.code == 0, done.error
     result = json.loads((tmp_path / 'benchmark.json').read_text())
     assert [r['task'] for r in result['profiles']] == ['inference', 'train']
@@ -208,7 +209,7 @@ def test_matrix_rates(load_tool):
 
 
 def test_pictures(result):
-    for name in ('benchmark.png', 'scaling.png'):
+    for name in ('benchmark.png', 'scaling.png', 'losses.png'):
         assert (result[1] / name).read_bytes()[:4] == b'\x89PNG'
 
 
@@ -218,132 +219,6 @@ def test_text(result, load_tool, capsys):
     for word in ('threads: 1', 'torch', 'Peak memory', 'read_out', 'images/s',
                  '0.50x', '(heatmap)', 'ms per crop'):
         assert word in text
-
-
-# ---------------------------------------------------------------- the plain
-
-
-@pytest.fixture(scope='module', params=['post_norm', 'pre_norm', 'deformable'])
-def pair(request, small_cfg, cases):
-    """A model and its plain version, and an input."""
-    cfg = copy.deepcopy(small_cfg)
-    cfg.model.head.transformer.pre_norm = request.param == 'pre_norm'
-    if request.param == 'deformable':
-        cfg.model.backbone.out_indices = (1, 2)
-        cfg.model.head.update(
-            type='DeformablePRTRHead', in_channels=[16, 32],
-            num_feature_levels=3)
-    ours, plain = (
-        cases.Variant('name', mode, cfg).build(training=False)
-        for mode in ('config', 'plain'))
-    # they take the same weights
-    plain.load_state_dict(ours.state_dict())
-    width, height = cases.input_size(cfg)
-    image = torch.randn(
-        4, 3, height, width, generator=torch.Generator().manual_seed(0))
-    return ours, plain, image
-
-
-def test_plain_outputs(pair):
-    ours, plain, image = pair
-    with torch.no_grad():
-        for a, b in zip(ours(image, None), plain(image, None)):
-            torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-5)
-        for a, b in zip(*(m.head.forward_levels(m.extract_feat(image))
-                          for m in (ours, plain))):
-            torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-5)
-
-
-def test_plain_read_out(pair, tasks):
-    ours, plain, image = pair
-    with torch.no_grad():
-        outputs = ours(image, None)
-    # few conflicts, and many
-    for logits, coords in (tuple(
-            x[0] for x in tasks.trained_outputs(1, 8, 20, 17)[:2]), outputs):
-        mine = ours.head.decoder.batch_decode(logits, coords)
-        theirs = plain.head.decoder.batch_decode(logits, coords)
-        for a, b in zip(mine, theirs):
-            assert len(a) == len(b) == len(logits)
-            torch.testing.assert_close(b, a, rtol=1e-6, atol=1e-6)
-
-
-def test_plain_losses_and_gradients(pair):
-    # deformable sampling has kinks: rounding must not move a point over one
-    ours, plain, image = (copy.deepcopy(x).double() for x in pair)
-    rng = torch.Generator().manual_seed(0)
-    labels = torch.rand(4, 17, 2, generator=rng)
-    weights = (torch.rand(4, 17, generator=rng) > 0.3).float()
-    found = []
-    for model in (ours, plain):
-        outputs = model.head.forward_levels(model.extract_feat(image))
-        losses = model.head.loss_by_feat(*outputs, labels, weights)
-        losses.pop('acc_pose', None)
-        model.zero_grad()
-        sum(losses.values()).backward()
-        grads = {k: p.grad for k, p in model.named_parameters()}
-        found.append((losses, grads, outputs))
-    (losses, grads, outputs), (plain_losses, plain_grads, _) = found
-    assert list(losses) == list(plain_losses) and len(losses) == 4
-    for key, value in losses.items():
-        torch.testing.assert_close(
-            plain_losses[key], value, rtol=1e-5, atol=1e-5)
-    for key, value in grads.items():
-        if value is not None:
-            error = (plain_grads[key] - value).norm()
-            assert error <= 1e-5 * value.norm() + 1e-9, key
-
-    logits, coords = (x.detach().float() for x in outputs)
-    matches, _ = ours.head._match(logits, coords, labels)
-    for level, expected in enumerate(matches):
-        found = plain.head.match(logits[level], coords[level], labels)
-        assert [m.tolist() for m in found] == expected.tolist()
-
-
-def test_plain_uses_unfused_attention(pair, monkeypatch):
-    ours, plain, image = pair
-
-    def fail(*args, **kwargs):
-        raise AssertionError('fused')
-
-    name = 'torch.nn.functional.scaled_dot_product_attention'
-    monkeypatch.setattr(name, fail)
-    plain(image, None)
-    with pytest.raises(AssertionError, match='fused'):
-        ours(image, None)
-
-
-@pytest.mark.parametrize('training', [True, False])
-def test_modes_compute_the_same(cases, tasks, small_cfg, training):
-    """They only differ in speed."""
-    found = []
-    for mode in cases.MODES:
-        variant = cases.Variant('name', mode, small_cfg)
-        # the pipeline of testing has no random numbers
-        case = tasks.Inference(variant, 2, torch.device('cpu'))
-        case.model = variant.build(training)
-        if training:
-            rng = torch.Generator().manual_seed(0)
-            losses = case.model.head.loss_by_feat(
-                *case.model.head.forward_levels(
-                    case.model.extract_feat(case.batch()['inputs'])),
-                torch.rand(2, 17, 2, generator=rng), torch.ones(2, 17))
-            found.append([v for k, v in losses.items() if 'loss' in k])
-        else:
-            found.append(case.outputs())
-    for other in found[1:]:
-        assert len(other) == len(found[0]) > 1
-        for a, b in zip(other, found[0]):
-            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
-
-
-def test_only_prtr_has_a_plain_version(load_tool, mmpose_scope):
-    plain = load_tool(f'{FOLDER}/benchmark_plain.py')
-    with pytest.raises(ValueError, match='PRTRHead'):
-        plain.make_plain(torch.nn.Linear(1, 1))
-
-
-# ---------------------------------------------------------------- the parts
 
 
 def test_stopwatch(tasks, monkeypatch):
@@ -424,12 +299,13 @@ def test_checkpoint(cases, small_cfg, tmp_path):
         assert all(same) == (variant.name == 'name')
 
 
-def test_memory_of_a_process(run_tool, small_config, capsys):
+def test_memory_of_a_process(run_tool, small_config, benchmark_options,
+                             capsys):
     """What the processes for the memory are told and print."""
     name = small_config.split('/')[-1][:-3]
     done = run_tool(
         SCRIPT, small_config, *SMALL, '--fast', '--memory-of',
-        f'{name} [fast]', 'inference', 'bfloat16', options=OPTIONS)
+        f'{name} [fast]', 'inference', 'bfloat16', options=benchmark_options)
     assert done.code == 0, done.error
     json.loads(capsys.readouterr().out.splitlines()[-1])
 
@@ -478,6 +354,7 @@ def test_mode_config_keeps_the_switches_of_the_config(cases, small_cfg,
     (('--batch-size', 0), '--batch-size must be at least 1, but is 0'),
     (('--repeats', -1), '--repeats must be at least 1'),
     (('--threads', 0), '--threads must be at least 1'),
+    (('--loss-curve', 0), '--loss-curve must be at least 1'),
     (('--tasks', 'train,fly'), "--tasks has ['fly']"),
     (('--conflicts', 2), 'a share is in [0, 1]'),
     (('--checkpoint', 'nowhere.pth'), 'there is no checkpoint nowhere.pth'),

@@ -41,12 +41,14 @@ import json
 import platform
 from functools import partial
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import List, Optional
 
 import torch
-from benchmark_cases import HEADS, Variant, input_size, make_variants
+from benchmark_accuracy import differences, measure_losses
+from benchmark_cases import HEADS, Variant, make_variants
 from benchmark_profile import profile_call
-from benchmark_report import draw_scaling, draw_times, print_tables, ratios
+from benchmark_report import (draw_losses, draw_scaling, draw_times,
+                              print_tables, ratios)
 from benchmark_scaling import measure_scaling
 from benchmark_tasks import (Inference, MatchingLoss, ReadOut, Training,
                              interleave, peak_memory, summarize)
@@ -94,6 +96,12 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='also measure time by batch size, levels, crops, joints and '
         'queries')
+    parser.add_argument(
+        '--loss-curve',
+        type=int,
+        metavar='STEPS',
+        help='also train that many steps in every --dtype, from the same '
+        'weights on the same batches, and compare the losses')
     parser.add_argument(
         '--profile',
         type=int,
@@ -164,7 +172,7 @@ def check_args(parser: argparse.ArgumentParser,
     unknown = [task for task in args.tasks if task not in TASKS]
     if unknown:
         parser.error(f'--tasks has {unknown}, but there are {list(TASKS)}')
-    for name in ('batch_size', 'repeats', 'threads'):
+    for name in ('batch_size', 'repeats', 'threads', 'loss_curve'):
         value = getattr(args, name)
         if value is not None and value < 1:
             parser.error(f'--{name.replace("_", "-")} must be at least 1, '
@@ -190,7 +198,7 @@ def measure(args: argparse.Namespace, variants: List[Variant]) -> dict:
     Returns:
         dict: ``environment``, and lists of rows: ``models``, ``times``,
         ``memory``, ``ratios``, ``differences`` and ``profiles``; ``scaling``
-        by model. Times are in seconds, memory in bytes.
+        and ``losses`` by model. Times are in seconds, memory in bytes.
     """
     device = torch.device(args.device)
     result = dict(
@@ -201,7 +209,8 @@ def measure(args: argparse.Namespace, variants: List[Variant]) -> dict:
         ratios=[],
         differences=[],
         profiles=[],
-        scaling={})
+        scaling={},
+        losses={})
     if 'complexity' in args.tasks:
         for variant in variants:
             case = Inference(variant, args.batch_size, device)
@@ -214,19 +223,19 @@ def measure(args: argparse.Namespace, variants: List[Variant]) -> dict:
             measure_times(args, task, variants, device, result)
     if args.plain:
         result['ratios'] = ratios(result)
-    if args.scaling:
-        for variant in variants:
-            if can_scale(variant) and variant.mode == ('fast' if args.fast else
-                                                       'config'):
-                result['scaling'][variant.label] = measure_scaling(
-                    variant, DTYPES[args.dtype[0]], device, args.repeats,
-                    args.conflicts)
+    for variant in variants:
+        if variant.mode != ('fast' if args.fast else 'config'):
+            continue
+        if args.scaling and variant.top_down_prtr:
+            result['scaling'][variant.label] = measure_scaling(
+                variant, DTYPES[args.dtype[0]], device, args.repeats,
+                args.conflicts)
+        if args.loss_curve:
+            result['losses'][variant.label] = measure_losses(
+                variant, {name: DTYPES[name]
+                          for name in args.dtype}, args.loss_curve,
+                args.batch_size, device)
     return result
-
-
-def can_scale(variant: Variant) -> bool:
-    """Whether ``--scaling`` knows what to vary."""
-    return variant.has_prtr_head and variant.top_down
 
 
 def environment(args: argparse.Namespace, device: torch.device) -> dict:
@@ -291,7 +300,9 @@ def measure_times(args: argparse.Namespace, task: str,
                 total=total,
                 parts={k: summarize(v) for k, v in parts.items()}))
     if task == 'inference':
-        result['differences'] = differences(variants, cases, dtypes)
+        result['differences'] = differences(
+            variants, cases, {name: DTYPES[name]
+                              for name in dtypes})
     if args.profile and task not in NUM_CROPS:
         result['profiles'] += [
             dict(
@@ -314,37 +325,6 @@ def make_case(args: argparse.Namespace, task: str, variant: Variant,
     return MatchingLoss(variant, NUM_CROPS[task], device, args.conflicts)
 
 
-def differences(variants: List[Variant], cases: Dict[str, Inference],
-                dtypes: List[str]) -> List[dict]:
-    """How far the coordinates of all queries are from those of the first
-    mode in the first type.
-
-    Returns:
-        list[dict]: Rows with ``pixels``, the largest difference, and
-        ``spread``, the standard deviation over the queries, in input pixels.
-    """
-    rows = []
-    variants = [v for v in variants if can_scale(v)]
-    for name in dict.fromkeys(v.name for v in variants):
-        outputs = {}
-        for variant in variants:
-            if variant.name == name:
-                size = torch.tensor(input_size(variant.cfg))
-                for dtype in dtypes:
-                    _, coords = cases[variant.label].outputs(DTYPES[dtype])
-                    outputs[f'{variant.mode} {dtype}'] = (
-                        coords.float().cpu() * size)
-        (first, expected), *others = outputs.items()
-        for other, coords in others:
-            rows.append(
-                dict(
-                    name=name,
-                    between=f'{first} and {other}',
-                    pixels=(coords - expected).abs().max().item(),
-                    spread=expected.std(dim=1).mean().item()))
-    return rows
-
-
 def main() -> None:
     """Run the script."""
     args = parse_args()
@@ -358,7 +338,7 @@ def main() -> None:
     modes = ['config'] + ['fast'] * args.fast + ['plain'] * args.plain
     variants = make_variants(configs, args.heads, modes, args.flip_test,
                              args.checkpoint)
-    if args.scaling and not any(map(can_scale, variants)):
+    if args.scaling and not any(v.top_down_prtr for v in variants):
         raise ValueError('--scaling needs a top-down config with a PRTRHead.')
     if args.memory_of:
         label, task, dtype = args.memory_of
@@ -378,6 +358,8 @@ def main() -> None:
             draw_times(result, out / 'benchmark.png')
         if result['scaling']:
             draw_scaling(result, out / 'scaling.png')
+        if result['losses']:
+            draw_losses(result, out / 'losses.png')
         print(f'Wrote {", ".join(map(str, sorted(out.iterdir())))}')
 
 

@@ -65,6 +65,11 @@ class Variant:
         version."""
         return issubclass(MODELS.get(self.cfg.model.head.type), PRTRHead)
 
+    @property
+    def top_down_prtr(self) -> bool:
+        """Whether it is a :class:`PRTRHead` on crops of one person."""
+        return self.has_prtr_head and self.top_down
+
     def build(self, training: bool) -> nn.Module:
         """The model, with the same weights for all modes.
 

@@ -65,6 +65,13 @@ def print_tables(result: dict) -> None:
               f'{row["spread"]:.3g}') for row in result['differences']])
     for name, scaling in result['scaling'].items():
         _print_scaling(console, name, scaling)
+    for name, rows in result['losses'].items():
+        _print(console, f'{name}: losses of training, and how far they are '
+               f'from those in {rows[0]["dtype"]}',
+               ('dtype', 'first', 'last', 'mean', 'largest'),
+               [(row['dtype'], f'{row["losses"][0]:.4f}',
+                 f'{row["losses"][-1]:.4f}', f'{row["mean"]:.2%}',
+                 f'{row["max"]:.2%}') for row in rows])
     for row in result['profiles']:
         console.print(
             f'\n{row["name"]} [{row["mode"]}], {row["dtype"]}, {row["task"]}: '
@@ -252,5 +259,27 @@ def draw_scaling(result: dict, out: Path) -> None:
         axis.set_ylim(bottom=0)
     for axis in axes:
         axis.legend(fontsize=6)
+    fig.savefig(out, dpi=120)
+    plt.close(fig)
+
+
+def draw_losses(result: dict, out: Path) -> None:
+    """Draw the curves of ``--loss-curve``.
+
+    Args:
+        result (dict): See :func:`benchmark.measure`
+        out (Path): Picture to write
+    """
+    fig, axis = plt.subplots(figsize=(7, 4), layout='constrained')
+    for name, rows in result['losses'].items():
+        for row, style in zip(rows, ('-', '--')):
+            axis.plot(
+                range(1, len(row['losses']) + 1),
+                row['losses'],
+                style,
+                label=f'{name} {row["dtype"]}')
+    axis.set(xlabel='step', ylabel='training loss')
+    axis.set_ylim(bottom=0)
+    axis.legend(fontsize=7)
     fig.savefig(out, dpi=120)
     plt.close(fig)

@@ -1,4 +1,5 @@
 """How the time grows, for ``benchmark.py --scaling``."""
+import copy
 from dataclasses import replace
 from typing import Dict, List
 
@@ -92,7 +93,7 @@ def _measure(calls: dict, keys: tuple, repeats: int, part: str) -> List[dict]:
 def with_size(variant: Variant, num_joints: int, num_queries: int,
               plain: bool) -> Variant:
     """The variant with other numbers of joints and queries."""
-    cfg = variant.cfg.copy()
+    cfg = copy.deepcopy(variant.cfg)
     head = cfg.model.head
     head.out_channels = num_joints
     head.num_queries = num_queries

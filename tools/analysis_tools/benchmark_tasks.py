@@ -163,7 +163,7 @@ class Training:
 
     Parts: ``data`` (from image arrays to a normalised batch), ``forward``,
     ``matching``, ``loss``, ``backward`` and ``optimizer`` (clipping of
-    gradients included).
+    gradients included). ``loss`` is that of the last step.
 
     Args:
         variant (Variant): The model
@@ -193,6 +193,7 @@ class Training:
             loss, _ = self.model.parse_losses(losses)
         with section('backward'):
             self.optim_wrapper.backward(loss)
+        self.loss = loss.detach()
         with section('optimizer'):
             self.optim_wrapper.step()
             self.optim_wrapper.zero_grad()
