@@ -96,8 +96,18 @@ def test_plain_uses_unfused_attention(pair, monkeypatch):
 
 
 @pytest.mark.parametrize('training', [True, False])
-def test_modes_compute_the_same(cases, tasks, small_cfg, training):
+def test_modes_compute_the_same(cases, tasks, small_cfg, training,
+                                monkeypatch):
     """They only differ in speed."""
+    compiled = []
+
+    def trace(function):
+        # as torch.compile does, without generating code, which takes long
+        compiled.append(function.__name__)
+        return original(function, backend='eager')
+
+    original = torch.compile
+    monkeypatch.setattr(torch, 'compile', trace)
     found = []
     for mode in cases.MODES:
         variant = cases.Variant('name', mode, small_cfg)
@@ -113,6 +123,7 @@ def test_modes_compute_the_same(cases, tasks, small_cfg, training):
             found.append([v for k, v in losses.items() if 'loss' in k])
         else:
             found.append(case.outputs())
+    assert compiled == ['extract_feat', 'forward_levels'] * 2
     for other in found[1:]:
         assert len(other) == len(found[0]) > 1
         for a, b in zip(other, found[0]):

@@ -11,11 +11,12 @@ not count. The tables give medians and quartiles, the JSON file extremes, too.
 Images are random, and so are weights unless there is a --checkpoint. Modes of
 a model:
 
-    config  as the config says
-    fast    inference after prtr_plugin.apis.switch_to_deploy; training with
-            efficient_conv_bn_eval = ['backbone'], weights in channels-last
-            order and a fused optimizer. With --fast and --plain
-    plain   the same PRTR written the obvious way (benchmark_plain.py)
+    config    as the config says
+    fast      inference after prtr_plugin.apis.switch_to_deploy; training with
+              efficient_conv_bn_eval = ['backbone'], weights in channels-last
+              order and a fused optimizer. With --fast and --plain
+    compiled  the fast mode with torch.compile. With --compile
+    plain     the same PRTR written the obvious way (benchmark_plain.py)
 
 Tasks:
 
@@ -45,7 +46,7 @@ from typing import List, Optional
 
 import torch
 from benchmark_accuracy import differences, measure_losses
-from benchmark_cases import HEADS, Variant, make_variants
+from benchmark_cases import FAST_MODES, HEADS, Variant, make_variants
 from benchmark_profile import profile_call
 from benchmark_report import (draw_losses, draw_scaling, draw_times,
                               print_tables, ratios)
@@ -86,6 +87,11 @@ def parse_args() -> argparse.Namespace:
         help="also measure mmpose's heads on the same backbone and input")
     parser.add_argument(
         '--fast', action='store_true', help='also measure the fast mode')
+    parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='also measure the compiled mode; compilation takes up to minutes '
+        'and needs a C++ compiler on the CPU')
     parser.add_argument(
         '--plain',
         action='store_true',
@@ -284,7 +290,7 @@ def measure_times(args: argparse.Namespace, task: str,
         # always in full precision, and 'fast' changes nothing there
         dtypes, images = ['float32'], NUM_CROPS[task]
         variants = [
-            v for v in variants if v.has_prtr_head and v.mode != 'fast'
+            v for v in variants if v.has_prtr_head and v.mode not in FAST_MODES
         ]
     cases = {v.label: make_case(args, task, v, device) for v in variants}
     calls = {(v, dtype): partial(cases[v.label], DTYPES[dtype])
@@ -335,7 +341,11 @@ def main() -> None:
         Path(path).stem: load_config(path, args.cfg_options)
         for path in args.configs
     }
-    modes = ['config'] + ['fast'] * args.fast + ['plain'] * args.plain
+    modes = ['config'] + [
+        mode for mode, wanted in (('fast', args.fast),
+                                  ('compiled', args.compile),
+                                  ('plain', args.plain)) if wanted
+    ]
     variants = make_variants(configs, args.heads, modes, args.flip_test,
                              args.checkpoint)
     if args.scaling and not any(v.top_down_prtr for v in variants):

@@ -26,7 +26,8 @@ from prtr_plugin.models.deploy import use_channels_last
 from prtr_plugin.models.heads import PRTRHead
 
 # how a model is run, see benchmark.py
-MODES = ('config', 'fast', 'plain')
+MODES = ('config', 'fast', 'compiled', 'plain')
+FAST_MODES = ('fast', 'compiled')
 # mmpose's heads that a PRTR can be compared with
 HEADS = ('heatmap', 'simcc', 'rle')
 
@@ -95,16 +96,20 @@ class Variant:
         if self.mode == 'plain':
             model = make_plain(model)
         if not training:
-            if self.mode == 'fast':
-                return switch_to_deploy(model)
-            return model.eval()
+            model = switch_to_deploy(
+                model) if self.mode in FAST_MODES else model.eval()
+            if self.mode == 'compiled':
+                compile_network(model)
+            return model
         folded = self.cfg.get('efficient_conv_bn_eval', [])
-        if self.mode == 'fast':
+        if self.mode in FAST_MODES:
             folded = ['backbone' if hasattr(model, 'backbone') else
                       'detector.backbone']  # yapf: disable
             use_channels_last(model)
         if folded and self.mode != 'plain':
             turn_on_efficient_conv_bn_eval(model, folded)
+        if self.mode == 'compiled':
+            compile_network(model)
         return model.train()
 
     def build_optim_wrapper(self, model: nn.Module) -> OptimWrapper:
@@ -115,7 +120,7 @@ class Variant:
             **{k: v
                for k, v in copy.deepcopy(self.cfg.optim_wrapper).items()
                if k in keys})
-        if self.mode == 'fast' and cfg.optimizer.type in ('Adam', 'AdamW'):
+        if self.mode in FAST_MODES and cfg.optimizer.type in ('Adam', 'AdamW'):
             fused = next(model.parameters()).is_cuda or digit_version(
                 torch.__version__) >= digit_version('2.4')
             cfg.optimizer.fused = fused
@@ -206,6 +211,17 @@ def randomize(model: nn.Module) -> None:
             if isinstance(module, _BatchNorm):
                 module.running_mean.normal_(std=0.1)
                 module.running_var.uniform_(0.5, 1.5)
+
+
+def compile_network(model: nn.Module) -> None:
+    """``torch.compile`` for the network, in place.
+
+    What compares and assigns stays as it is: it works on the host.
+    """
+    network = 'forward_levels' if isinstance(model.head,
+                                             PRTRHead) else 'forward'
+    for owner, name in ((model, 'extract_feat'), (model.head, network)):
+        setattr(owner, name, torch.compile(getattr(owner, name)))
 
 
 def make_variants(configs: Dict[str, Config],
