@@ -176,6 +176,20 @@ def test_auto_scale_lr(run_tool, small_config, quick_options, tmp_path):
     assert logged(tmp_path, 'lr')[0] == pytest.approx(.01 * 1e-3 * 4 / 32)
 
 
+def test_compile(run_tool, small_config, quick_options, tmp_path):
+    """mmengine's switch traces the whole step, matching included."""
+    losses = []
+    # eager: generating code would take minutes
+    for name, switch in ('off', {}), ('on', {'compile.backend': 'eager'}):
+        done = run_tool(
+            'train.py', small_config, '--no-validate', '--work-dir',
+            tmp_path / name,
+            options={**quick_options, **switch, 'train_cfg.max_epochs': 1})
+        assert (done.code, done.error) == (0, None)
+        losses.append(logged(tmp_path / name))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
 def test_amp(run_tool, small_config, quick_options, tmp_path):
     done = run_tool(
         'train.py', small_config, '--no-validate', '--amp', '--work-dir',
