@@ -46,6 +46,8 @@ class DeformablePRTRHead(PRTRHead):
     .. _`Deformable DETR`: https://arxiv.org/abs/2010.04159
     """
 
+    multi_level = True
+
     def __init__(self,
                  in_channels: Union[int, Sequence[int]],
                  out_channels: int,
@@ -62,7 +64,6 @@ class DeformablePRTRHead(PRTRHead):
                 f'{len(in_channels)} feature maps but there are '
                 f'num_feature_levels={num_feature_levels}. Set '
                 'num_feature_levels to the number of maps or more.')
-        self.map_channels = list(in_channels)
         self.num_feature_levels = num_feature_levels
         self.with_kpt_refine = with_kpt_refine
         self.norm_cfg = norm_cfg
@@ -106,20 +107,6 @@ class DeformablePRTRHead(PRTRHead):
         ]
         for branch in branches:
             constant_init(branch.layers[-1], 0)
-
-    def _used_maps(self, feats: Tuple[Tensor]) -> Tuple[Tensor]:
-        """Those of the feature maps that the head looks at.
-
-        Raises:
-            ValueError: If they do not have ``in_channels``.
-        """
-        used = tuple(feats[-len(self.map_channels):])
-        if [x.shape[1] for x in used] != self.map_channels:
-            raise ValueError(
-                f'The head has in_channels={self.map_channels} but the '
-                f'feature maps have {[x.shape[1] for x in feats]} channels. '
-                'Set in_channels, or out_indices of the backbone.')
-        return used
 
     def forward_levels(self,
                        feats: Tuple[Tensor],

@@ -59,6 +59,9 @@ class PRTRHead(BaseHead):
     .. _`PRTR`: https://arxiv.org/abs/2104.06976
     """
 
+    # whether the head looks at all maps of in_channels or at the last one
+    multi_level = False
+
     def __init__(self,
                  in_channels: Union[int, Sequence[int]],
                  out_channels: int,
@@ -100,9 +103,11 @@ class PRTRHead(BaseHead):
                 f'but the head has out_channels={out_channels}. Set both to '
                 'the number of joints of the dataset.')
 
-        if not isinstance(in_channels, int):
-            in_channels = in_channels[-1]
-        self.in_channels = in_channels
+        if isinstance(in_channels, int):
+            in_channels = [in_channels]
+        self.in_channels = in_channels[-1]
+        self.map_channels = list(
+            in_channels if self.multi_level else in_channels[-1:])
         self.out_channels = out_channels
         self.num_queries = num_queries
         self.embed_dims = embed_dims
@@ -138,8 +143,18 @@ class PRTRHead(BaseHead):
         self.transformer = PRTRTransformer(self.embed_dims, **transformer)
 
     def _used_maps(self, feats: Tuple[Tensor]) -> Tuple[Tensor]:
-        """Those of the feature maps that the head looks at."""
-        return tuple(feats[-1:])
+        """Those of the feature maps that the head looks at.
+
+        Raises:
+            ValueError: If they do not have ``in_channels``.
+        """
+        used = tuple(feats[-len(self.map_channels):])
+        if [x.shape[1] for x in used] != self.map_channels:
+            raise ValueError(
+                f'The head has in_channels={self.map_channels} but the '
+                f'feature maps have {[x.shape[1] for x in feats]} channels. '
+                'Set in_channels, or out_indices of the backbone.')
+        return used
 
     def _positions(self, x: Tensor) -> Tensor:
         """Positions in shape (1, D, H, W) of a map in shape (B, D, H, W)."""
@@ -163,6 +178,9 @@ class PRTRHead(BaseHead):
                 the last class for "no keypoint"
             - coords (Tensor): Coordinates normalised by the input size, in
                 [0, 1], in shape (L, B, Q, 2)
+
+        Raises:
+            ValueError: If the maps do not have ``in_channels``.
         """
         feat, = self._used_maps(feats)
         x = self.input_proj(feat)
