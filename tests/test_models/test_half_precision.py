@@ -73,6 +73,20 @@ def test_coordinates_are_not_rounded(model):
         assert not torch.equal(output, output.bfloat16().float())
 
 
+@pytest.mark.parametrize('mixed_precision', [True, False])
+def test_mixed_precision_of_the_transformer(model, mixed_precision):
+    head = model.head.eval()
+    head.mixed_precision = mixed_precision
+    # rounded already, as the backbone puts them out
+    feats = [torch.randn(2, c, 4, 4).bfloat16() for c in head.map_channels]
+    with torch.no_grad():
+        # no coordinates: those of a new DeformablePRTRHead are constants
+        expected, _ = head.forward_levels([x.float() for x in feats])
+        with torch.autocast('cpu', torch.bfloat16):
+            found, _ = head.forward_levels(feats)
+    assert torch.equal(found, expected) != mixed_precision
+
+
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_large_logits(small_config, mmpose_scope, dtype):
     """Logits at the end of float16's range: no overflow, same matches."""

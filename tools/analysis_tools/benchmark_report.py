@@ -91,7 +91,9 @@ def _or_dash(value: Optional[float], factor: float, spec: str,
 
 def _print(console: Console, title: str, header: tuple,
            rows: List[tuple]) -> None:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify='left')
+    # a title of the table would be broken where the table ends
+    console.print(f'\n{title}', style='italic')
+    table = Table(box=box.SIMPLE_HEAD)
     numbers = {'parameters', 'GMACs', 'MiB', 'pixels'}
     for name in header:
         table.add_column(
@@ -105,7 +107,8 @@ def _print(console: Console, title: str, header: tuple,
 
 
 def _print_times(console: Console, title: str, rows: List[dict]) -> None:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify='left')
+    console.print(f'\n{title}', style='italic')
+    table = Table(box=box.SIMPLE_HEAD)
     parts = [p for p in PARTS if any(p in row['parts'] for row in rows)]
     for name in ('model', 'mode', 'dtype'):
         table.add_column(name, no_wrap=True)

@@ -108,25 +108,11 @@ class DeformablePRTRHead(PRTRHead):
         for branch in branches:
             constant_init(branch.layers[-1], 0)
 
-    def forward_levels(self,
-                       feats: Tuple[Tensor],
-                       return_intermediate: bool = True
-                       ) -> Tuple[Tensor, Tensor]:
-        """Forward with the outputs of the decoder levels.
-
-        Args:
-            feats (tuple[Tensor]): Feature maps from fine to coarse, the last
-                ones in shapes (B, in_channels[i], H_i, W_i)
-            return_intermediate (bool): Whether to return all decoder levels
-                or the last one only. Defaults to ``True``
-
-        Returns:
-            tuple[Tensor, Tensor]: See :meth:`PRTRHead.forward_levels`.
-
-        Raises:
-            ValueError: If the maps do not have ``in_channels``.
-        """
-        maps = self.input_proj(self._used_maps(feats))
+    def _forward_levels(self, feats: Tuple[Tensor],
+                        return_intermediate: bool) -> Tuple[Tensor, Tensor]:
+        """From the maps that the head uses, from fine to coarse; see
+        :meth:`forward_levels`."""
+        maps = self.input_proj(feats)
         hidden_states, references = self.transformer(
             maps, [self._positions(x) for x in maps],
             self.query_embedding.weight,
