@@ -154,6 +154,5 @@ def write_mpii(root: Path) -> None:
     savemat(
         str(root / 'annotations' / 'mpii_gt_val.mat'),
         dict(
-            headboxes_src=heads,
-            jnt_missing=jnt_missing,
+            headboxes_src=heads, jnt_missing=jnt_missing,
             pos_gt_src=positions))

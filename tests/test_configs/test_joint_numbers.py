@@ -84,8 +84,9 @@ def answer_truth(head, monkeypatch) -> None:
         ]).float() / torch.tensor(head.decoder.input_size)
         if test_cfg.get('flip_test'):
             mirrored = coords[:, samples[0].metainfo['flip_indices']]
-            coords = torch.cat((coords, torch.tensor([1, 0]) +
-                                mirrored * torch.tensor([-1, 1])))
+            coords = torch.cat(
+                (coords,
+                 torch.tensor([1, 0]) + mirrored * torch.tensor([-1, 1])))
         num_queries, num_joints = head.num_queries, head.out_channels
         order = torch.randperm(
             num_queries, generator=torch.Generator().manual_seed(0))
