@@ -12,6 +12,7 @@ from test_configs import FILES
 from test_joint_numbers import set_input_size
 
 from prtr_plugin.apis import load_config
+from prtr_plugin.datasets import check_data_files
 
 NAME = 'td-prtr_res50_4xb32-200e_coco-mpii-384x288'
 # those that MPII does not tell: nose, eyes, ears
@@ -113,6 +114,7 @@ def test_converted_joints(cfg, mmpose_scope):
 
 def test_trains_on_both(cfg, monkeypatch):
     torch.manual_seed(0)
+    check_data_files(cfg, ('train', 'val'))
     runner = Runner.from_cfg(cfg)
     head = runner.model.head
     seen = []

@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from test_configs import FILES
 
 from prtr_plugin.apis import load_config
+from prtr_plugin.datasets import check_data_files
 
 SIZE = (72, 96)
 # number of joints, config, dataset, and what a perfect prediction scores
@@ -66,6 +67,8 @@ def build_runner(name: str, data_root: Path, work_dir: Path) -> Runner:
         loader.update(num_workers=0, persistent_workers=False, batch_size=16)
         loader.dataset.bbox_file = None
         loader.dataset.pipeline[-1].pack_transformed = True
+    # as tools/train.py does
+    check_data_files(cfg)
     return Runner.from_cfg(cfg)
 
 
