@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
+from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 from mmpose.registry import MODELS
 from mmpose.testing import get_packed_inputs
@@ -89,6 +90,28 @@ def test_recipe(name):
         assert cfg[key] == resnet[key], key
     for key in ('type', 'loss_cls', 'loss_kpt', 'assigner', 'transformer'):
         assert cfg.model.head[key] == resnet.model.head[key], key
+
+
+@pytest.mark.parametrize('name, theirs', [
+    ('td-prtr_swin-t_4xb32-200e_coco-256x192',
+     'td-hm_swin-t-p4-w7_8xb32-210e_coco-256x192'),
+    ('td-prtr_vit-s_4xb32-200e_coco-256x192',
+     'td-hm_ViTPose-small_8xb64-210e_coco-256x192'),
+    ('td-prtr_mobilenetv2_4xb32-200e_coco-256x192',
+     'td-hm_mobilenetv2_8xb64-210e_coco-256x192'),
+    ('td-prtr_cspnext-m_4xb32-200e_coco-256x192',
+     'cspnext-m_udp_8xb256-210e_coco-256x192'),
+])
+def test_backbone_is_that_of_mmpose(name, theirs):
+    """The pretrained weights fit, so the settings have to be mmpose's."""
+    theirs = get_config(
+        f'mmpose::body_2d_keypoint/topdown_heatmap/coco/{theirs}.py').model
+    ours = load(name).model
+    assert ours.head.in_channels == theirs.head.in_channels
+    assert ours.data_preprocessor == theirs.data_preprocessor
+    for key, value in ours.backbone.items():
+        if key != 'norm_cfg':
+            assert theirs.backbone[key] == value, key
 
 
 @pytest.mark.parametrize('name, stride', [

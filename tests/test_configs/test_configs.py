@@ -42,7 +42,7 @@ def load(name: str) -> Config:
 def build(name: str, device: str = 'meta') -> torch.nn.Module:
     """Build a model; on ``meta`` it has shapes but no memory or values."""
     if 'vit-' in name:
-        pytest.importorskip('mmpretrain', reason='the backbone is mmpretrain\'s')
+        pytest.importorskip('mmpretrain', reason='has the backbone')
     if 'swin' in name or 'vit-' in name:
         # their initialisation asks for values
         device = 'cpu'

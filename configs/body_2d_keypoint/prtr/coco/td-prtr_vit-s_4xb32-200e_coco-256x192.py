@@ -1,4 +1,5 @@
-# The backbone is mmpretrain's, as in mmpose's ViTPose (see README.md).
+# The backbone is mmpretrain's, as in mmpose's ViTPose: README.md tells how to
+# install it.
 _base_ = '../_base_/prtr_coco-256x192.py'
 
 # model settings
