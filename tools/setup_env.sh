@@ -67,7 +67,7 @@ if [ "$stamp" != "$(cat "$VENV/requirements.stamp" 2>/dev/null)" ]; then
     "$network" pip install -r "$REQUIREMENTS/$STACK.txt"
   step "$MMCV" "install a C++ compiler, or set WHEELHOUSE to a folder with an
   mmcv wheel for this Python" install_mmcv
-  step "mmdet and mmpose" "$network" \
+  step "mmdet, mmpose and mmpretrain" "$network" \
     pip install --no-deps -r "$REQUIREMENTS/${STACK}_no_deps.txt"
   echo "$stamp" > "$VENV/requirements.stamp"
 fi
