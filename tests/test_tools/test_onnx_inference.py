@@ -57,13 +57,13 @@ def run_alone(*args, forbidden=FORBIDDEN):
 
 
 @pytest.mark.parametrize('flip_test', [False, True])
-def test_two_stage_equals_pytorch(tool, export, small_config, random_model,
+def test_two_stage_equals_pytorch(tool, export, deploy_configs, random_model,
                                   image, flip_test):
-    model = random_model(small_config)
+    model = random_model(deploy_configs['two_stage'])
     model.test_cfg['flip_test'] = flip_test
     expected = inference_topdown(model, image, np.float32(BOXES))
     found = tool.predict(
-        tool.Model(str(export(small_config))), image, BOXES, flip_test)
+        tool.Model(export('two_stage')), image, BOXES, flip_test)
     assert len(found) == len(expected) == 3
     for bbox, f, e in zip(BOXES, found, expected):
         e = e.pred_instances
@@ -74,20 +74,20 @@ def test_two_stage_equals_pytorch(tool, export, small_config, random_model,
             f['keypoint_scores'], e.keypoint_scores[0], atol=1e-5)
 
 
-def test_whole_image_by_default(tool, export, small_config, image):
-    model = tool.Model(str(export(small_config)))
+def test_whole_image_by_default(tool, export, image):
+    model = tool.Model(export('two_stage'))
     assert tool.predict(model, image) == tool.predict(model, image,
                                                       [[0, 0, 160, 120]])
 
 
 @pytest.mark.parametrize('upright', [False, True])
-def test_cascade_equals_pytorch(tool, export, cascade_config, random_model,
+def test_cascade_equals_pytorch(tool, export, deploy_configs, random_model,
                                 image, upright):
     if upright:
         image = np.ascontiguousarray(image.transpose(1, 0, 2))
-    people = inference_bottomup(random_model(cascade_config), image)
+    people = inference_bottomup(random_model(deploy_configs['cascade']), image)
     expected = people[0].pred_instances
-    model = tool.Model(str(export(cascade_config)))
+    model = tool.Model(export('cascade'))
     found = tool.predict(model, image)
     assert len(found) == len(expected) == 10
     names = dict(bbox='bboxes', bbox_score='bbox_scores')
@@ -220,12 +220,11 @@ def test_drawing(tool):
     assert at(picture, 40, 20) == at(picture, 30, 20) == (0, 0, 0)
 
 
-def test_bad_input(export, small_config, cascade_config, image_file, run_tool,
-                   tmp_path):
+def test_bad_input(export, image_file, run_tool, tmp_path):
     onnx = pytest.importorskip('onnx')
-    two_stage, cascade = export(small_config), export(cascade_config)
+    two_stage, cascade = export('two_stage'), export('cascade')
     foreign = tmp_path / 'foreign.onnx'
-    proto = onnx.load(str(two_stage))
+    proto = onnx.load(two_stage)
     del proto.metadata_props[:]
     onnx.save(proto, str(foreign))
     read = '--with-readout'
