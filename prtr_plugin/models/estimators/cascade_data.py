@@ -1,5 +1,6 @@
 """What :class:`PRTRCascade` takes out of data samples and puts in."""
-from typing import Tuple, Union
+from types import SimpleNamespace
+from typing import List, Tuple, Union
 
 import numpy as np
 import torch
@@ -29,6 +30,22 @@ def check_metainfo(inputs: Tensor, data_samples: SampleList,
                     f'PRTRCascade needs {key} in the meta information of its '
                     'data samples. Add it to meta_keys of PackPoseInputs.')
         sample.set_metainfo(dict(batch_input_shape=tuple(inputs.shape[-2:])))
+
+
+def samples_without_padding(inputs: Tensor) -> List[SimpleNamespace]:
+    """Stand in for the data samples of images that are not padded.
+
+    Data samples copy their meta information, which fails for the sizes of a
+    model that is being traced.
+
+    Args:
+        inputs (Tensor): Images in shape (B, 3, H, W)
+
+    Returns:
+        List[SimpleNamespace]: One, whose size is that of all images.
+    """
+    size = tuple(inputs.shape[-2:])
+    return [SimpleNamespace(img_shape=size, batch_input_shape=size)]
 
 
 def split_ground_truth(

@@ -45,7 +45,7 @@ class ProposalPersonDETR(PersonDETR):
         feat = img_feats[-1]
         h, w = feat.shape[-2:]
         mask = encoder_inputs['feat_mask']
-        valid = feat.new_ones(len(feat), h, w)
+        valid = feat.new_ones(feat.shape[0], h, w)
         if mask is not None:
             valid = (~mask).view_as(valid).to(feat.dtype)
         # the centre of every place, relative to the image without padding

@@ -1,11 +1,10 @@
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 from mmengine.structures import InstanceData
 from mmpose.models.pose_estimators.base import BasePoseEstimator
 from mmpose.registry import MODELS
-from mmpose.structures import PoseDataSample
 from mmpose.utils.typing import (ConfigType, OptConfigType, OptMultiConfig,
                                  OptSampleList, SampleList)
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch import Tensor
 from ..heads import PersonDETRHead
 from ..layers import STNCrop
 from .cascade_data import (check_metainfo, check_predictions, pack_people,
-                           split_ground_truth)
+                           samples_without_padding, split_ground_truth)
 
 
 @MODELS.register_module()
@@ -160,16 +159,18 @@ class PRTRCascade(BasePoseEstimator):
         return self.detector.bbox_head(
             **self.detector.forward_transformer(feats, data_samples))
 
-    def crop_people(self, feats: Tuple[Tensor], boxes: Sequence[Tensor],
-                    data_samples: SampleList) -> Tensor:
+    def crop_people(self,
+                    feats: Tuple[Tensor],
+                    boxes: Union[Tensor, Sequence[Tensor]],
+                    data_samples: OptSampleList = None) -> Tensor:
         """Crop people out of the backbone levels.
 
         Args:
             feats (tuple[Tensor]): Backbone levels
-            boxes (Sequence[Tensor]): For each image the boxes of P_i people,
-                as from :meth:`forward_detector`, in shape (P_i, 4)
-            data_samples (List[:obj:`PoseDataSample`]): With the meta
-                information ``img_shape`` and ``batch_input_shape``
+            boxes (Tensor | Sequence[Tensor]): For each image the boxes of P_i
+                people, as from :meth:`forward_detector`, in shape (P_i, 4)
+            data_samples (List[:obj:`PoseDataSample`], optional): As for
+                :meth:`forward_detector`. Defaults to no padding
 
         Returns:
             Tensor: Crops of all N people in shape (N, C, y_res, x_res).
@@ -177,10 +178,10 @@ class PRTRCascade(BasePoseEstimator):
         Raises:
             ValueError: If C is not ``in_channels`` of the head.
         """
-        valid_hw = feats[0].new_tensor([
-            np.divide(d.img_shape, d.batch_input_shape).tolist()
-            for d in data_samples
-        ])
+        valid_hw = None
+        if data_samples is not None:
+            sizes = [(d.img_shape, d.batch_input_shape) for d in data_samples]
+            valid_hw = feats[0].new_tensor(np.divide(*zip(*sizes)))
         crops = self.crop(feats, boxes, valid_hw)
         if crops.shape[1] != self.head.in_channels:
             raise ValueError(
@@ -375,17 +376,16 @@ class PRTRCascade(BasePoseEstimator):
             - coords (Tensor): Coordinates relative to the image, in [0, 1],
                 in shape (B, P, Q, 2)
         """
+        samples = data_samples
         if data_samples is None:
-            data_samples = [
-                PoseDataSample(metainfo=dict(img_shape=inputs.shape[-2:]))
-                for _ in inputs
-            ]
-        check_metainfo(inputs, data_samples, 'img_shape')
+            samples = samples_without_padding(inputs)
+        else:
+            check_metainfo(inputs, data_samples, 'img_shape')
         feats = self.extract_feat(inputs)
         scores, boxes = self._best_people(
-            *self.forward_detector(feats, data_samples))
-        cls_logits, coords = self.head(
-            (self.crop_people(feats, boxes, data_samples), ))
+            *self.forward_detector(feats, samples))
+        crops = self.crop_people(feats, boxes, data_samples)
+        cls_logits, coords = self.head((crops, ))
         coords = self.crop.to_image(coords, boxes.flatten(0, 1))
         return (scores, boxes, cls_logits.unflatten(0, scores.shape),
                 coords.unflatten(0, scores.shape))

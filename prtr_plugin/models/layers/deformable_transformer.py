@@ -37,7 +37,12 @@ class FeatureLevels(NamedTuple):
         for h, w in sizes[:-1]:
             starts.append(starts[-1] + h * w)
         device = feats[0].device
-        return cls(sizes, torch.tensor(sizes, device=device),
+        if torch.jit.is_tracing():
+            # the sizes are tensors, of which torch.tensor makes constants
+            shapes = torch.stack([torch.stack(size) for size in sizes])
+        else:
+            shapes = torch.tensor(sizes, device=device)
+        return cls(sizes, shapes.to(device),
                    torch.tensor(starts, device=device))
 
     def places(self) -> Tensor:
@@ -114,20 +119,20 @@ class DeformableAttention(MultiScaleDeformableAttention):
         """
         identity = query if identity is None else identity
         value = self.value_proj(query if key is None else key)
-        value = value.unflatten(-1, (self.num_heads, -1))
+        value = _split_last(value, self.num_heads, -1)
         # half precision is too coarse for places
         dtype = torch.promote_types(value.dtype, torch.float32)
 
         if query_pos is not None:
             query = query + query_pos
         points = (self.num_heads, self.num_levels, self.num_points)
-        offsets = self.sampling_offsets(query).unflatten(-1, (*points, 2))
+        offsets = _split_last(self.sampling_offsets(query), *points, 2)
         # offsets are told in cells of the level
         places = reference_points[:, :, None, :, None].to(dtype) + offsets.to(
             dtype) / levels.shapes.flip(-1)[:, None]
         weights = self.attention_weights(query)
-        weights = weights.unflatten(-1, (self.num_heads, -1)).softmax(-1)
-        weights = weights.unflatten(-1, points[1:]).to(dtype)
+        weights = _split_last(weights, self.num_heads, -1).softmax(-1)
+        weights = _split_last(weights, *points[1:]).to(dtype)
 
         if value.is_cuda and _HAS_CUDA_KERNEL:
             # the last argument is how many images go in one launch
@@ -302,8 +307,8 @@ class DeformablePRTRTransformer(PRTRTransformer):
             # half precision is too coarse for places
             reference_points = self.reference_points_fc(query_pos).sigmoid()
         return self.decoder(
-            query.expand(len(memory), -1, -1),
-            reference_points.expand(len(memory), -1, -1),
+            query.expand(memory.shape[0], -1, -1),
+            reference_points.expand(memory.shape[0], -1, -1),
             return_intermediate=return_intermediate,
             kpt_branches=kpt_branches,
             key=memory,
@@ -314,3 +319,8 @@ class DeformablePRTRTransformer(PRTRTransformer):
 def _flatten(maps: Sequence[Tensor]) -> Tensor:
     """From (B, D, H_l, W_l) of each level to (B, all places, D)."""
     return torch.cat([x.flatten(2) for x in maps], dim=2).transpose(1, 2)
+
+
+def _split_last(x: Tensor, *sizes: int) -> Tensor:
+    """Split the last axis; ``unflatten`` would fix the batch size in ONNX."""
+    return x.view(*x.shape[:-1], *sizes)

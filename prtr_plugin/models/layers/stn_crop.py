@@ -1,4 +1,4 @@
-from typing import Sequence, Tuple, TypeVar
+from typing import Optional, Sequence, Tuple, TypeVar, Union
 
 import torch
 import torch.nn.functional as F
@@ -56,28 +56,34 @@ class STNCrop(nn.Module):
                 torch.linspace(-zoom, zoom, steps),
                 persistent=False)
 
-    def grids(self, boxes: Tensor, valid_hw: Tensor) -> Tensor:
+    def grids(self,
+              boxes: Tensor,
+              valid_hw: Optional[Tensor] = None) -> Tensor:
         """Sampling positions of the crops.
 
         Args:
             boxes (Tensor): Boxes in [cx, cy, w, h], relative to the valid
                 image, i.e. without the padding, in shape (B, P, 4)
-            valid_hw (Tensor): Height and width of the valid images, relative
-                to the padded ones, in shape (B, 2)
+            valid_hw (Tensor, optional): Height and width of the valid images,
+                relative to the padded ones, in shape (B, 2). Defaults to no
+                padding
 
         Returns:
             Tensor: Positions [x, y] in the padded images, where the image
             spans [-1, 1], in shape (B, P, y_res, x_res, 2).
         """
-        boxes = boxes * valid_hw.flip(-1).repeat(1, 2)[:, None]
+        if valid_hw is not None:
+            boxes = boxes * valid_hw.flip(-1).repeat(1, 2)[:, None]
         cx, cy, w, h = boxes[..., None].unbind(-2)
         x = w * self.x_steps + (2 * cx - 1)  # (B, P, x_res)
         y = h * self.y_steps + (2 * cy - 1)  # (B, P, y_res)
         x, y = torch.broadcast_tensors(x[:, :, None, :], y[..., None])
         return torch.stack((x, y), dim=-1)
 
-    def forward(self, feats: Sequence[Tensor], boxes: Sequence[Tensor],
-                valid_hw: Tensor) -> Tensor:
+    def forward(self,
+                feats: Sequence[Tensor],
+                boxes: Union[Tensor, Sequence[Tensor]],
+                valid_hw: Optional[Tensor] = None) -> Tensor:
         """Crop the people of a batch.
 
         All crops of an image are sampled as one tall grid, so that no feature
@@ -86,9 +92,10 @@ class STNCrop(nn.Module):
         Args:
             feats (Sequence[Tensor]): Feature levels, each in shape
                 (B, C_l, H_l, W_l)
-            boxes (Sequence[Tensor]): For each image boxes in shape (P_i, 4),
-                see :meth:`grids`
-            valid_hw (Tensor): See :meth:`grids`
+            boxes (Tensor | Sequence[Tensor]): For each image boxes in shape
+                (P_i, 4), see :meth:`grids`. A tensor in shape (B, P, 4) is
+                faster and holds the same number of people for all images
+            valid_hw (Tensor, optional): See :meth:`grids`
 
         Returns:
             Tensor: Crops in shape (N, sum of C_l, y_res, x_res), those of the
@@ -102,21 +109,27 @@ class STNCrop(nn.Module):
                 f'levels={self.levels} of the crop, but the backbone puts out '
                 f'{len(feats)} feature levels. Set its out_indices or levels.')
         x_res, y_res = self.resolution
-        nums = [len(b) for b in boxes]
-        if max(nums) == 0:
-            channels = sum(feats[i].shape[1] for i in self.levels)
-            return feats[0].new_zeros(0, channels, y_res, x_res)
+        nums = None
+        if not isinstance(boxes, Tensor):
+            nums = [len(b) for b in boxes]
+            if max(nums) == 0:
+                channels = sum(feats[i].shape[1] for i in self.levels)
+                return feats[0].new_zeros(0, channels, y_res, x_res)
+            boxes = pad_sequence(boxes, batch_first=True)
 
-        grids = self.grids(pad_sequence(boxes, batch_first=True), valid_hw)
-        grids = grids.flatten(1, 2)  # (B, P * y_res, x_res, 2)
+        # (B, P * y_res, x_res, 2)
+        grids = self.grids(boxes, valid_hw).flatten(1, 2)
         crops = [
             F.grid_sample(
                 feats[i], grids, padding_mode='border', align_corners=False)
             for i in self.levels
         ]
         # (B, C, P * y_res, x_res) -> (B, P, C, y_res, x_res)
-        crops = torch.cat(crops, dim=1).unflatten(2, (-1, y_res))
+        crops = torch.cat(crops, dim=1)
+        crops = crops.view(*crops.shape[:2], -1, y_res, x_res)
         crops = crops.transpose(1, 2)
+        if nums is None:
+            return crops.flatten(0, 1)
         # the lengths are known here, which a mask would ask the device for
         return torch.cat([crop[:n] for crop, n in zip(crops, nums)])
 

@@ -280,7 +280,7 @@ class PRTRTransformer(BaseModule):
         if self.encoder is not None:
             memory = self.encoder(
                 memory, memory_pos, key_padding_mask=padding_mask)
-        query = memory.new_zeros(len(memory), *query_pos.shape)
+        query = memory.new_zeros(memory.shape[0], *query_pos.shape)
         return self.decoder(
             query,
             key=memory,

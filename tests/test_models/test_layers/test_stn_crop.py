@@ -181,3 +181,15 @@ def test_missing_level():
     with pytest.raises(ValueError, match='out_indices'):
         STNCrop().double()(random_feats(), random_boxes([1, 1, 1]),
                            valid_share(*[(1, 1)] * 3))
+
+
+def test_the_same_number_of_people_in_all_images():
+    """As one tensor of boxes, and without padding."""
+    feats, boxes = random_feats(), random_boxes([2, 2, 2])
+    layer = STNCrop((3, 2), levels=(0, 2)).double()
+    share = valid_share((1, 1), (0.5, 1), (0.75, 0.5))
+    assert torch.equal(
+        layer(feats, torch.stack(boxes), share), layer(feats, boxes, share))
+    assert torch.equal(
+        layer(feats, torch.stack(boxes)),
+        layer(feats, boxes, torch.ones_like(share)))
