@@ -1,6 +1,9 @@
 """The version check that runs when the package is imported."""
 import importlib
+import re
 import sys
+from configparser import ConfigParser
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,30 @@ from prtr_plugin import _compat
 def test_version_string():
     from mmengine.utils import digit_version
     assert digit_version(prtr_plugin.__version__) >= digit_version('0.1.0')
+
+
+def test_the_version_is_the_same_everywhere():
+    root = Path(__file__).resolve().parents[1]
+    version = prtr_plugin.__version__
+    assert f'\nversion: {version}\n' in (root / 'CITATION.cff').read_text()
+    # the newest one stands first
+    assert re.search(r'\n## ([\d.]+)',
+                     (root / 'CHANGELOG.md').read_text())[1] == version
+    setup = ConfigParser()
+    setup.read(root / 'setup.cfg')
+    assert setup['metadata']['version'] == (
+        'attr: prtr_plugin.version.__version__')
+
+
+def test_deploy_extra_is_in_the_requirements():
+    root = Path(__file__).resolve().parents[1]
+    setup = ConfigParser()
+    setup.read(root / 'setup.cfg')
+    extra = setup['options.extras_require']['deploy'].split()
+    for stack in ('current', 'classic'):
+        text = (root / f'tools/requirements/{stack}.txt').read_text()
+        pinned = re.findall(r'^([\w-]+)==', text, re.M)
+        assert len(extra) == 2 and set(extra) <= set(pinned)
 
 
 def test_installed_versions_pass():

@@ -94,7 +94,9 @@ def export(tmp_path_factory, deploy_configs, random_model, run_tool):
     def run(name: str, file_format: str = 'onnx') -> str:
         config = deploy_configs[name]
         folder = tmp_path_factory.mktemp('export')
-        checkpoint, out = folder / 'model.pth', folder / 'new' / 'model.pt2'
+        ending = dict(torchscript='pt', torch_export='pt2')
+        checkpoint = folder / 'model.pth'
+        out = folder / 'new' / f'm.{ending.get(file_format, file_format)}'
         torch.save(
             dict(state_dict=random_model(config).state_dict()), checkpoint)
         result = run_tool('deployment/export_onnx.py', config, checkpoint, out,

@@ -51,7 +51,7 @@ def test_formats(formats, deploy_configs, export, random_model, file_format,
     was exported and checked, and for other image sizes where the help says
     so."""
     skip_missing(file_format)
-    run = formats.FORMATS[file_format][1](export(kind, file_format), 'cpu')
+    run = formats.FORMATS[file_format].load(export(kind, file_format), 'cpu')
     model = random_model(deploy_configs[kind])
     width, height = dict(cascade=(192, 144)).get(kind, (96, 128))
     shapes = [(1, height, width), (4, height, width)]
@@ -185,12 +185,15 @@ def test_checkpoint_must_fit(run_tool, broken):
 
 
 def test_arguments(run_tool, capsys):
-    result = run_tool('deployment/export_onnx.py', 'c', 'm', 'o', '--opset=15')
-    assert result.code == 2
-    assert 'GridSample' in capsys.readouterr().err
-    result = run_tool('deployment/export_onnx.py', 'c', 'm', 'o',
-                      '--batch-sizes', 0)
-    assert result.code == 2
+    for out, *args, message in (
+        ('m.onnx', '--opset=15', 'which has GridSample'),
+        ('m.onnx', '--batch-sizes', 0, 'must be positive'),
+        ('m.pt', 'must end with .onnx'),
+        ('m.onnx', '--format=torch_export', 'must end with .pt2'),
+    ):
+        result = run_tool('deployment/export_onnx.py', 'c', 'm', out, *args)
+        assert result.code == 2
+        assert message in capsys.readouterr().err
 
 
 def test_opset(deploy_configs, random_model, formats, utils, tmp_path):

@@ -3,7 +3,7 @@ import inspect
 import json
 import warnings
 from pathlib import Path
-from typing import Callable, List
+from typing import Callable, List, NamedTuple
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ def write_onnx(model: RawModel, metadata: dict, path: Path,
                              'install it with `pip install onnx`.') from error
     options = {}
     if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
-        # the other exporter needs onnxscript and cannot leave sizes open
+        # the other exporter needs onnxscript and fixes the image size
         options['dynamo'] = False
     names = model.output_names
     axes = {name: {0: 'batch'} for name in names}
@@ -133,8 +133,14 @@ def _on_arrays(model: Callable, device: str) -> Run:
     return run
 
 
-# how each format is written and loaded
+class Format(NamedTuple):
+    """How a format is written and loaded."""
+    ending: str
+    write: Callable
+    load: Callable[[Path, str], Run]
+
+
 FORMATS = dict(
-    onnx=(write_onnx, load_onnx),
-    torchscript=(write_torchscript, load_torchscript),
-    torch_export=(write_torch_export, load_torch_export))
+    onnx=Format('.onnx', write_onnx, load_onnx),
+    torchscript=Format('.pt', write_torchscript, load_torchscript),
+    torch_export=Format('.pt2', write_torch_export, load_torch_export))

@@ -28,12 +28,13 @@ from prtr_plugin.engine.hooks.strict_load_hook import check_state_dict
 
 FORMAT_HELP = """
 formats:
-  onnx         for onnxruntime and others; any batch size and image size
-  torchscript  for torch.jit.load, in Python and C++; any batch size and image
-               size; stays on --device
-  torch_export for torch.export.load; any batch size, but only one image size,
-               because the pooling of a ResNet asks whether sizes are even;
-               needs torch >= 2.2; stays on --device
+  onnx         (.onnx) for onnxruntime and others; any batch size and image
+               size
+  torchscript  (.pt) for torch.jit.load, in Python and C++; any batch size and
+               image size; stays on --device
+  torch_export (.pt2) for torch.export.load; any batch size, but only one
+               image size, because the pooling of a ResNet asks whether sizes
+               are even; needs torch >= 2.2; stays on --device
 
 A crop of a two-stage model has one size anyway. A cascade takes images of any
 size that are not padded: those of a batch have the same size. ONNX and
@@ -50,7 +51,8 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('out', type=Path, help='file to write')
+    parser.add_argument(
+        'out', type=Path, help='file to write, with the ending of its format')
     parser.add_argument(
         '--format',
         choices=list(FORMATS),
@@ -83,6 +85,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
+    ending = FORMATS[args.format].ending
+    if args.out.suffix != ending:
+        parser.error(f'out must end with {ending} for --format='
+                     f'{args.format}, but is {args.out}')
     if args.opset < 16:
         parser.error('--opset must be at least 16, which has GridSample')
     if min(args.batch_sizes) < 1:
@@ -114,7 +120,7 @@ def export(model: BasePoseEstimator, args: argparse.Namespace) -> None:
         MissingPackage: If a package is missing.
         ValueError: If the model cannot be exported or the outputs differ.
     """
-    write, load = FORMATS[args.format]
+    _, write, load = FORMATS[args.format]
     metadata = describe(model, Path(args.config).name)
     exact = RawModel(model)
     deployed = RawModel(switch_to_deploy(copy.deepcopy(model)))
