@@ -1,8 +1,11 @@
-from .refinement import (draw_errors, draw_refinement, forward_levels,
-                         level_errors, read_levels)
+from .levels import forward_levels, match_queries, read_levels
+from .queries import (QueryStatistics, count_queries, draw_answers,
+                      draw_density)
+from .refinement import draw_errors, draw_refinement, level_errors
 from .style import figure_to_image
 
 __all__ = [
+    'QueryStatistics', 'count_queries', 'draw_answers', 'draw_density',
     'draw_errors', 'draw_refinement', 'figure_to_image', 'forward_levels',
-    'level_errors', 'read_levels'
+    'level_errors', 'match_queries', 'read_levels'
 ]
