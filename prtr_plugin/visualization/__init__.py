@@ -1,4 +1,6 @@
-from .levels import forward_levels, match_queries, read_levels
+from .attention import (attend_joints, attention_weights, draw_attention,
+                        record_attention)
+from .levels import read_levels
 from .queries import (QueryStatistics, count_queries, draw_answers,
                       draw_density)
 from .refinement import draw_errors, draw_refinement, level_errors
@@ -6,6 +8,6 @@ from .style import figure_to_image
 
 __all__ = [
     'QueryStatistics', 'count_queries', 'draw_answers', 'draw_density',
-    'draw_errors', 'draw_refinement', 'figure_to_image', 'forward_levels',
-    'level_errors', 'match_queries', 'read_levels'
+    'draw_errors', 'draw_refinement', 'figure_to_image', 'level_errors',
+    'read_levels'
 ]

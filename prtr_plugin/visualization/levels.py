@@ -30,9 +30,9 @@ def check_model(model: nn.Module) -> None:
 
 
 @torch.no_grad()
-def forward_levels(model: nn.Module,
-                   data_batch: dict) -> Tuple[SampleList, Tensor, Tensor]:
-    """Run a two-stage model up to its queries, without flip test.
+def extract_feat(model: nn.Module,
+                 data_batch: dict) -> Tuple[SampleList, Tuple[Tensor]]:
+    """Run a two-stage model up to its head, without flip test.
 
     Args:
         model (nn.Module): ``TopdownPoseEstimator`` with :class:`PRTRHead`
@@ -42,25 +42,24 @@ def forward_levels(model: nn.Module,
     Returns:
         tuple:
         - data_samples (List[:obj:`PoseDataSample`]): Those of the batch
-        - cls_logits (Tensor): See :meth:`PRTRHead.forward_levels`
-        - coords (Tensor): The same
+        - feats (tuple[Tensor]): Feature maps, what the head takes
 
     Raises:
         TypeError: If the model is another one.
     """
     check_model(model)
     data = model.data_preprocessor(data_batch, False)
-    feats = model.extract_feat(data['inputs'])
-    return (data['data_samples'], *model.head.forward_levels(feats))
+    return data['data_samples'], model.extract_feat(data['inputs'])
 
 
+@torch.no_grad()
 def read_levels(model: nn.Module,
                 data_batch: dict) -> Tuple[SampleList, np.ndarray]:
     """Read the joints out after every decoder level.
 
     Args:
-        model (nn.Module): See :func:`forward_levels`
-        data_batch (dict): See :func:`forward_levels`
+        model (nn.Module): See :func:`extract_feat`
+        data_batch (dict): See :func:`extract_feat`
 
     Returns:
         tuple:
@@ -68,23 +67,39 @@ def read_levels(model: nn.Module,
         - keypoints (np.ndarray): Joints in pixels of the images, in shape
             (B, L, K, 2)
     """
-    samples, cls_logits, coords = forward_levels(model, data_batch)
+    samples, feats = extract_feat(model, data_batch)
+    return samples, read_out(model, samples, *model.head.forward_levels(feats))
+
+
+def read_out(model: nn.Module, data_samples: SampleList, cls_logits: Tensor,
+             coords: Tensor) -> np.ndarray:
+    """Read the joints of all levels out, in one call.
+
+    Args:
+        model (nn.Module): See :func:`extract_feat`
+        data_samples (List[:obj:`PoseDataSample`]): Those of B people
+        cls_logits (Tensor): See :meth:`PRTRHead.forward_levels`
+        coords (Tensor): The same
+
+    Returns:
+        np.ndarray: Joints in pixels of the images, in shape (B, L, K, 2).
+    """
     keypoints, _ = model.head.decoder.batch_decode(
         cls_logits.flatten(0, 1), coords.flatten(0, 1))
     # (L * B, 1, K, 2) -> (B, L, K, 2)
     keypoints = np.reshape(keypoints,
                            (*coords.shape[:2], -1, 2)).swapaxes(0, 1)
     center, scale, size = (
-        np.stack([s.metainfo[name] for s in samples])[:, None, None]
+        np.stack([s.metainfo[name] for s in data_samples])[:, None, None]
         for name in ('input_center', 'input_scale', 'input_size'))
-    return samples, keypoints / size * scale + center - scale / 2
+    return keypoints / size * scale + center - scale / 2
 
 
 def match_queries(model: nn.Module, cls_logits: Tensor) -> np.ndarray:
     """Tell which query answers to each joint in the read-out.
 
     Args:
-        model (nn.Module): See :func:`forward_levels`
+        model (nn.Module): See :func:`extract_feat`
         cls_logits (Tensor): Class logits in shape (N, Q, K + 1)
 
     Returns:

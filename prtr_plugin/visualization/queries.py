@@ -1,10 +1,11 @@
 """What the keypoint queries of a two-stage PRTR specialise in."""
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from scipy.stats import entropy
 from torch import nn
 
-from .levels import forward_levels, match_queries
+from .levels import extract_feat, match_queries
 from .style import (SIDE_COLORMAPS, joint_colors, joint_names, joint_sides,
                     new_figure, side_handles)
 
@@ -120,17 +121,18 @@ class QueryStatistics:
             queries=queries)
 
 
+@torch.no_grad()
 def count_queries(model: nn.Module, data_batch: dict,
                   statistics: QueryStatistics) -> None:
     """Count the people of a batch.
 
     Args:
-        model (nn.Module): See :func:`forward_levels`
-        data_batch (dict): See :func:`forward_levels`
+        model (nn.Module): See :func:`extract_feat`
+        data_batch (dict): See :func:`extract_feat`
         statistics (:obj:`QueryStatistics`): What to add them to
     """
-    _, cls_logits, coords = forward_levels(model, data_batch)
-    cls_logits, coords = cls_logits[-1].float(), coords[-1].float()
+    _, feats = extract_feat(model, data_batch)
+    cls_logits, coords = (x.float() for x in model.head(feats))
     statistics.update(
         cls_logits.softmax(dim=-1).cpu().numpy(),
         coords.cpu().numpy(), match_queries(model, cls_logits))
