@@ -1,5 +1,6 @@
 from .attention import (attend_joints, attention_weights, draw_attention,
                         record_attention)
+from .cascade import draw_cascade, find_people
 from .levels import read_levels
 from .queries import (QueryStatistics, count_queries, draw_answers,
                       draw_density)
@@ -7,7 +8,7 @@ from .refinement import draw_errors, draw_refinement, level_errors
 from .style import figure_to_image
 
 __all__ = [
-    'QueryStatistics', 'count_queries', 'draw_answers', 'draw_density',
-    'draw_errors', 'draw_refinement', 'figure_to_image', 'level_errors',
-    'read_levels'
+    'QueryStatistics', 'draw_cascade', 'find_people', 'count_queries',
+    'draw_answers', 'draw_density', 'draw_errors', 'draw_refinement',
+    'figure_to_image', 'level_errors', 'read_levels'
 ]
