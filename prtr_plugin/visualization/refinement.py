@@ -141,9 +141,10 @@ def draw_refinement(images: Sequence[np.ndarray], keypoints: np.ndarray,
         draw_person(axis, image, person, sample, dataset_meta)
 
     handles = side_handles(dataset_meta)
+    num_levels = keypoints.shape[1]
     markers = [('level 1', dict(marker='o', mfc='white')),
-               ('between', dict(marker='.')),
-               (f'level {keypoints.shape[1]}', dict(marker='o', mec='black'))]
+               ('between', dict(marker='.'))][:num_levels - 1]
+    markers.append((f'level {num_levels}', dict(marker='o', mec='black')))
     if any(len(annotated_joints(sample)) for sample in samples):
         markers.append(('annotated', dict(marker='x', mec='black')))
     handles += [

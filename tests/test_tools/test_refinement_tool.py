@@ -2,9 +2,6 @@ import json
 
 import matplotlib.image
 import pytest
-from mmpose.apis import init_model
-
-from prtr_plugin.apis import load_config
 
 TOOL = 'visualizations/refinement.py'
 
@@ -53,21 +50,6 @@ def test_image_files(run_tool, small_config, checkpoint, quick_options,
     assert result.code == 0, result.error
     assert [p.name for p in sorted(tmp_path.iterdir())
             ] == [f'{i:03d}_{p.stem}.png' for i, p in enumerate(images)]
-
-
-def test_box_of_a_file(load_tool, small_config, quick_options,
-                       synthetic_people):
-    """What the model sees is the padded box, or else the whole image."""
-    utils = load_tool('visualizations/visualization_utils.py')
-    model = init_model(
-        load_config(small_config, quick_options), device='cpu', cfg_options={})
-    image = str(next((synthetic_people / 'val2017').iterdir()))
-    for bbox, center in ((None, [80, 60]), ([10, 20, 40, 60], [30, 50])):
-        batch = utils.batch_of_files(model, [image], bbox)
-        sample, = batch['data_samples']
-        assert sample.input_center.tolist() == center
-        assert sample.img_path == image
-        assert batch['inputs'][0].shape == (3, 128, 96)
 
 
 @pytest.mark.parametrize('arguments, message', [

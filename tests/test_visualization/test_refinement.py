@@ -99,10 +99,22 @@ def test_picture(model, batch, annotated):
     path = figure.axes[1].lines[0].get_xydata()
     assert np.allclose(path, keypoints[1, :, 0])
     legend = [text.get_text() for text in figure.legends[0].texts]
-    assert legend[:6] == [
-        'left', 'right', 'middle', 'level 1', 'between', 'level 2'
-    ]
+    assert legend[:5] == ['left', 'right', 'middle', 'level 1', 'level 2']
     assert ('annotated' in legend) is annotated
+
+
+@pytest.mark.parametrize('levels, names', [
+    (1, ['level 1']),
+    (2, ['level 1', 'level 2']),
+    (6, ['level 1', 'between', 'level 6']),
+])
+def test_legend_of_levels(model, batch, levels, names):
+    samples, keypoints = read_levels(model, batch)
+    figure = draw_refinement([np.zeros((120, 160, 3), dtype=np.uint8)],
+                             keypoints[:1, :1].repeat(levels, axis=1),
+                             samples[:1], model.dataset_meta)
+    legend = [text.get_text() for text in figure.legends[0].texts]
+    assert legend == ['left', 'right', 'middle', *names, 'annotated']
 
 
 def test_annotated_joints():

@@ -16,7 +16,7 @@ from typing import List
 
 import mmcv
 from visualization_utils import (add_bbox, batch_of_files, load_model,
-                                 make_parser)
+                                 make_parser, save_figure)
 
 from prtr_plugin.visualization import attend_joints, draw_attention
 
@@ -78,8 +78,7 @@ def main() -> None:
     figure = draw_attention(
         mmcv.imread(args.image, channel_order='rgb'), attention,
         model.dataset_meta, args.head, joints, args.point)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(args.out)
+    save_figure(figure, args.out)
     print(f'Wrote {args.out}')
 
 

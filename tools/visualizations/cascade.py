@@ -11,7 +11,8 @@ import argparse
 from pathlib import Path
 
 import mmcv
-from visualization_utils import batch_of_files, load_model, make_parser
+from visualization_utils import (batch_of_files, load_model, make_parser,
+                                 save_figure)
 
 from prtr_plugin.visualization import draw_cascade, find_people
 
@@ -38,8 +39,7 @@ def main() -> None:
     figure = draw_cascade(
         mmcv.imread(args.image, channel_order='rgb'), result,
         model.dataset_meta)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(args.out)
+    save_figure(figure, args.out)
     print(f'{len(result.grids)} people. Wrote {args.out}')
 
 

@@ -14,7 +14,8 @@ import json
 from pathlib import Path
 
 from tqdm import tqdm
-from visualization_utils import load_model, make_parser, test_loader
+from visualization_utils import (load_model, make_parser, save_figure,
+                                 test_loader)
 
 from prtr_plugin.visualization import (QueryStatistics, count_queries,
                                        draw_answers, draw_density)
@@ -44,11 +45,11 @@ def main() -> None:
     for batch in tqdm(test_loader(model), desc='test set', leave=False):
         count_queries(model, batch, statistics)
 
-    args.out.mkdir(parents=True, exist_ok=True)
     width, height = head.decoder.input_size
-    draw_density(statistics, meta, width / height,
-                 args.num_shown).savefig(args.out / 'density.png')
-    draw_answers(statistics, meta).savefig(args.out / 'answers.png')
+    save_figure(
+        draw_density(statistics, meta, width / height, args.num_shown),
+        args.out / 'density.png')
+    save_figure(draw_answers(statistics, meta), args.out / 'answers.png')
     numbers = statistics.to_dict(meta)
     (args.out /
      'statistics.json').write_text(json.dumps(numbers, indent=2) + '\n')

@@ -21,7 +21,7 @@ from torch import nn
 from tqdm import tqdm
 from visualization_utils import (add_bbox, batch_of_dataset, batch_of_files,
                                  image_paths, load_model, make_parser,
-                                 test_loader)
+                                 save_figure, test_loader)
 
 from prtr_plugin.visualization import (draw_errors, draw_refinement,
                                        level_errors, read_levels)
@@ -83,14 +83,13 @@ def main() -> None:
     paths = image_paths(batch)
     samples, keypoints = read_levels(model, batch)
 
-    args.out.mkdir(parents=True, exist_ok=True)
     for start in range(0, len(paths), args.columns):
         part = slice(start, start + args.columns)
         figure = draw_refinement(
             [mmcv.imread(p, channel_order='rgb') for p in paths[part]],
             keypoints[part], samples[part], model.dataset_meta)
         path = args.out / f'{start:03d}_{Path(paths[start]).stem}.png'
-        figure.savefig(path)
+        save_figure(figure, path)
         print(f'Wrote {path}')
 
     if args.curve:
@@ -100,7 +99,7 @@ def main() -> None:
             print(f'{e["level"]:5d}  {e["NME"]:.4f}  {e["PCK"]:.4f}')
         (args.out / 'curve.json').write_text(
             json.dumps(dict(thr=args.thr, levels=errors), indent=2) + '\n')
-        draw_errors(errors, args.thr).savefig(args.out / 'curve.png')
+        save_figure(draw_errors(errors, args.thr), args.out / 'curve.png')
         print(f'Wrote {args.out / "curve.json"} and curve.png beside it')
 
 

@@ -4,17 +4,20 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 from mmengine.config import DictAction
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.runner import CheckpointLoader, Runner
 from mmpose.apis import init_model
 from mmpose.registry import DATASETS
 from mmpose.structures.bbox import bbox_xywh2xyxy
+from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
 from prtr_plugin.apis import load_config
 from prtr_plugin.engine.hooks.strict_load_hook import check_state_dict
+from prtr_plugin.visualization import figure_to_image
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
@@ -108,6 +111,27 @@ def batch_of_dataset(model: nn.Module, number: int) -> dict:
 def test_loader(model: nn.Module) -> DataLoader:
     """The test dataloader of a model's config."""
     return Runner.build_dataloader(model.cfg.test_dataloader)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a picture, and its folder if there is none.
+
+    A PNG file gets 256 colours, which makes it a fraction of the size.
+
+    Args:
+        figure (Figure): From ``prtr_plugin.visualization``
+        path (Path): File to write, in a format that matplotlib knows
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() == '.png':
+        image = Image.fromarray(figure_to_image(figure))
+        # this method keeps colours that only a few pixels have; with its
+        # palette given the others are dithered
+        palette = image.quantize(
+            256, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
+        image.quantize(palette=palette).save(path, optimize=True)
+    else:
+        figure.savefig(path)
 
 
 def image_paths(batch: dict) -> List[str]:
