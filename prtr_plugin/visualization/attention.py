@@ -93,6 +93,7 @@ class JointAttention(NamedTuple):
     """Where the joints of one person come from.
 
     Args:
+        level (int): Decoder level, counted from 1
         sample (:obj:`PoseDataSample`): Data sample of the person
         keypoints (np.ndarray): Joints in pixels of the image, in shape (K, 2)
         decoder (np.ndarray): Weights of the query that answers to each joint
@@ -100,6 +101,7 @@ class JointAttention(NamedTuple):
         encoder (np.ndarray, optional): Weights of each place over the places
             in shape (heads, H, W, H, W). None without an encoder
     """
+    level: int
     sample: PoseDataSample
     keypoints: np.ndarray
     decoder: np.ndarray
@@ -153,7 +155,10 @@ def attend_joints(model: nn.Module,
                              transformer.encoder.num_layers)
         weights = recorded[f'encoder.layers.{index}.self_attn'].cpu()
         encoder = weights.unflatten(-1, size).unflatten(2, size).numpy()
-    return list(map(JointAttention, samples, keypoints, decoder, encoder))
+    return [
+        JointAttention(level or len(coords), *person)
+        for person in zip(samples, keypoints, decoder, encoder)
+    ]
 
 
 def _level_index(name: str, level: Optional[int], num_levels: int) -> int:
@@ -277,8 +282,8 @@ def draw_attention(image: np.ndarray,
     width, height = metainfo['input_size']
     columns = min(len(panels), 6 if len(panels) <= 24 else 12)
     rows = -(-len(panels) // columns)
-    figure = new_figure(1.5 * columns,
-                        (1.3 * height / width + 0.4) * rows + 0.4)
+    figure = new_figure(
+        max(1.5 * columns, 4.5), (1.4 * height / width + 0.45) * rows + 0.6)
     for i, (heat, place, title, color, marker) in enumerate(panels):
         axis = figure.add_subplot(rows, columns, i + 1)
         draw_weights(axis, image, metainfo, heat, title, color)
@@ -288,7 +293,7 @@ def draw_attention(image: np.ndarray,
         markers = f'★ the given point   {markers}'
     heads = 'mean over the heads' if head is None else f'head {head}'
     figure.supxlabel(
-        f'{markers}\nweights: {heads}; the colours of each panel reach up to '
-        'its largest weight',
+        f'{markers}\nweights of decoder level {attention.level}, {heads}; '
+        'the darkest is the largest of a panel',
         fontsize=8)
     return figure

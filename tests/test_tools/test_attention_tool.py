@@ -39,7 +39,7 @@ def test_options(draw, tmp_path):
                   '30', '60', '80')
     assert result.code == 0, result.error
     picture = matplotlib.image.imread(tmp_path / 'out/a.png')
-    assert picture.shape[1] == 3 * 1.5 * 120
+    assert picture.shape[1] == 4.5 * 120
 
 
 @pytest.mark.parametrize('arguments, message', [

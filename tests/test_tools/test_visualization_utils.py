@@ -38,7 +38,8 @@ def test_entries_of_the_test_set(utils, small_config, quick_options,
 
 
 def test_small_pictures(utils, tmp_path):
-    """A PNG file is small and keeps colours that only a few pixels have."""
+    """A PNG file is small and keeps white and colours that only a few
+    pixels have."""
     figure = new_figure(2, 1)
     axis = figure.subplots()
     axis.imshow(np.random.RandomState(0).rand(50, 100, 3) * [0.2, 0.2, 1])
@@ -51,6 +52,7 @@ def test_small_pictures(utils, tmp_path):
     assert Image.open(tmp_path / 'a/b.jpg').size == small.size
     pixels = np.array(small.convert('RGB')).astype(int)
     assert abs(pixels - [0, 255, 0]).sum(axis=-1).min() < 30
+    assert (pixels[0, 0] == 255).all()
     sizes = [(tmp_path / name).stat().st_size
              for name in ('a/b.png', 'full.png')]
     assert sizes[0] < sizes[1] / 2

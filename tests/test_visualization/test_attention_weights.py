@@ -134,6 +134,7 @@ def test_weights_of_the_matched_queries(model, batch):
 def test_levels_and_heads(model, batch):
     first, = attend_joints(model, {k: v[:1] for k, v in batch.items()}, 1)
     last, = attend_joints(model, {k: v[:1] for k, v in batch.items()}, 2)
+    assert (first.level, last.level) == (1, 2)
     assert not np.allclose(first.decoder, last.decoder, atol=1e-4)
     assert not np.allclose(first.keypoints, last.keypoints, atol=1e-2)
     assert (choose_head(last.decoder, 2) == last.decoder[1]).all()
@@ -181,7 +182,8 @@ def test_picture(model, batch):
     assert np.allclose(marker.get_xydata(), person.keypoints[9])
     everything = draw_attention(image, person, model.dataset_meta, head=1)
     assert len(everything.axes) == 17
-    assert 'head 1' in everything.get_supxlabel()
+    assert 'decoder level 2, head 1' in everything.get_supxlabel()
+    assert 'mean over the heads' in figure.get_supxlabel()
 
 
 def test_without_encoder(small_config, quick_options, batch):

@@ -125,10 +125,14 @@ def save_figure(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == '.png':
         image = Image.fromarray(figure_to_image(figure))
-        # this method keeps colours that only a few pixels have; with its
-        # palette given the others are dithered
+        # this method keeps colours that only a few pixels have, except that
+        # white may become nearly white
         palette = image.quantize(
             256, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
+        colors = np.reshape(palette.getpalette(), (-1, 3))
+        colors[(colors > 248).all(axis=1)] = 255
+        palette.putpalette(colors.flatten().tolist())
+        # with a palette given the other colours are dithered
         image.quantize(palette=palette).save(path, optimize=True)
     else:
         figure.savefig(path)
