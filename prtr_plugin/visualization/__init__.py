@@ -8,7 +8,8 @@ from .refinement import draw_errors, draw_refinement, level_errors
 from .style import figure_to_image
 
 __all__ = [
-    'QueryStatistics', 'draw_cascade', 'find_people', 'count_queries',
-    'draw_answers', 'draw_density', 'draw_errors', 'draw_refinement',
-    'figure_to_image', 'level_errors', 'read_levels'
+    'QueryStatistics', 'attend_joints', 'attention_weights', 'count_queries',
+    'draw_answers', 'draw_attention', 'draw_cascade', 'draw_density',
+    'draw_errors', 'draw_refinement', 'figure_to_image', 'find_people',
+    'level_errors', 'read_levels', 'record_attention'
 ]
