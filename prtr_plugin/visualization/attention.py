@@ -4,7 +4,7 @@ The model attends through ``scaled_dot_product_attention``, which has no
 weights. Here they are computed beside it, by PyTorch's own module.
 """
 from contextlib import contextmanager
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import matplotlib
 import mmcv
@@ -133,11 +133,11 @@ def attend_joints(model: nn.Module,
     check_model(model)
     if isinstance(model.head, DeformablePRTRHead):
         raise TypeError(
-            'DeformablePRTRHead is not supported: it samples the features at '
-            'a few points instead of weighing all places.')
+            'DeformablePRTRHead samples the features at a few points instead '
+            'of weighing all places: use sample_joints and draw_sampling.')
     samples, feats = extract_feat(model, data_batch)
     transformer = model.head.transformer
-    index = _level_index('level', level, transformer.decoder.num_layers)
+    index = level_index('level', level, transformer.decoder.num_layers)
     with record_attention(transformer) as recorded:
         cls_logits, coords = model.head.forward_levels(feats)
     keypoints = read_out(model, samples, cls_logits, coords)[:, index]
@@ -151,8 +151,8 @@ def attend_joints(model: nn.Module,
     ]
     encoder = [None] * len(samples)
     if transformer.encoder is not None:
-        index = _level_index('encoder_level', encoder_level,
-                             transformer.encoder.num_layers)
+        index = level_index('encoder_level', encoder_level,
+                            transformer.encoder.num_layers)
         weights = recorded[f'encoder.layers.{index}.self_attn'].cpu()
         encoder = weights.unflatten(-1, size).unflatten(2, size).numpy()
     return [
@@ -161,7 +161,12 @@ def attend_joints(model: nn.Module,
     ]
 
 
-def _level_index(name: str, level: Optional[int], num_levels: int) -> int:
+def level_index(name: str, level: Optional[int], num_levels: int) -> int:
+    """Index of a level that is counted from 1, or of the last one.
+
+    Raises:
+        ValueError: If there is no such level.
+    """
     if level is None:
         return num_levels - 1
     if not 1 <= level <= num_levels:
@@ -222,6 +227,32 @@ def weights_at(attention: JointAttention, point: Sequence[float],
     return choose_head(attention.encoder, head)[row, column]
 
 
+def show_gray(axis: Axes, image: np.ndarray, region: Sequence[float]) -> None:
+    """Show a part of an image in grey, so that all colour is attention."""
+    gray = mmcv.gray2rgb(mmcv.rgb2gray(image, keepdim=True))
+    show_image(axis, gray, region, alpha=0.7)
+
+
+def panel_grid(metainfo: dict, number: int) -> Tuple[Figure, List[Axes]]:
+    """A figure of panels that show a crop each, with room for titles.
+
+    Args:
+        metainfo (dict): Meta information of the data sample of the crop
+        number (int): Number of panels
+
+    Returns:
+        tuple[Figure, List[Axes]]: The figure and its panels, row by row.
+    """
+    width, height = metainfo['input_size']
+    columns = min(number, 6 if number <= 24 else 12)
+    rows = -(-number // columns)
+    figure = new_figure(
+        max(1.5 * columns, 4.5), (1.4 * height / width + 0.45) * rows + 0.6)
+    return figure, [
+        figure.add_subplot(rows, columns, i + 1) for i in range(number)
+    ]
+
+
 def draw_weights(axis: Axes, image: np.ndarray, metainfo: dict,
                  weights: np.ndarray, title: str, color: str) -> None:
     """Lay attention weights over the crop of a person.
@@ -234,11 +265,8 @@ def draw_weights(axis: Axes, image: np.ndarray, metainfo: dict,
         title (str): What the weights are of. The largest is written below
         color (str): Colour of the title
     """
-    region = crop_region(metainfo)
-    x1, y1, x2, y2 = region
-    # grey, so that all colour is attention
-    gray = mmcv.gray2rgb(mmcv.rgb2gray(image, keepdim=True))
-    show_image(axis, gray, region, alpha=0.7)
+    x1, y1, x2, y2 = region = crop_region(metainfo)
+    show_gray(axis, image, region)
     relative = weights / weights.max()
     overlay = matplotlib.colormaps['YlOrRd'](0.3 + 0.7 * relative)
     overlay[..., 3] = 0.85 * relative
@@ -279,13 +307,8 @@ def draw_attention(image: np.ndarray,
             (weights[k], attention.keypoints[k], names[k], colors[k], 'o'))
 
     metainfo = attention.sample.metainfo
-    width, height = metainfo['input_size']
-    columns = min(len(panels), 6 if len(panels) <= 24 else 12)
-    rows = -(-len(panels) // columns)
-    figure = new_figure(
-        max(1.5 * columns, 4.5), (1.4 * height / width + 0.45) * rows + 0.6)
-    for i, (heat, place, title, color, marker) in enumerate(panels):
-        axis = figure.add_subplot(rows, columns, i + 1)
+    figure, axes = panel_grid(metainfo, len(panels))
+    for axis, (heat, place, title, color, marker) in zip(axes, panels):
         draw_weights(axis, image, metainfo, heat, title, color)
         axis.plot(*place, marker, color=color, mec='white', markersize=6)
     markers = '● where the joint is read out'

@@ -42,6 +42,25 @@ def test_options(draw, tmp_path):
     assert picture.shape[1] == 4.5 * 120
 
 
+def test_deformable_attention(run_tool, small_config, train_an_epoch,
+                              quick_options, image, tmp_path):
+    config = tmp_path / 'deformable.py'
+    config.write_text(
+        f"_base_ = '{small_config}'\n"
+        "head = dict(type='DeformablePRTRHead', in_channels=[128], "
+        "num_feature_levels=2)\n"
+        'model = dict(head=head)\n')
+    arguments = (TOOL, config, train_an_epoch(str(config)), image,
+                 tmp_path / 'out/a.png')
+    point = run_tool(*arguments, '--point', '40', '50', options=quick_options)
+    assert '--point and --encoder-level need PRTRHead' in str(point.error)
+    assert not (tmp_path / 'out').exists()
+    result = run_tool(
+        *arguments, '--joints', 'nose', '--head=2', options=quick_options)
+    assert result.code == 0, result.error
+    assert (tmp_path / 'out/a.png').stat().st_size > 1000
+
+
 @pytest.mark.parametrize('arguments, message', [
     (['--joints', 'tail'], '--joints: there is no tail. The dataset has nose'),
     (['--level=3'], 'levels 1 to 2'),

@@ -4,7 +4,8 @@ For every joint the weights of the decoder's cross-attention are laid over the
 image: those of the query that answers to the joint. With --point a panel
 shows which places the encoder mixes into this place of the image.
 
-Models with DeformablePRTRHead are not supported.
+For DeformablePRTRHead, which samples a few points instead of weighing all
+places, the points are drawn, with their weights as areas.
 
 Example:
     python tools/visualizations/attention.py CONFIG CHECKPOINT person.jpg \
@@ -18,7 +19,9 @@ import mmcv
 from visualization_utils import (add_bbox, batch_of_files, load_model,
                                  make_parser, save_figure)
 
-from prtr_plugin.visualization import attend_joints, draw_attention
+from prtr_plugin.models.heads import DeformablePRTRHead
+from prtr_plugin.visualization import (attend_joints, draw_attention,
+                                       draw_sampling, sample_joints)
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,7 +48,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--head',
         type=int,
-        help='attention head, counted from 1 (default: mean over all)')
+        help='attention head, counted from 1 (default: mean over all, or '
+        'the points of all)')
     parser.add_argument(
         '--joints',
         nargs='+',
@@ -74,10 +78,19 @@ def main() -> None:
     model = load_model(args)
     joints = args.joints and joint_indices(args.joints, model.dataset_meta)
     batch = batch_of_files(model, [args.image], args.bbox)
-    attention, = attend_joints(model, batch, args.level, args.encoder_level)
-    figure = draw_attention(
-        mmcv.imread(args.image, channel_order='rgb'), attention,
-        model.dataset_meta, args.head, joints, args.point)
+    image = mmcv.imread(args.image, channel_order='rgb')
+    if isinstance(getattr(model, 'head', None), DeformablePRTRHead):
+        if args.point or args.encoder_level:
+            raise ValueError('--point and --encoder-level need PRTRHead: the '
+                             'encoder of DeformablePRTRHead weighs no places.')
+        sampling, = sample_joints(model, batch, args.level)
+        figure = draw_sampling(image, sampling, model.dataset_meta, args.head,
+                               joints)
+    else:
+        attention, = attend_joints(model, batch, args.level,
+                                   args.encoder_level)
+        figure = draw_attention(image, attention, model.dataset_meta,
+                                args.head, joints, args.point)
     save_figure(figure, args.out)
     print(f'Wrote {args.out}')
 
