@@ -1,8 +1,9 @@
 from .deploy_hook import ChannelsLastHook, DeployHook
 from .epoch_seed_hook import EpochSeedHook
 from .strict_load_hook import CheckpointError, StrictLoadHook
+from .visualization_hook import PRTRVisualizationHook
 
 __all__ = [
     'ChannelsLastHook', 'CheckpointError', 'DeployHook', 'EpochSeedHook',
-    'StrictLoadHook'
+    'PRTRVisualizationHook', 'StrictLoadHook'
 ]

@@ -120,19 +120,9 @@ class DeformableAttention(MultiScaleDeformableAttention):
         identity = query if identity is None else identity
         value = self.value_proj(query if key is None else key)
         value = _split_last(value, self.num_heads, -1)
-        # half precision is too coarse for places
-        dtype = torch.promote_types(value.dtype, torch.float32)
-
-        if query_pos is not None:
-            query = query + query_pos
-        points = (self.num_heads, self.num_levels, self.num_points)
-        offsets = _split_last(self.sampling_offsets(query), *points, 2)
-        # offsets are told in cells of the level
-        places = reference_points[:, :, None, :, None].to(dtype) + offsets.to(
-            dtype) / levels.shapes.flip(-1)[:, None]
-        weights = self.attention_weights(query)
-        weights = _split_last(weights, self.num_heads, -1).softmax(-1)
-        weights = _split_last(weights, *points[1:]).to(dtype)
+        places, weights = self.sampling(query, query_pos, reference_points,
+                                        levels)
+        dtype = places.dtype
 
         if value.is_cuda and _HAS_CUDA_KERNEL:
             # the last argument is how many images go in one launch
@@ -143,6 +133,37 @@ class DeformableAttention(MultiScaleDeformableAttention):
             out = multi_scale_deformable_attn_pytorch(
                 value.to(dtype), levels.sizes, places, weights)
         return identity + self.dropout(self.output_proj(out.to(value.dtype)))
+
+    def sampling(self, query: Tensor, query_pos: Optional[Tensor],
+                 reference_points: Tensor,
+                 levels: FeatureLevels) -> Tuple[Tensor, Tensor]:
+        """Where each query samples, and with which weights.
+
+        Args:
+            query (Tensor): See :meth:`forward`
+            query_pos (Tensor, optional): The same
+            reference_points (Tensor): The same
+            levels (:obj:`FeatureLevels`): The same
+
+        Returns:
+            tuple:
+            - places (Tensor): Points (x, y) relative to the feature maps, in
+                shape (B, Nq, heads, levels, points, 2)
+            - weights (Tensor): Their weights in shape
+                (B, Nq, heads, levels, points), which sum to 1 for each head
+        """
+        if query_pos is not None:
+            query = query + query_pos
+        points = (self.num_heads, self.num_levels, self.num_points)
+        offsets = _split_last(self.sampling_offsets(query), *points, 2)
+        # half precision is too coarse for places
+        dtype = torch.promote_types(offsets.dtype, torch.float32)
+        # offsets are told in cells of the level
+        places = reference_points[:, :, None, :, None].to(
+            dtype) + offsets.to(dtype) / levels.shapes.flip(-1)[:, None]
+        weights = self.attention_weights(query)
+        weights = _split_last(weights, self.num_heads, -1).softmax(-1)
+        return places, _split_last(weights, *points[1:]).to(dtype)
 
 
 class DeformablePRTREncoderLayer(PRTREncoderLayer):
@@ -206,8 +227,8 @@ class DeformablePRTRDecoder(PRTRDecoder):
         outputs, references = [], []
         for i, layer in enumerate(self.layers):
             if kpt_branches is not None and i > 0:
-                moved = kpt_branches[i - 1](outputs[-1]) + inverse_sigmoid(
-                    reference_points)
+                moved = kpt_branches[i - 1](
+                    outputs[-1]) + inverse_sigmoid(reference_points)
                 # each layer answers for its own move
                 reference_points = moved.sigmoid().detach()
             query = layer(

@@ -1,0 +1,230 @@
+"""What the keypoint queries of a two-stage PRTR specialise in."""
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from scipy.stats import entropy
+from torch import nn
+
+from .levels import extract_feat, match_queries
+from .style import (SIDE_COLORMAPS, joint_colors, joint_names, joint_sides,
+                    new_figure, side_handles)
+
+
+class QueryStatistics:
+    """Counts where queries land and which joints they answer to.
+
+    Of the last decoder level, without flip test.
+
+    Note:
+
+        - query number: Q
+        - keypoint number: K
+
+    Args:
+        num_queries (int): Number of queries Q
+        num_keypoints (int): Number of joints K
+        bins (int): Places are counted in bins x bins parts of the crop.
+            Defaults to 32
+
+    Attributes:
+        num_people (int): Number of people N counted so far
+        density (np.ndarray): How often each query landed in each part, in
+            shape (Q, bins, bins) with y before x. Sums to N for every query
+        answers (np.ndarray): How often each query answered to each joint in
+            the read-out, in shape (Q, K). Sums to N for every joint
+        class_entropy (np.ndarray): Entropy of the softmax over the joints and
+            "no keypoint", mean over the people, in bits, in shape (Q, ).
+            Tells how undecided a query is about one person
+    """
+
+    def __init__(self,
+                 num_queries: int,
+                 num_keypoints: int,
+                 bins: int = 32) -> None:
+        self.bins = bins
+        self.num_people = 0
+        self.density = np.zeros((num_queries, bins, bins), dtype=np.int64)
+        self.answers = np.zeros((num_queries, num_keypoints), dtype=np.int64)
+        self._entropy_sum = np.zeros(num_queries)
+
+    def update(self, probs: np.ndarray, coords: np.ndarray,
+               queries: np.ndarray) -> None:
+        """Count some people.
+
+        Args:
+            probs (np.ndarray): Class probabilities in shape (B, Q, K + 1)
+            coords (np.ndarray): Normalised coordinates in shape (B, Q, 2)
+            queries (np.ndarray): The query of each joint in shape (B, K)
+        """
+        num_queries, num_keypoints = self.answers.shape
+        x, y = np.moveaxis((coords * self.bins).astype(int), -1,
+                           0).clip(0, self.bins - 1)
+        np.add.at(self.density, (np.arange(num_queries), y, x), 1)
+        np.add.at(self.answers, (queries, np.arange(num_keypoints)), 1)
+        self._entropy_sum += entropy(probs, axis=-1, base=2).sum(axis=0)
+        self.num_people += len(coords)
+
+    @property
+    def class_entropy(self) -> np.ndarray:
+        return self._entropy_sum / max(self.num_people, 1)
+
+    @property
+    def uses(self) -> np.ndarray:
+        """How often each query answered to any joint, in shape (Q, )."""
+        return self.answers.sum(axis=1)
+
+    @property
+    def joint_entropy(self) -> np.ndarray:
+        """Entropy of the joints that a query answered to, in bits.
+
+        0 for a query that always answered to the same joint, and NaN for one
+        that never answered, in shape (Q, ).
+        """
+        with np.errstate(invalid='ignore'):
+            return entropy(self.answers, axis=1, base=2)
+
+    @property
+    def order(self) -> np.ndarray:
+        """Indices of the queries, the most used first, in shape (Q, ).
+
+        Those that are used alike are in the order of their main joints.
+        """
+        return np.lexsort((self.answers.argmax(axis=1), -self.uses))
+
+    def to_dict(self, dataset_meta: dict) -> dict:
+        """Everything but the density, ready for JSON.
+
+        Args:
+            dataset_meta (dict): Tells the names of the joints
+
+        Returns:
+            dict: The queries are in ``order`` in it.
+        """
+        names = joint_names(dataset_meta)
+        queries = [
+            dict(
+                query=int(q),
+                uses=int(self.uses[q]),
+                answers={
+                    names[k]: int(self.answers[q, k])
+                    for k in np.argsort(-self.answers[q], kind='stable')
+                    if self.answers[q, k]
+                },
+                joint_entropy=float(self.joint_entropy[q])
+                if self.uses[q] else None,
+                class_entropy=float(self.class_entropy[q])) for q in self.order
+        ]
+        return dict(
+            num_people=self.num_people,
+            num_queries=len(queries),
+            num_used=int((self.uses > 0).sum()),
+            queries=queries)
+
+
+@torch.no_grad()
+def count_queries(model: nn.Module, data_batch: dict,
+                  statistics: QueryStatistics) -> None:
+    """Count the people of a batch.
+
+    Args:
+        model (nn.Module): See :func:`extract_feat`
+        data_batch (dict): See :func:`extract_feat`
+        statistics (:obj:`QueryStatistics`): What to add them to
+    """
+    _, feats = extract_feat(model, data_batch)
+    cls_logits, coords = (x.float() for x in model.head(feats))
+    statistics.update(
+        cls_logits.softmax(dim=-1).cpu().numpy(),
+        coords.cpu().numpy(), match_queries(model, cls_logits))
+
+
+def draw_density(statistics: QueryStatistics,
+                 dataset_meta: dict,
+                 aspect: float,
+                 num_shown: int = 20) -> Figure:
+    """Draw where the most used queries land in the crop.
+
+    Args:
+        statistics (:obj:`QueryStatistics`): What was counted
+        dataset_meta (dict): Tells names and sides of the joints
+        aspect (float): Width of the crop divided by its height
+        num_shown (int): Number of queries, at most. Defaults to 20
+
+    Returns:
+        Figure: One panel for each query.
+    """
+    shown = statistics.order[:num_shown]
+    columns = min(len(shown), 7)
+    rows = -(-len(shown) // columns)
+    figure = new_figure(1.45 * columns, (1.1 / aspect + 0.4) * rows + 0.5)
+    names, sides = joint_names(dataset_meta), joint_sides(dataset_meta)
+    for i, q in enumerate(shown):
+        axis = figure.add_subplot(rows, columns, i + 1)
+        best = statistics.answers[q].argmax()
+        uses = statistics.uses[q] / statistics.num_people
+        colormap, what = 'Greys', 'never answers'
+        if uses:
+            share = statistics.answers[q, best] / statistics.uses[q]
+            colormap = SIDE_COLORMAPS[sides[best]]
+            what = f'{names[best]} {share:.0%}'
+        # a few places hold most of it: the root shows the others, too
+        axis.imshow(
+            np.sqrt(statistics.density[q]),
+            cmap=colormap,
+            extent=(0, aspect, 1, 0))
+        axis.set(xticks=[], yticks=[])
+        axis.set_title(f'query {q}: used {uses:.0%}\n{what}', fontsize=7)
+    figure.legend(
+        handles=side_handles(dataset_meta),
+        title='side of the joint that a query answers to most',
+        loc='outside lower center',
+        ncols=3,
+        fontsize=8,
+        title_fontsize=8,
+        frameon=False)
+    return figure
+
+
+def draw_answers(statistics: QueryStatistics, dataset_meta: dict) -> Figure:
+    """Draw which joints the queries answer to, and their entropies.
+
+    Args:
+        statistics (:obj:`QueryStatistics`): What was counted
+        dataset_meta (dict): Tells names and sides of the joints
+
+    Returns:
+        Figure: The matrix of all queries that ever answered, in the order of
+        their main joints, with bars for the entropies beside it.
+    """
+    used = np.flatnonzero(statistics.uses)
+    used = used[np.argsort(statistics.answers[used].argmax(1), kind='stable')]
+    names, colors = joint_names(dataset_meta), joint_colors(dataset_meta)
+    figure = new_figure(0.17 * len(names) + 3.2, 0.17 * len(used) + 1.9)
+    widths = [0.17 * len(names), 1.0, 1.0]
+    matrix, *bars = figure.subplots(
+        1, 3, sharey=True, gridspec_kw=dict(width_ratios=widths))
+    shown = matrix.imshow(
+        statistics.answers[used] / statistics.num_people,
+        cmap='Greys',
+        vmin=0,
+        vmax=1,
+        aspect='auto')
+    matrix.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    for label, color in zip(matrix.get_xticklabels(), colors):
+        label.set_color(color)
+    matrix.set_yticks(range(len(used)), used, fontsize=7)
+    matrix.set_ylabel('query', fontsize=8)
+    matrix.set_title(
+        f'{len(used)} of {len(statistics.uses)} queries ever answer',
+        fontsize=8)
+    figure.colorbar(
+        shown, ax=matrix, location='left', shrink=0.8).set_label(
+            'share of people whose joint the query answers to', fontsize=7)
+    for axis, values, title in zip(
+            bars, (statistics.joint_entropy, statistics.class_entropy),
+        ('entropy of\nits joints [bit]', 'entropy of\nits classes [bit]')):
+        axis.barh(range(len(used)), values[used], color='dimgray')
+        axis.set_title(title, fontsize=8)
+        axis.tick_params(labelsize=7, labelleft=False)
+        axis.set_xlim(0, max(1, 1.05 * values[used].max()))
+    return figure

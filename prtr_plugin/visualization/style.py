@@ -1,0 +1,211 @@
+"""Colours, names and legends that all pictures share."""
+import re
+from typing import List, Sequence, Tuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from mmengine.visualization.utils import img_from_canvas
+
+# as mmpose draws people: left green, right orange, the rest blue
+SIDE_COLORMAPS = dict(left='Greens', right='Oranges', middle='Blues')
+FONT_SIZE = 7
+# room for names beside a picture, in heights of the picture
+LABEL_MARGIN = 0.3
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure that needs no window and that nobody has to close.
+
+    Args:
+        width (float): Width in inches
+        height (float): Height in inches
+
+    Returns:
+        Figure: An empty figure that lays out its axes and legends itself.
+    """
+    figure = Figure(figsize=(width, height), dpi=120, layout='constrained')
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def figure_to_image(figure: Figure) -> np.ndarray:
+    """Draw a figure of :func:`new_figure`.
+
+    Returns:
+        np.ndarray: RGB picture in shape (H, W, 3), uint8.
+    """
+    return img_from_canvas(figure.canvas)
+
+
+def joint_names(dataset_meta: dict) -> List[str]:
+    """Names of the K joints, short and readable."""
+    return [
+        dataset_meta['keypoint_id2name'][k].replace('_', ' ')
+        for k in range(dataset_meta['num_keypoints'])
+    ]
+
+
+def joint_sides(dataset_meta: dict) -> List[str]:
+    """Tell on which side of the body each joint is.
+
+    The names tell it, or else the pairs that a flip exchanges: of a pair
+    without a side in its names the first joint is on the right, as in the
+    face datasets.
+
+    Args:
+        dataset_meta (dict): As mmpose makes it of a dataset's ``METAINFO``
+
+    Returns:
+        List[str]: ``'left'``, ``'right'`` or ``'middle'`` for each joint.
+    """
+    sides = []
+    for k, name in enumerate(joint_names(dataset_meta)):
+        words = set(re.split('[^a-z]+', name.lower()))
+        partner = dataset_meta['flip_indices'][k]
+        if words & {'left', 'l'}:
+            sides.append('left')
+        elif words & {'right', 'r'}:
+            sides.append('right')
+        elif partner == k:
+            sides.append('middle')
+        else:
+            sides.append('right' if k < partner else 'left')
+    return sides
+
+
+def joint_colors(dataset_meta: dict) -> np.ndarray:
+    """Colours of the joints, shades of one colour for each side.
+
+    Args:
+        dataset_meta (dict): See :func:`joint_sides`
+
+    Returns:
+        np.ndarray: RGB colours in [0, 1] in shape (K, 3).
+    """
+    sides = np.array(joint_sides(dataset_meta))
+    colors = np.zeros((len(sides), 3))
+    for side, colormap in SIDE_COLORMAPS.items():
+        members = np.flatnonzero(sides == side)
+        # the ends of these colour maps are white and black
+        shades = np.linspace(0.5, 0.9, len(members))
+        colors[members] = matplotlib.colormaps[colormap](shades)[:, :3]
+    return colors
+
+
+def side_handles(dataset_meta: dict) -> List[Line2D]:
+    """Legend entries of the sides that a dataset's joints are on."""
+    found = set(joint_sides(dataset_meta))
+    return [
+        Line2D([], [],
+               color=matplotlib.colormaps[colormap](0.7),
+               linewidth=3,
+               label=side) for side, colormap in SIDE_COLORMAPS.items()
+        if side in found
+    ]
+
+
+def spread(wanted: np.ndarray, gap: float) -> np.ndarray:
+    """Move positions apart that are too close, and into [0, 1].
+
+    Args:
+        wanted (np.ndarray): Positions in ascending order in shape (N, )
+        gap (float): Least distance of two positions, at most 1 / (N - 1)
+
+    Returns:
+        np.ndarray: Positions in ascending order in shape (N, ).
+    """
+    steps = gap * np.arange(len(wanted))
+    moved = np.maximum.accumulate(np.clip(wanted, 0, 1) - steps) + steps
+    return np.minimum(moved, 1 - steps[::-1])
+
+
+def show_image(axis: Axes,
+               image: np.ndarray,
+               region: Sequence[float],
+               alpha: float = 1.0) -> None:
+    """Show a part of an image.
+
+    Args:
+        axis (Axes): What to draw on
+        image (np.ndarray): RGB picture in shape (H, W, 3)
+        region (Sequence[float]): [x1, y1, x2, y2] in pixels. Where it is
+            outside of the image the picture is white
+        alpha (float): Opacity of the image; less makes what is drawn over it
+            stand out. Defaults to 1.0
+    """
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = region
+    frame = Rectangle((x1, y1),
+                      x2 - x1,
+                      y2 - y1,
+                      facecolor='none',
+                      edgecolor='lightgray',
+                      linewidth=0.8)
+    axis.add_patch(frame)
+    shown = axis.imshow(image, extent=(0, width, height, 0), alpha=alpha)
+    shown.set_clip_path(frame)
+    axis.set(xlim=(x1, x2), ylim=(y2, y1), aspect='equal')
+    axis.axis('off')
+
+
+def label_points(axis: Axes, region: Sequence[float], points: np.ndarray,
+                 names: Sequence[str], colors: np.ndarray) -> None:
+    """Write names beside a picture, with lines to their points.
+
+    Names never cover the picture or each other. Without enough room for all
+    of them there are none.
+
+    Args:
+        axis (Axes): Shows the picture, about as high as its figure
+        region (Sequence[float]): See :func:`show_image`
+        points (np.ndarray): Points in shape (K, 2)
+        names (Sequence[str]): K names
+        colors (np.ndarray): RGB colours in shape (K, 3)
+    """
+    x1, y1, x2, y2 = region
+    gap = 1.5 * FONT_SIZE / 72 / axis.figure.get_figheight()
+    num_left = len(names) // 2
+    if gap * (len(names) - num_left) > 1:
+        return
+    margin = LABEL_MARGIN * (y2 - y1)
+    axis.set_xlim(x1 - margin, x2 + margin)
+    heights = (points[:, 1] - y1) / (y2 - y1)
+    by_x = np.argsort(points[:, 0], kind='stable')
+    for column, x, align, edge in ((by_x[:num_left], x1 - margin / 8, 'right',
+                                    1), (by_x[num_left:], x2 + margin / 8,
+                                         'left', 0)):
+        column = column[np.argsort(heights[column], kind='stable')]
+        for k, y in zip(column, spread(heights[column], gap)):
+            axis.annotate(
+                names[k],
+                points[k], (x, y1 + y * (y2 - y1)),
+                ha=align,
+                va='center',
+                fontsize=FONT_SIZE,
+                arrowprops=dict(
+                    arrowstyle='-',
+                    color=colors[k],
+                    linewidth=0.6,
+                    alpha=0.8,
+                    relpos=(edge, 0.5),
+                    shrinkA=0,
+                    shrinkB=0))
+
+
+def crop_region(metainfo: dict) -> Tuple[float, float, float, float]:
+    """The part of an image that a two-stage model sees.
+
+    Args:
+        metainfo (dict): Meta information of a data sample, with
+            ``input_center`` and ``input_scale``
+
+    Returns:
+        tuple: x1, y1, x2, y2 in pixels of the image.
+    """
+    center, scale = metainfo['input_center'], metainfo['input_scale']
+    return (*(center - scale / 2), *(center + scale / 2))

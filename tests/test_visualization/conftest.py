@@ -1,0 +1,32 @@
+import pytest
+from mmengine.dataset import pseudo_collate
+from mmpose.apis import init_model
+from mmpose.registry import DATASETS
+
+from prtr_plugin.apis import load_config
+
+
+def build(config, options):
+    model = init_model(
+        load_config(config, options), device='cpu', cfg_options={})
+    model.init_weights()
+    return model
+
+
+@pytest.fixture(scope='module')
+def model(small_config, quick_options):
+    """A two-stage model with random weights and two decoder levels."""
+    return build(small_config, quick_options)
+
+
+@pytest.fixture(scope='module')
+def cascade(cascade_config, quick_options):
+    """A cascade with random weights."""
+    return build(cascade_config, quick_options)
+
+
+@pytest.fixture
+def batch(model, mmpose_scope):
+    """A batch of three people of the validation set."""
+    dataset = DATASETS.build(model.cfg.val_dataloader.dataset)
+    return pseudo_collate([dataset[i] for i in range(3)])
