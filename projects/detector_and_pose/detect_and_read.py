@@ -59,15 +59,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('out', help='new folder to write')
     parser.add_argument(
         '--det-config', required=True, help='config file of the detector')
-    parser.add_argument(
-        '--det-weights', required=True, help='its checkpoint')
+    parser.add_argument('--det-weights', required=True, help='its checkpoint')
     parser.add_argument(
         '--pose',
         required=True,
         help='name of a two-stage model, as prtr_plugin.apis.list_models() '
         'gives them, or a config file')
-    parser.add_argument(
-        '--pose-weights', required=True, help='its checkpoint')
+    parser.add_argument('--pose-weights', required=True, help='its checkpoint')
     parser.add_argument(
         '--person-class',
         type=int,
@@ -216,8 +214,9 @@ class FrameWriter:
         if self.video is None:
             self.video = cv2.VideoWriter(
                 str(self.folder / 'video.mp4'),
-                cv2.VideoWriter_fourcc(*'mp4v'), self.fps,
-                frame.shape[1::-1])
+                cv2.VideoWriter_fourcc(*'mp4v'), self.fps, frame.shape[1::-1])
+            if not self.video.isOpened():
+                raise ValueError('cv2 cannot write videos here.')
         self.video.write(frame)
 
     def close(self) -> None:

@@ -8,6 +8,8 @@ import argparse
 import json
 
 import numpy as np
+from mmpose.datasets import CocoDataset
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from xtcocotools.coco import COCO
 from xtcocotools.cocoeval import COCOeval
 
@@ -43,12 +45,12 @@ def main() -> None:
                     (seen.mean() if len(seen) else 0)))
     if not results:
         parser.error(f'{args.predictions} has no people in it')
-    sigmas = np.array([
-        .026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107,
-        .107, .087, .087, .089, .089
-    ])
     evaluation = COCOeval(
-        coco, coco.loadRes(results), 'keypoints', sigmas, use_area=True)
+        coco,
+        coco.loadRes(results),
+        'keypoints',
+        np.array(parse_pose_metainfo(CocoDataset.METAINFO)['sigmas']),
+        use_area=True)
     evaluation.params.imgIds = sorted(ids[f['name']] for f in frames)
     evaluation.evaluate()
     evaluation.accumulate()

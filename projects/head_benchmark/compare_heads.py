@@ -22,6 +22,7 @@ from mmengine.config import Config, DictAction
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 from mmpose.registry import DATASETS
+from torch import nn
 
 from prtr_plugin.apis import load_config, load_model
 
@@ -66,17 +67,10 @@ def run_tool(name: str, *args: str, options: dict) -> None:
 
 
 def train_and_test(config: str, work_dir: Path, options: dict) -> dict:
-    """Metrics of the last checkpoint of a config, by their names.
-
-    ``minutes`` is what the training took of a core, however busy it was.
-    """
+    """Metrics of the last checkpoint of a config, by their names."""
     checkpoint = last_checkpoint(load_config(config, options), work_dir)
     if not checkpoint.is_file():
-        start = children_seconds()
-        run_tool(
-            'train.py', config, f'--work-dir={work_dir}', options=options)
-        minutes = (children_seconds() - start) / 60
-        (work_dir / 'minutes.json').write_text(json.dumps(minutes))
+        run_tool('train.py', config, f'--work-dir={work_dir}', options=options)
     metrics = work_dir / 'metrics.json'
     run_tool(
         'test.py',
@@ -85,15 +79,7 @@ def train_and_test(config: str, work_dir: Path, options: dict) -> dict:
         f'--work-dir={work_dir}',
         f'--out={metrics}',
         options=options)
-    return dict(
-        json.loads(metrics.read_text()),
-        minutes=json.loads((work_dir / 'minutes.json').read_text()))
-
-
-def children_seconds() -> float:
-    """Seconds that finished child processes have computed."""
-    times = os.times()
-    return times.children_user + times.children_system
+    return json.loads(metrics.read_text())
 
 
 def last_checkpoint(cfg: Config, work_dir: Path) -> Path:
@@ -113,31 +99,37 @@ def read_curve(work_dir: Path) -> Dict[int, float]:
     return curve
 
 
-def measure_speed(model: torch.nn.Module, num_rounds: int = 9) -> float:
-    """People per second of network and read-out, in batches of 32, without
-    flip test; the median round counts."""
-    with DefaultScope.overwrite_default_scope('mmpose'):
-        dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
-    batch = [dataset[i % len(dataset)] for i in range(32)]
-    model.test_cfg['flip_test'] = False
-    times = []
+def measure_speed(models: List[nn.Module], num_rounds: int = 10) -> list:
+    """People per second of network and read-out of each model.
+
+    In batches of 32 and without flip test. The models run in turns and the
+    fastest round counts, so that other work on the machine matters little.
+    """
+    num_people = 32
+    batches = []
+    for model in models:
+        model.test_cfg['flip_test'] = False
+        with DefaultScope.overwrite_default_scope('mmpose'):
+            dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
+        batches.append([dataset[i % len(dataset)] for i in range(num_people)])
+    times = np.zeros((num_rounds, len(models)))
     with torch.no_grad():
-        for _ in range(num_rounds + 1):
-            data = pseudo_collate(batch)
+        for i, j in np.ndindex(*times.shape):
+            data = pseudo_collate(batches[j])
             start = time.perf_counter()
-            model.test_step(data)  # ends with the joints on the CPU
-            times.append(time.perf_counter() - start)
-    return len(batch) / float(np.median(times[1:]))
+            models[j].test_step(data)  # ends with the joints on the CPU
+            times[i, j] = time.perf_counter() - start
+    return (num_people / times.min(axis=0)).tolist()
 
 
 def print_table(results: List[dict]) -> None:
     """Print the results in Markdown."""
-    print('\n| head | AP | AP50 | parameters | people/s | training |')
-    print('| --- | --- | --- | --- | --- | --- |')
+    print('\n| head | AP | AP50 | parameters | people/s |')
+    print('| --- | --- | --- | --- | --- |')
     for row in results:
         print(f'| {row["head"]} | {row["AP"]:.3f} | {row["AP50"]:.3f} | '
               f'{row["parameters"] / 1e6:.2f} M | '
-              f'{row["people_per_second"]:.0f} | {row["minutes"]:.1f} min |')
+              f'{row["people_per_second"]:.0f} |')
 
 
 def plot(results: List[dict], path: Path) -> None:
@@ -177,27 +169,27 @@ def main() -> None:
     torch.set_num_threads(1)
     os.environ['OMP_NUM_THREADS'] = '1'
     out = Path(args.out)
-    results = []
+    results, models = [], []
     for head in args.heads:
-        config = str(PROJECT / 'configs' / f'{head}.py')
-        work_dir = out / head
+        config, work_dir = str(PROJECT / f'configs/{head}.py'), out / head
         metrics = train_and_test(config, work_dir, args.cfg_options)
         checkpoint = last_checkpoint(
             load_config(config, args.cfg_options), work_dir)
-        model = load_model(
-            config,
-            str(checkpoint),
-            args.device,
-            cfg_options=args.cfg_options)
+        models.append(
+            load_model(
+                config,
+                str(checkpoint),
+                args.device,
+                cfg_options=args.cfg_options))
         results.append(
             dict(
                 head=HEADS[head],
                 AP=metrics['coco/AP'],
                 AP50=metrics['coco/AP .5'],
-                parameters=sum(p.numel() for p in model.parameters()),
-                people_per_second=measure_speed(model),
-                minutes=metrics['minutes'],
+                parameters=sum(p.numel() for p in models[-1].parameters()),
                 curve=read_curve(work_dir)))
+    for row, speed in zip(results, measure_speed(models)):
+        row['people_per_second'] = speed
     print_table(results)
     (out / 'results.json').write_text(json.dumps(results, indent=2))
     plot(results, out / 'results.png')

@@ -243,6 +243,44 @@ def test_through_mmpose(run, detector, pose, folder, tmp_path):
         assert np.allclose(person['keypoints'], other['keypoints'], atol=1e-2)
 
 
+def test_evaluation(run_project, synthetic_people, tmp_path, capsys):
+    """Of predictions that are the annotations, or all in a corner."""
+    annotations = (
+        synthetic_people / 'annotations/person_keypoints_val2017.json')
+    data = json.loads(annotations.read_text())
+    names = {image['id']: image['file_name'] for image in data['images']}
+    frames = {name: [] for name in names.values()}
+    for person in data['annotations']:
+        joints = np.reshape(person['keypoints'], (17, 3))[:, :2]
+        frames[names[person['image_id']]].append(
+            dict(
+                bbox_score=0.9,
+                keypoints=joints.tolist(),
+                keypoint_scores=[0.8] * 17))
+
+    def evaluate(frames):
+        path = tmp_path / 'predictions.json'
+        path.write_text(
+            json.dumps(
+                dict(frames=[
+                    dict(name=name, people=people)
+                    for name, people in frames.items()
+                ])))
+        done = run_project('detector_and_pose/evaluate.py', path, annotations)
+        return done.code, capsys.readouterr()
+
+    code, printed = evaluate(frames)
+    assert code == 0 and 'all | maxDets= 20 ] =  1.000' in printed.out
+    for people in frames.values():
+        for person in people:
+            person['keypoints'] = [[0, 0]] * 17
+    assert 'all | maxDets= 20 ] =  0.000' in evaluate(frames)[1].out
+    code, printed = evaluate({'other.jpg': []})
+    assert code == 2 and "has no image 'other.jpg'" in printed.err
+    code, printed = evaluate({name: [] for name in frames})
+    assert code == 2 and 'has no people' in printed.err
+
+
 def test_detector_of_the_cascade(run, run_project, cascade_config,
                                  train_an_epoch, quick_options, folder,
                                  tmp_path):

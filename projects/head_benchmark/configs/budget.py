@@ -21,9 +21,7 @@ data_root = 'data/synthetic_people/'
 train_dataloader = dict(
     batch_size=batch_size, num_workers=0, dataset=dict(data_root=data_root))
 val_dataloader = dict(
-    num_workers=0,
-    persistent_workers=False,
-    dataset=dict(data_root=data_root))
+    num_workers=0, persistent_workers=False, dataset=dict(data_root=data_root))
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
