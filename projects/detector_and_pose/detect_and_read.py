@@ -32,6 +32,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
+from mmpose.evaluation.functional import nms
 from mmpose.structures import PoseDataSample
 from mmpose.visualization import PoseLocalVisualizer
 from torch import nn
@@ -77,6 +78,12 @@ def parse_args() -> argparse.Namespace:
         default=0.3,
         help='score that the box of a person exceeds (default: 0.3)')
     parser.add_argument(
+        '--nms-thr',
+        type=float,
+        default=0.3,
+        help='of boxes that overlap by more (IoU) the best is taken '
+        '(default: 0.3, as in mmpose)')
+    parser.add_argument(
         '--kpt-thr',
         type=float,
         default=0.3,
@@ -104,6 +111,7 @@ class Detector:
         config (str): Config file
         weights (str): Checkpoint
         person_class (int): Number of the class of people
+        nms_thr (float): Of boxes that overlap by more the best is taken
         device (str): Device
 
     Raises:
@@ -112,7 +120,7 @@ class Detector:
     """
 
     def __init__(self, config: str, weights: str, person_class: int,
-                 device: str) -> None:
+                 nms_thr: float, device: str) -> None:
         for path in (config, weights):
             if not os.path.isfile(path):
                 raise FileNotFoundError(f'"{path}" does not exist.')
@@ -132,6 +140,7 @@ class Detector:
                 f'--person-class {person_class} is none of the classes of the '
                 f'detector: {dict(enumerate(classes))}.')
         self.person_class = person_class
+        self.nms_thr = nms_thr
 
     def __call__(self, images: List[np.ndarray]) -> List[np.ndarray]:
         """Boxes [x1, y1, x2, y2, score] of the people of each image."""
@@ -144,7 +153,8 @@ class Detector:
         low, high = found.bboxes[:, :2], found.bboxes[:, 2:]
         found = found[(found.labels == self.person_class)
                       & (low < high).all(axis=1)]
-        return np.concatenate((found.bboxes, found.scores[:, None]), axis=1)
+        boxes = np.column_stack((found.bboxes, found.scores))
+        return boxes[nms(boxes, self.nms_thr)]
 
 
 def kind_of(path: Union[str, Path]) -> str:
@@ -271,7 +281,7 @@ def run(args: argparse.Namespace) -> None:
     device = args.device or get_device()
     total, fps, frames = open_input(args.input)
     detect = Detector(args.det_config, args.det_weights, args.person_class,
-                      device)
+                      args.nms_thr, device)
     model = load_model(args.pose, args.pose_weights, device)
     paint = make_painter(model, args.kpt_thr)
 
