@@ -1,5 +1,10 @@
 from ..models.deploy import switch_to_deploy
 from .config import load_config
 from .inferencer import PRTRInferencer
+from .model_zoo import list_models, load_model
+from .prediction import Person, predict
 
-__all__ = ['PRTRInferencer', 'load_config', 'switch_to_deploy']
+__all__ = [
+    'PRTRInferencer', 'Person', 'list_models', 'load_config', 'load_model',
+    'predict', 'switch_to_deploy'
+]

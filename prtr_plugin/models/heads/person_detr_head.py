@@ -6,7 +6,8 @@ from mmdet.models.dense_heads import DETRHead
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
 from mmengine.structures import InstanceData
 from mmpose.registry import MODELS
-from mmpose.utils.typing import ConfigType, InstanceList, OptConfigType
+from mmpose.utils.typing import (ConfigType, InstanceList, OptConfigType,
+                                 SampleList)
 from torch import Tensor
 
 ASSIGNER = dict(
@@ -111,6 +112,31 @@ class PersonDETRHead(DETRHead):
             if references is not None:
                 boxes = boxes + references.logit(eps=1e-4)
             return self.fc_cls(hidden_states), boxes.sigmoid()
+
+    def predict(self,
+                hidden_states: Tensor,
+                batch_data_samples: SampleList,
+                rescale: bool = True,
+                **kwargs) -> InstanceList:
+        """Predict the people of a detector that is used without a cascade.
+
+        Args:
+            hidden_states (Tensor): See :meth:`forward`
+            batch_data_samples (List[:obj:`DetDataSample`]): ``img_shape`` of
+                each image, and ``scale_factor`` where it was resized
+            rescale (bool): Whether the boxes are to be of the original
+                images. Defaults to ``True``
+            **kwargs: Other arguments of :meth:`forward`, which the method of
+                the parent class does not hand down
+
+        Returns:
+            List[:obj:`InstanceData`]: ``bboxes``, ``scores`` and ``labels``
+            of each image.
+        """
+        return self.predict_by_feat(
+            *self(hidden_states, **kwargs),
+            batch_img_metas=[sample.metainfo for sample in batch_data_samples],
+            rescale=rescale)
 
     def loss_by_feat(
         self,

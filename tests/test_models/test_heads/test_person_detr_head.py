@@ -1,6 +1,7 @@
 import pytest
 import torch
 from mmdet.models.dense_heads import DETRHead
+from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from mmpose.registry import MODELS
 
@@ -53,6 +54,25 @@ def test_losses_without_crowds_are_those_of_mmdet():
         losses = build().loss_by_feat(*outputs(), instances(), METAS, ignored)
         for key, value in expected.items():
             torch.testing.assert_close(losses[key], value)
+
+
+def test_predictions_are_those_of_mmdet():
+    """With the arguments that query selection adds, too."""
+    head = build()
+    hidden = torch.randn(2, 2, 6, 16, generator=torch.manual_seed(2))
+    samples = [DetDataSample(metainfo=meta) for meta in METAS]
+    for sample in samples:
+        sample.set_metainfo(dict(scale_factor=(0.5, 0.5)))
+    expected = DETRHead.predict(head, hidden, samples)
+    for kwargs in (dict(), dict(proposals=outputs()[:1] * 2)):
+        found = head.predict(hidden, samples, **kwargs)
+        for result, other in zip(found, expected):
+            torch.testing.assert_close(result.bboxes, other.bboxes)
+            torch.testing.assert_close(result.scores, other.scores)
+    small = head.predict(hidden, samples, rescale=False)
+    torch.testing.assert_close(small[0].bboxes * 2, expected[0].bboxes)
+    moved = head.predict(hidden, samples, references=torch.rand(2, 6, 4))
+    assert (moved[0].bboxes != expected[0].bboxes).any()
 
 
 def test_weight_of_none():

@@ -1,0 +1,324 @@
+"""Find people with a detector of mmdet and read their joints with PRTR.
+
+Reads an image, a folder of images or a video, and writes a folder with
+``predictions.json`` and the drawn images or video. The folder appears when
+everything is done: a run that fails leaves nothing.
+
+Example:
+    python projects/detector_and_pose/detect_and_read.py people.mp4 out \
+        --det-config DET_CONFIG --det-weights DET_CHECKPOINT \
+        --pose td-prtr_res50_4xb32-200e_coco-384x288 --pose-weights CHECKPOINT
+"""
+import argparse
+import mimetypes
+import os
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Callable, Iterator, List, Tuple, Union
+
+import cv2
+import mmcv
+import mmengine
+import numpy as np
+from mmcv.transforms import Compose
+from mmdet.apis import inference_detector, init_detector
+from mmdet.utils import get_test_pipeline_cfg
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
+from mmpose.evaluation.functional import nms
+from mmpose.structures import PoseDataSample
+from mmpose.visualization import PoseLocalVisualizer
+from torch import nn
+from tqdm import tqdm
+
+from prtr_plugin.apis import Person, load_model, predict
+
+try:
+    # else the registry of mmdet would only say that it lacks a name
+    import mmdet.datasets  # noqa: F401
+except ModuleNotFoundError as error:
+    sys.exit(f'Error: mmdet needs the package {error.name}, which is not '
+             f'installed: pip install {error.name}')
+
+# name of a file or number of a frame, and its pixels in BGR order
+Frame = Tuple[Union[str, int], np.ndarray]
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description='Find people with a detector of mmdet and read their '
+        'joints with PRTR')
+    parser.add_argument('input', help='image, folder of images or video')
+    parser.add_argument('out', help='new folder to write')
+    parser.add_argument(
+        '--det-config', required=True, help='config file of the detector')
+    parser.add_argument('--det-weights', required=True, help='its checkpoint')
+    parser.add_argument(
+        '--pose',
+        required=True,
+        help='name of a two-stage model, as prtr_plugin.apis.list_models() '
+        'gives them, or a config file')
+    parser.add_argument('--pose-weights', required=True, help='its checkpoint')
+    parser.add_argument(
+        '--person-class',
+        type=int,
+        default=0,
+        help='number of the class of people in the detector (default: 0)')
+    parser.add_argument(
+        '--bbox-thr',
+        type=float,
+        default=0.3,
+        help='score that the box of a person exceeds (default: 0.3)')
+    parser.add_argument(
+        '--nms-thr',
+        type=float,
+        default=0.3,
+        help='of boxes that overlap by more (IoU) the best is taken '
+        '(default: 0.3, as in mmpose)')
+    parser.add_argument(
+        '--kpt-thr',
+        type=float,
+        default=0.3,
+        help='joints with a lower score are not drawn (default: 0.3)')
+    parser.add_argument(
+        '--batch-size',
+        type=int,
+        default=8,
+        help='frames whose people are read together (default: 8)')
+    parser.add_argument(
+        '--device', default=None, help='default: a GPU if there is one')
+    args = parser.parse_args()
+    if args.batch_size < 1:
+        parser.error('--batch-size must be at least 1')
+    return args
+
+
+class Detector:
+    """A detector of mmdet.
+
+    mmdet looks its parts up in its own scope, which must be the default one
+    while it is built and while it runs, and must not be when mmpose does.
+
+    Args:
+        config (str): Config file
+        weights (str): Checkpoint
+        person_class (int): Number of the class of people
+        nms_thr (float): Of boxes that overlap by more the best is taken
+        device (str): Device
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If there is no such class.
+    """
+
+    def __init__(self, config: str, weights: str, person_class: int,
+                 nms_thr: float, device: str) -> None:
+        for path in (config, weights):
+            if not os.path.isfile(path):
+                raise FileNotFoundError(f'"{path}" does not exist.')
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            # options keep mmdet from looking for model.backbone
+            self.model = init_detector(
+                Config.fromfile(config),
+                weights,
+                device=device,
+                cfg_options={})
+            pipeline = get_test_pipeline_cfg(self.model.cfg)
+            pipeline[0].type = 'mmdet.LoadImageFromNDArray'
+            self.pipeline = Compose(pipeline)
+        classes = self.model.dataset_meta['classes']
+        if not 0 <= person_class < len(classes):
+            raise ValueError(
+                f'--person-class {person_class} is none of the classes of the '
+                f'detector: {dict(enumerate(classes))}.')
+        self.person_class = person_class
+        self.nms_thr = nms_thr
+
+    def __call__(self, images: List[np.ndarray]) -> List[np.ndarray]:
+        """Boxes [x1, y1, x2, y2, score] of the people of each image."""
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            samples = inference_detector(self.model, images, self.pipeline)
+        return [self._people(s.pred_instances.cpu().numpy()) for s in samples]
+
+    def _people(self, found: InstanceData) -> np.ndarray:
+        # some detectors put out boxes without extent at the border
+        low, high = found.bboxes[:, :2], found.bboxes[:, 2:]
+        found = found[(found.labels == self.person_class)
+                      & (low < high).all(axis=1)]
+        boxes = np.column_stack((found.bboxes, found.scores))
+        return boxes[nms(boxes, self.nms_thr)]
+
+
+def kind_of(path: Union[str, Path]) -> str:
+    """``'image'``, ``'video'`` or another kind, by the name of a file."""
+    return (mimetypes.guess_type(str(path))[0] or 'unknown').split('/')[0]
+
+
+def open_input(path: str) -> Tuple[int, float, Iterator[Frame]]:
+    """Number of frames, frames per second (0 for images) and the frames.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: If it has no image, or is neither image nor video.
+    """
+    if not os.path.exists(path):
+        raise FileNotFoundError(f'The input "{path}" does not exist.')
+    if kind_of(path) == 'video' and not os.path.isdir(path):
+        video = mmcv.VideoReader(path)
+        if not len(video):
+            raise ValueError(f'The video "{path}" cannot be read.')
+        return len(video), video.fps, enumerate(video)
+    files = [Path(path)]
+    if os.path.isdir(path):
+        files = sorted(f for f in Path(path).iterdir())
+    files = [file for file in files if kind_of(file) == 'image']
+    if not files:
+        raise ValueError(f'The input "{path}" is no image and no video, and '
+                         'no folder with an image in it.')
+    return len(files), 0, map(read_image, files)
+
+
+def read_image(path: Path) -> Frame:
+    """Name and pixels of an image file."""
+    image = mmcv.imread(path)
+    if image is None:
+        raise ValueError(f'The file "{path}" is no image.')
+    return path.name, image
+
+
+@contextmanager
+def finished_folder(path: str) -> Iterator[Path]:
+    """A folder to write into that becomes ``path`` if nothing fails."""
+    parent = os.path.dirname(os.path.abspath(path))
+    os.makedirs(parent, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix=os.path.basename(path), dir=parent)
+    try:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+        os.rename(folder, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class FrameWriter:
+    """Writes frames as images or, with frames per second, as a video."""
+
+    def __init__(self, folder: Path, fps: float) -> None:
+        self.folder = folder
+        self.fps = fps
+        self.video = None
+
+    def write(self, name: Union[str, int], frame: np.ndarray) -> None:
+        """Write one frame."""
+        if not self.fps:
+            mmcv.imwrite(frame, str(self.folder / 'images' / str(name)))
+            return
+        if self.video is None:
+            self.video = cv2.VideoWriter(
+                str(self.folder / 'video.mp4'),
+                cv2.VideoWriter_fourcc(*'mp4v'), self.fps, frame.shape[1::-1])
+            if not self.video.isOpened():
+                raise ValueError('cv2 cannot write videos here.')
+        self.video.write(frame)
+
+    def close(self) -> None:
+        """Finish the video."""
+        if self.video is not None:
+            self.video.release()
+
+
+def make_painter(model: nn.Module,
+                 kpt_thr: float) -> Callable[[np.ndarray, list], np.ndarray]:
+    """A function that draws people into a copy of a frame."""
+    visualizer = PoseLocalVisualizer(line_width=2, radius=3)
+    visualizer.set_dataset_meta(model.dataset_meta)
+
+    def paint(frame: np.ndarray, people: List[Person]) -> np.ndarray:
+        if not people:
+            return frame
+        found = InstanceData(
+            bboxes=np.stack([p.bbox for p in people]),
+            keypoints=np.stack([p.keypoints for p in people]),
+            keypoint_scores=np.stack([p.keypoint_scores for p in people]))
+        drawn = visualizer.add_datasample(
+            'frame',
+            mmcv.bgr2rgb(frame),
+            PoseDataSample(pred_instances=found),
+            draw_gt=False,
+            draw_bbox=True,
+            kpt_thr=kpt_thr)
+        return mmcv.rgb2bgr(drawn)
+
+    return paint
+
+
+def to_json(person: Person) -> dict:
+    """A person in plain numbers."""
+    return dict(
+        bbox=person.bbox.tolist(),
+        bbox_score=person.bbox_score,
+        keypoints=person.keypoints.tolist(),
+        keypoint_scores=person.keypoint_scores.tolist())
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line says.
+
+    Raises:
+        FileNotFoundError, ValueError: If an argument does not fit.
+    """
+    if os.path.exists(args.out):
+        raise ValueError(f'The folder "{args.out}" exists already: name a new '
+                         'one, or remove it.')
+    device = args.device or get_device()
+    total, fps, frames = open_input(args.input)
+    detect = Detector(args.det_config, args.det_weights, args.person_class,
+                      args.nms_thr, device)
+    model = load_model(args.pose, args.pose_weights, device)
+    paint = make_painter(model, args.kpt_thr)
+
+    names = model.dataset_meta['keypoint_id2name']
+    result = dict(
+        keypoint_names=[names[i] for i in range(len(names))], frames=[])
+    start = time.perf_counter()
+    with finished_folder(args.out) as folder:
+        with closing(FrameWriter(folder, fps)) as writer, \
+                tqdm(total=total, unit='frame') as bar:
+            while True:
+                batch = list(islice(frames, args.batch_size))
+                if not batch:
+                    break
+                images = [image for _, image in batch]
+                found = predict(
+                    model, images, detect(images), bbox_thr=args.bbox_thr)
+                for (name, image), people in zip(batch, found):
+                    writer.write(name, paint(image, people))
+                    result['frames'].append(
+                        dict(name=name, people=[to_json(p) for p in people]))
+                bar.update(len(batch))
+        mmengine.dump(result, folder / 'predictions.json')
+    seconds = time.perf_counter() - start
+    count = sum(len(frame['people']) for frame in result['frames'])
+    print(f'Wrote {args.out}: {count} people in {len(result["frames"])} '
+          f'frames, {len(result["frames"]) / seconds:.1f} frames/s')
+
+
+def main() -> None:
+    """Run the script."""
+    args = parse_args()
+    try:
+        run(args)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'Error: {error}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,61 @@
+"""Score what detect_and_read.py has written against COCO's annotations.
+
+Example:
+    python projects/detector_and_pose/evaluate.py out/predictions.json \
+        data/coco/annotations/person_keypoints_val2017.json
+"""
+import argparse
+import json
+
+import numpy as np
+from mmpose.datasets import CocoDataset
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from xtcocotools.coco import COCO
+from xtcocotools.cocoeval import COCOeval
+
+
+def main() -> None:
+    """Run the script."""
+    parser = argparse.ArgumentParser(
+        description="Score predictions against COCO's annotations")
+    parser.add_argument('predictions', help='predictions.json')
+    parser.add_argument('annotations', help="file in COCO's layout")
+    args = parser.parse_args()
+
+    with open(args.predictions) as file:
+        frames = json.load(file)['frames']
+    coco = COCO(args.annotations)
+    ids = {img['file_name']: img['id'] for img in coco.dataset['images']}
+    unknown = [f['name'] for f in frames if f['name'] not in ids]
+    if unknown:
+        parser.error(f'{args.annotations} has no image {unknown[0]!r}')
+    results = []
+    for frame in frames:
+        for person in frame['people']:
+            scores = np.array(person['keypoint_scores'])
+            # as CocoMetric: the box, times the joints that are seen
+            seen = scores[scores > 0.2]
+            joints = np.column_stack((person['keypoints'], scores))
+            results.append(
+                dict(
+                    image_id=ids[frame['name']],
+                    category_id=1,
+                    keypoints=joints.ravel().tolist(),
+                    score=person['bbox_score'] *
+                    (seen.mean() if len(seen) else 0)))
+    if not results:
+        parser.error(f'{args.predictions} has no people in it')
+    evaluation = COCOeval(
+        coco,
+        coco.loadRes(results),
+        'keypoints',
+        np.array(parse_pose_metainfo(CocoDataset.METAINFO)['sigmas']),
+        use_area=True)
+    evaluation.params.imgIds = sorted(ids[f['name']] for f in frames)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+
+
+if __name__ == '__main__':
+    main()

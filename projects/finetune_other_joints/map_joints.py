@@ -1,0 +1,117 @@
+"""Fit a checkpoint of PRTR to another set of joints.
+
+Only the class layer of the head knows joints: it has a row for each, and one
+for "no keypoint". The rows of joints that both sets name alike are kept, a
+new joint gets the row that the model of the config starts with, and all else
+has to fit exactly.
+
+Example:
+    python projects/finetune_other_joints/map_joints.py \
+        work_dirs/quickstart/epoch_20.pth CONFIG work_dirs/finetune/start.pth
+"""
+import argparse
+import sys
+from pathlib import Path
+from typing import Dict, List
+
+import torch
+from mmengine.config import DictAction
+from mmengine.runner import CheckpointLoader
+from torch import Tensor
+
+from prtr_plugin.apis import load_model
+from prtr_plugin.engine.hooks.strict_load_hook import check_state_dict
+
+CLASS_LAYER = ('head.fc_cls.weight', 'head.fc_cls.bias')
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description='Fit a checkpoint of PRTR to another set of joints')
+    parser.add_argument('input', metavar='IN', help='checkpoint to read')
+    parser.add_argument(
+        'config', help='config file of the model with the other joints')
+    parser.add_argument('output', metavar='OUT', help='checkpoint to write')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config')
+    return parser.parse_args()
+
+
+def joint_names(dataset_meta: dict) -> List[str]:
+    """Names of the joints, in their order."""
+    names = dataset_meta['keypoint_id2name']
+    return [names[i] for i in range(len(names))]
+
+
+def map_joints(state_dict: Dict[str, Tensor], names: List[str],
+               new_state: Dict[str, Tensor],
+               new_names: List[str]) -> Dict[str, Tensor]:
+    """Weights for other joints.
+
+    Args:
+        state_dict (dict): Weights of a PRTR
+        names (List[str]): Names of its joints
+        new_state (dict): Weights that the other model starts with
+        new_names (List[str]): Names of its joints
+
+    Returns:
+        dict: ``state_dict`` with another class layer.
+
+    Raises:
+        ValueError: If there is no class layer of that many joints.
+    """
+    result = dict(state_dict)
+    for key in CLASS_LAYER:
+        if key not in state_dict or len(state_dict[key]) != len(names) + 1:
+            raise ValueError(f'The checkpoint has no {key} of {len(names)} '
+                             'joints and "no keypoint": give one of a '
+                             'two-stage PRTR.')
+        rows = new_state[key].clone()
+        for i, name in enumerate(new_names):
+            if name in names:
+                rows[i] = state_dict[key][names.index(name)]
+        rows[-1] = state_dict[key][-1]  # "no keypoint"
+        result[key] = rows
+    return result
+
+
+def main() -> None:
+    """Run the script."""
+    args = parse_args()
+    try:
+        if not Path(args.input).is_file():
+            raise FileNotFoundError(f'"{args.input}" does not exist.')
+        torch.manual_seed(0)
+        model = load_model(
+            args.config,
+            device='cpu',
+            random_weights=True,
+            cfg_options=args.cfg_options)
+        checkpoint = CheckpointLoader.load_checkpoint(args.input, 'cpu')
+        meta = checkpoint.get('meta', {}).get('dataset_meta')
+        if meta is None:
+            raise ValueError(f'"{args.input}" does not name its joints: give '
+                             'what a training run has saved.')
+        names, new_names = joint_names(meta), joint_names(model.dataset_meta)
+        state_dict = map_joints(checkpoint['state_dict'], names,
+                                model.state_dict(), new_names)
+        check_state_dict(model, state_dict)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'Error: {error}')
+
+    Path(args.output).parent.mkdir(parents=True, exist_ok=True)
+    torch.save(dict(state_dict=state_dict), args.output)
+    print(f'Wrote {args.output}')
+    for what, some in (('kept', [n for n in new_names if n in names]),
+                       ('new', [n for n in new_names if n not in names]),
+                       ('dropped', [n for n in names if n not in new_names])):
+        print(f'{what} ({len(some)}): {", ".join(some)}')
+
+
+if __name__ == '__main__':
+    main()

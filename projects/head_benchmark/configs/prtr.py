@@ -1,0 +1,2 @@
+# The head of prtr_small.py: 20 queries, read out by assignment.
+_base_ = './budget.py'

@@ -1,0 +1,243 @@
+"""Images in, people out."""
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.registry import DefaultScope
+from mmpose.apis import inference_bottomup, inference_topdown
+
+from prtr_plugin.apis import load_model, predict
+
+pytestmark = pytest.mark.usefixtures('no_network')
+
+
+@pytest.fixture(scope='module')
+def model(checkpoint, small_config, quick_options):
+    return load_model(
+        small_config, checkpoint, 'cpu', cfg_options=quick_options)
+
+
+@pytest.fixture(scope='module')
+def cascade(cascade_config, train_an_epoch, quick_options):
+    """It has learned nothing: all scores lie near each other."""
+    return load_model(
+        cascade_config, train_an_epoch(cascade_config), 'cpu',
+        cfg_options=quick_options)
+
+
+@pytest.fixture(scope='module')
+def paths(synthetic_people, tmp_path_factory):
+    """Images of three sizes."""
+    out = tmp_path_factory.mktemp('images')
+    paths = sorted((synthetic_people / 'val2017').glob('*.jpg'))[:3]
+    for i, path in enumerate(paths):
+        image = cv2.imread(str(path))[i * 10:]
+        assert cv2.imwrite(str(out / f'{i}.png'), image)
+    return sorted(map(str, out.glob('*.png')))
+
+
+@pytest.fixture(scope='module')
+def bboxes():
+    return [
+        np.array([[10, 20, 60, 110], [70, 5, 100, 90.5], [0, 0, 160, 120]]),
+        np.zeros((0, 4)),
+        np.array([[40, 30, 90, 80]])
+    ]
+
+
+def assert_equal(people, others, atol=1e-3):
+    """Up to ``atol`` pixels."""
+    assert [len(found) for found in people] == [len(f) for f in others]
+    for found, other in zip(sum(people, []), sum(others, [])):
+        assert np.allclose(found.keypoints, other.keypoints, atol=atol)
+        assert np.allclose(
+            found.keypoint_scores, other.keypoint_scores, atol=atol / 100)
+        assert np.allclose(found.bbox, other.bbox, atol=atol)
+        assert abs(found.bbox_score - other.bbox_score) < atol / 100
+
+
+def count_steps(monkeypatch, model):
+    """Sizes of the batches that the model sees from now on."""
+    sizes, step = [], model.test_step
+
+    def test_step(data):
+        sizes.append(len(data['inputs']))
+        return step(data)
+
+    monkeypatch.setattr(model, 'test_step', test_step)
+    return sizes
+
+
+@pytest.mark.parametrize('batch_size', [1, 2, 32])
+def test_same_as_mmpose_one_by_one(model, paths, bboxes, batch_size,
+                                   monkeypatch):
+    expected = [[
+        inference_topdown(model, path, box[None])[0].pred_instances
+        for box in boxes
+    ] for path, boxes in zip(paths, bboxes)]
+    sizes = count_steps(monkeypatch, model)
+    people = predict(model, paths, bboxes, batch_size=batch_size)
+    assert sizes == {1: [1] * 4, 2: [2, 2], 32: [4]}[batch_size]
+
+    assert [len(found) for found in people] == [3, 0, 1]
+    for found, other in zip(sum(people, []), sum(expected, [])):
+        assert np.allclose(found.keypoints, other.keypoints[0], atol=1e-3)
+        assert np.allclose(found.keypoint_scores, other.keypoint_scores[0],
+                           atol=1e-5)
+        assert (found.bbox == other.bboxes[0].astype(np.float32)).all()
+    # the boxes matter
+    first, second, *_ = people[0]
+    assert abs(first.keypoints - second.keypoints).max() > 5
+
+
+def test_types(model, paths):
+    (person, ), *_ = predict(model, paths)
+    assert person.keypoints.shape == (17, 2)
+    assert person.keypoint_scores.shape == (17, )
+    assert person.keypoint_names[:2] == ('nose', 'left_eye')
+    assert len(person.keypoint_names) == 17
+    assert person.bbox.shape == (4, ) and person.bbox_score == 1.0
+    for array in (person.keypoints, person.keypoint_scores, person.bbox):
+        assert array.dtype == np.float32
+
+
+def test_paths_and_arrays(model, paths):
+    arrays = [cv2.imread(path) for path in paths]
+    people = predict(model, paths)
+    assert_equal(predict(model, arrays), people)
+    assert_equal(predict(model, [Path(paths[0]), *arrays[1:]]), people)
+    assert_equal(predict(model, np.stack(arrays[:1] * 2)), people[:1] * 2)
+    # the colours are in the order of cv2
+    reversed = [array[..., ::-1] for array in arrays]
+    with pytest.raises(AssertionError):
+        assert_equal(predict(model, reversed), people)
+
+
+def test_whole_images(model, paths, bboxes):
+    people = predict(model, paths)
+    assert [found[0].bbox.tolist() for found in people] == [
+        [0, 0, 160, 120], [0, 0, 160, 110], [0, 0, 160, 100]
+    ]
+    mixed = predict(model, paths, [None, bboxes[1], bboxes[2]])
+    assert_equal(mixed[:1], people[:1])
+    assert_equal(mixed[2:], predict(model, paths[2:], bboxes[2:]))
+    assert mixed[1] == []
+
+
+def test_box_scores(model, paths, bboxes):
+    boxes = np.concatenate((bboxes[0], [[0.9], [0.2], [0.5]]), axis=1)
+    everybody, = predict(model, paths[:1], [boxes], bbox_thr=0)
+    assert [p.bbox_score for p in everybody] == pytest.approx([.9, .2, .5])
+    for kwargs, kept in (({}, [0, 2]), (dict(bbox_thr=0.5), [0])):
+        found, = predict(model, paths[:1], [boxes], **kwargs)
+        assert_equal([found], [[everybody[i] for i in kept]])
+
+
+def test_nothing(model, cascade, paths, bboxes, monkeypatch):
+    sizes = count_steps(monkeypatch, model)
+    assert predict(model, []) == predict(cascade, []) == []
+    assert predict(model, paths, [[]] * 3) == [[], [], []]
+    assert sizes == []
+
+
+def test_cascade(cascade, paths, monkeypatch):
+    before = cascade.test_cfg['score_thr']
+    expected = [
+        inference_bottomup(cascade, path)[0].pred_instances for path in paths
+    ]
+    sizes = count_steps(monkeypatch, cascade)
+    people = predict(cascade, paths, batch_size=1, bbox_thr=before)
+    assert sizes == [1, 1, 1]
+    for found, other in zip(people, expected):
+        assert len(found) == len(other) > 0
+        for i, person in enumerate(found):
+            assert np.allclose(person.keypoints, other.keypoints[i])
+            assert np.allclose(person.bbox, other.bboxes[i])
+            assert person.bbox_score == pytest.approx(other.bbox_scores[i])
+    predict(cascade, paths, batch_size=2)
+    assert sizes[3:] == [2, 1]
+
+
+def test_cascade_in_batches(cascade, paths):
+    """Of one size; others are padded, which a border of the image sees."""
+    images = [cv2.imread(path)[:100] for path in paths]
+    people = predict(cascade, images, bbox_thr=0)
+    alone = predict(cascade, images, batch_size=1, bbox_thr=0)
+    assert_equal(alone, people, atol=2e-2)
+
+
+def test_cascade_obeys_the_threshold(cascade, paths):
+    before = dict(cascade.test_cfg)
+    everybody, = predict(cascade, paths[:1], bbox_thr=0)
+    scores = [person.bbox_score for person in everybody]
+    assert len(scores) == before['max_persons']
+    thr = sorted(scores)[len(scores) // 2]
+    found, = predict(cascade, paths[:1], bbox_thr=thr)
+    assert_equal([found], [[p for p in everybody if p.bbox_score > thr]])
+    assert predict(cascade, paths, bbox_thr=1) == [[], [], []]
+    # only for the call, and if it fails too
+    with pytest.raises(FileNotFoundError):
+        predict(cascade, ['nothing.jpg'], bbox_thr=1)
+    assert cascade.test_cfg == before
+
+
+@pytest.mark.parametrize('name, joints, last', [
+    ('td-prtr_res18_1xb32-1e_lspe-128x96', 14, 'head_top'),
+    ('td-prtr_res50_4xb32-200e_mpii-256x256', 16, 'left_wrist'),
+])
+def test_other_joints(name, joints, last, paths):
+    model = load_model(name, device='cpu', random_weights=True)
+    for person, in predict(model, paths[:2]):
+        assert person.keypoints.shape == (joints, 2)
+        assert len(person.keypoint_names) == joints
+        assert person.keypoint_names[-1] == last
+
+
+def test_scope(model, paths):
+    """After a detector of mmdet, say."""
+    people = predict(model, paths)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        assert_equal(predict(model, paths), people)
+        assert DefaultScope.get_current_instance().scope_name == 'mmdet'
+
+
+def test_a_single_image(model, paths):
+    for image in (paths[0], Path(paths[0]), cv2.imread(paths[0])):
+        with pytest.raises(TypeError, match='Put a single one into a list'):
+            predict(model, image)
+
+
+def test_bad_images(model, paths, tmp_path):
+    text = tmp_path / 'text.jpg'
+    text.write_text('no image')
+    with pytest.raises(FileNotFoundError, match='nothing.jpg'):
+        predict(model, [paths[0], 'nothing.jpg'])
+    with pytest.raises(ValueError, match=r'images\[1\].*text.jpg", is no'):
+        predict(model, [paths[0], str(text)])
+    for shape in ((10, 10), (10, 10, 4), (0, 10, 3)):
+        with pytest.raises(ValueError, match=r'images\[0\] must be of shape'):
+            predict(model, [np.zeros(shape, np.uint8)])
+    with pytest.raises(TypeError, match=r'images\[1\] .* is a NoneType'):
+        predict(model, [paths[0], None])
+
+
+def test_bad_boxes(model, cascade, paths):
+    with pytest.raises(ValueError, match='finds the people itself'):
+        predict(cascade, paths[:1], [[[0, 0, 9, 9]]])
+    with pytest.raises(ValueError, match='3 images, but has 1'):
+        predict(model, paths, [[[0, 0, 9, 9]]])
+    with pytest.raises(ValueError, match=r'bboxes\[0\].*is of \(4,\)'):
+        predict(model, paths[:1], [[0, 0, 9, 9]])
+    for wrong in ([9, 0, 9, 9], [0, 9, 9, 8], [0, 0, 9, np.nan],
+                  [0, 0, np.inf, 9]):
+        with pytest.raises(ValueError, match=r'bboxes\[0\] must have x1 <'):
+            predict(model, paths[:1], [[[0, 0, 5, 5], wrong]])
+    with pytest.raises(ValueError, match='batch_size must be at least 1'):
+        predict(model, paths, batch_size=0)
+
+
+def test_results_are_of_the_image(model, paths, monkeypatch):
+    """Not the other way round: each image keeps its own."""
+    alone = [predict(model, [path])[0] for path in paths]
+    assert_equal(predict(model, paths[::-1], batch_size=2), alone[::-1])

@@ -1,0 +1,100 @@
+"""PRTR against mmpose's heads."""
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from prtr_plugin.apis import load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / 'projects' / 'head_benchmark' / 'configs'
+pytestmark = pytest.mark.usefixtures('no_network')
+
+
+@pytest.fixture(scope='module')
+def script(load_tool, run_tool):
+    """The script, with tools that run in this process."""
+    module = load_tool('../projects/head_benchmark/compare_heads.py')
+    calls = []
+
+    def run(name, *args, options):
+        calls.append(name)
+        done = run_tool(name, *args, options=options)
+        if done.code:
+            raise done.error or RuntimeError(done.code)
+
+    module.run_tool = run
+    module.calls = calls
+    return module
+
+
+@pytest.fixture(scope='module')
+def run(script, synthetic_people, as_arguments):
+    """Runs it for two steps."""
+    options = as_arguments({
+        'data_root': f'{synthetic_people}/',
+        'train_cfg.max_epochs': 1,
+        'train_dataloader.batch_size': 4,
+        'train_dataloader.num_batch_per_epoch': 2,
+    })
+
+    def run(out, *args):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                sys, 'argv', ['compare_heads.py', f'--out={out}', *args,
+                              *options])
+            script.calls.clear()
+            script.main()
+        return json.loads((out / 'results.json').read_text())
+
+    return run
+
+
+def test_all_heads(run, script, tmp_path, capsys):
+    results = run(tmp_path)
+    assert script.calls == ['train.py', 'test.py'] * 4
+    assert [row['head'] for row in results] == [
+        'PRTR', 'heatmap', 'SimCC', 'RLE'
+    ]
+    for row in results:
+        assert 0 <= row['AP'] <= row['AP50'] <= 1
+        assert row['parameters'] > 5e5 and row['people_per_second'] > 1
+        assert row['curve'] == {'1': row['AP']}
+    assert len({row['parameters'] for row in results}) == 4
+    table = capsys.readouterr().out
+    table = table[table.rindex('| head |'):]
+    for row in results:
+        assert f'| {row["head"]} | {row["AP"]:.3f} |' in table
+    height, width, _ = cv2.imread(str(tmp_path / 'results.png')).shape
+    assert width > 2 * height > 500
+
+
+def test_a_trained_head_is_kept(run, script, tmp_path):
+    first, = run(tmp_path, '--heads', 'rle')
+    second, = run(tmp_path, '--heads', 'rle')
+    assert script.calls == ['test.py']
+    for row in (first, second):
+        del row['people_per_second']
+    assert first == second
+
+
+@pytest.mark.parametrize('head', ['heatmap', 'simcc', 'rle'])
+def test_one_budget(head):
+    """Only the head and its targets differ."""
+    cfg, prtr = [
+        load_config(str(CONFIGS / f'{name}.py')) for name in (head, 'prtr')
+    ]
+    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'randomness',
+                'custom_hooks', 'val_dataloader', 'val_evaluator'):
+        assert cfg[key] == prtr[key], key
+    assert cfg.model.backbone == prtr.model.backbone
+    assert cfg.model.head.type != prtr.model.head.type
+    pipelines = []
+    for config in (cfg, prtr):
+        pipelines.append(config.train_dataloader.dataset.pop('pipeline'))
+        encoder = pipelines[-1][5].pop('encoder')
+        assert encoder == config.model.head.decoder
+    assert pipelines[0] == pipelines[1]
+    assert cfg.train_dataloader == prtr.train_dataloader
