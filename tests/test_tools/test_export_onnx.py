@@ -174,8 +174,10 @@ def test_missing_package(run_tool, broken, monkeypatch, package):
     assert f'needs the package {package}: install it with' in code
 
 
-def test_checkpoint_must_fit(run_tool, broken):
+def test_config_and_checkpoint_must_fit(run_tool, broken):
     config, checkpoint, out = broken
+    no_config = (f'{config}.missing.py', checkpoint, out)
+    assert 'missing.py' in run_broken(run_tool, no_config)
     weights = torch.load(checkpoint)
     del weights['head.fc_cls.bias']
     torch.save(weights, checkpoint)

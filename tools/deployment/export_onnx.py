@@ -37,9 +37,9 @@ formats:
                are even; needs torch >= 2.2; stays on --device
 
 A crop of a two-stage model has one size anyway. A cascade takes images of any
-size that are not padded: those of a batch have the same size. ONNX and
-TorchScript files of ProposalPersonDETR need images that have at least
-num_queries places in the map that the detector sees.
+size that are not padded: those of a batch have the same size. The
+files of ProposalPersonDETR need images that have at least num_queries places
+in the map that the detector sees. See also README.md beside this file.
 """
 
 
@@ -150,7 +150,7 @@ def main() -> None:
     try:
         with torch.no_grad():
             export(load_model(args), args)
-    except (MissingPackage, ValueError) as error:
+    except (FileNotFoundError, MissingPackage, ValueError) as error:
         sys.exit(f'Error: {error}')
     print(f'Wrote {args.out} ({args.out.stat().st_size / 2**20:.1f} MiB)')
 

@@ -70,7 +70,7 @@ def describe(model: BasePoseEstimator, config_name: str) -> dict:
         config_name (str): Name of its config
 
     Returns:
-        dict: See the code.
+        dict: What README.md beside this file lists.
 
     Raises:
         ValueError: If the model is none of PRTR, or its test pipeline does
