@@ -135,7 +135,7 @@ def print_table(results: List[dict]) -> None:
 def plot(results: List[dict], path: Path) -> None:
     """Draw AP by epoch, and parameters and speed as bars."""
     fig, (left, middle, right) = plt.subplots(
-        1, 3, figsize=(10, 3.2), width_ratios=(2, 1, 1), layout='constrained')
+        1, 3, figsize=(10, 3.5), width_ratios=(2, 1, 1), layout='constrained')
     names = [row['head'] for row in results]
     colors = [f'C{list(HEADS.values()).index(name)}' for name in names]
     for row, color in zip(results, colors):
@@ -143,11 +143,11 @@ def plot(results: List[dict], path: Path) -> None:
             *zip(*row['curve'].items()),
             marker='o',
             color=color,
-            label=f'{row["head"]}, {row["AP"]:.3f}')
+            label=f'{row["head"]}: {row["AP"]:.3f} at the end')
     left.xaxis.get_major_locator().set_params(integer=True)
     left.set(xlabel='epoch', ylabel='AP of held-out people')
     left.set_ylim(bottom=0)
-    left.legend(title='head, AP at the end')
+    fig.legend(loc='outside lower center', ncols=len(results))
     for axis, title, values, form in (
         (middle, 'parameters (M)', [r['parameters'] / 1e6 for r in results],
          '%.1f'),

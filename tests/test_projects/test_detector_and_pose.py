@@ -183,7 +183,8 @@ def test_overlapping_boxes(run, folder, tmp_path):
     counts = []
     for thr in (0.3, 1):
         out = tmp_path / str(thr)
-        assert run(min(folder.glob('*.jpg')), out, f'--nms-thr={thr}').code == 0
+        done = run(min(folder.glob('*.jpg')), out, f'--nms-thr={thr}')
+        assert done.code == 0
         counts.append(len(read(out)['frames'][0]['people']))
     assert counts[0] < counts[1] == 5
 
@@ -302,7 +303,8 @@ def test_detector_of_the_cascade(run, run_project, cascade_config,
     cascade = load_model(
         cascade_config, checkpoint, 'cpu', cfg_options=quick_options)
     assert run(
-        folder, tmp_path / 'out', '--person-class=0', '--bbox-thr=0', '--nms-thr=1',
+        folder, tmp_path / 'out', '--person-class=0', '--bbox-thr=0',
+        '--nms-thr=1',
         **{'det-config': config, 'det-weights': weights}).code == 0
     expected = predict(
         cascade, [str(p) for p in sorted(folder.glob('*.jpg'))], bbox_thr=0)
