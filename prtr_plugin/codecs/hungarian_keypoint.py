@@ -177,11 +177,10 @@ class HungarianKeypointCodec(BaseKeypointCodec):
         Raises:
             FloatingPointError: If a logit or coordinate is NaN or infinite.
         """
-        probs = self.joint_probs(cls_logits)
-        # (B, K + 2, Q): the queries of a joint lie side by side
-        packed = torch.cat((probs.mT, coords.float().mT), dim=1)
-        packed = packed.detach().cpu()
-        probs, coords = packed[:, :-2], packed[:, -2:]
+        # (B, K, Q) and (B, 2, Q): the queries of a joint lie side by side
+        probs, coords = _to_host(
+            self.joint_probs(cls_logits).mT,
+            coords.float().mT)
         queries = batched_linear_assignment(probs, maximize=True)
 
         scores = np.take_along_axis(probs.numpy(), queries[..., None], axis=2)
@@ -192,3 +191,12 @@ class HungarianKeypointCodec(BaseKeypointCodec):
         keypoints = keypoints * np.array(self.input_size, dtype=np.float32)
         # (B, K, 2) and (B, K, 1) to lists with an instance axis
         return list(keypoints[:, None]), list(scores[:, None, :, 0])
+
+
+def _to_host(probs: Tensor, coords: Tensor) -> Tuple[Tensor, Tensor]:
+    """Copy to the host in one transfer, or not at all if they are there."""
+    probs, coords = probs.detach(), coords.detach()
+    if probs.device.type == 'cpu':
+        return probs, coords
+    packed = torch.cat((probs, coords), dim=1).cpu()
+    return packed[:, :-2], packed[:, -2:]

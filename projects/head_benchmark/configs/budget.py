@@ -2,7 +2,7 @@
 # the number of steps. The rest is said by the file of each head.
 _base_ = '../../../configs/body_2d_keypoint/prtr/_base_/prtr_small.py'
 
-max_epochs = 5
+max_epochs = 12
 batch_size = 16
 train_cfg = dict(max_epochs=max_epochs, val_interval=1)
 param_scheduler = [
