@@ -19,12 +19,9 @@ import torch
 from export_formats import FORMATS, MissingPackage
 from export_utils import RawModel, compare, describe, time_both
 from mmengine.config import DictAction
-from mmengine.runner import CheckpointLoader
-from mmpose.apis import init_model
 from mmpose.models.pose_estimators.base import BasePoseEstimator
 
-from prtr_plugin.apis import load_config, switch_to_deploy
-from prtr_plugin.engine.hooks.strict_load_hook import check_state_dict
+from prtr_plugin.apis import load_model, switch_to_deploy
 
 FORMAT_HELP = """
 formats:
@@ -96,23 +93,6 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def load_model(args: argparse.Namespace) -> BasePoseEstimator:
-    """Build the model and load its weights.
-
-    Raises:
-        ValueError: If the checkpoint does not exist or does not fit.
-    """
-    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
-        raise ValueError(f'The checkpoint {args.checkpoint} does not exist.')
-    cfg = load_config(args.config, args.cfg_options)
-    # without options init_model looks for model.backbone, which some lack
-    model = init_model(
-        cfg, args.checkpoint, device=args.device, cfg_options={})
-    weights = CheckpointLoader.load_checkpoint(args.checkpoint, 'cpu')
-    check_state_dict(model, weights.get('state_dict', weights))
-    return model
-
-
 def export(model: BasePoseEstimator, args: argparse.Namespace) -> None:
     """Write the file, in one step after it has passed the check.
 
@@ -149,7 +129,12 @@ def main() -> None:
     args = parse_args()
     try:
         with torch.no_grad():
-            export(load_model(args), args)
+            model = load_model(
+                args.config,
+                args.checkpoint,
+                args.device,
+                cfg_options=args.cfg_options)
+            export(model, args)
     except (FileNotFoundError, MissingPackage, ValueError) as error:
         sys.exit(f'Error: {error}')
     print(f'Wrote {args.out} ({args.out.stat().st_size / 2**20:.1f} MiB)')

@@ -66,7 +66,7 @@ def describe(model: BasePoseEstimator, config_name: str) -> dict:
 
     Args:
         model (:obj:`BasePoseEstimator`): The model, from
-            :func:`mmpose.apis.init_model`
+            :func:`prtr_plugin.apis.load_model`
         config_name (str): Name of its config
 
     Returns:

@@ -7,16 +7,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from mmengine.config import DictAction
 from mmengine.dataset import Compose, pseudo_collate
-from mmengine.runner import CheckpointLoader, Runner
-from mmpose.apis import init_model
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from mmpose.registry import DATASETS
 from mmpose.structures.bbox import bbox_xywh2xyxy
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
-from prtr_plugin.apis import load_config
-from prtr_plugin.engine.hooks.strict_load_hook import check_state_dict
+from prtr_plugin import apis
 from prtr_plugin.visualization import figure_to_image
 
 
@@ -49,14 +48,15 @@ def load_model(args: argparse.Namespace) -> nn.Module:
 
     Raises:
         CheckpointError: If they do not fit.
+        FileNotFoundError: If one does not exist.
     """
-    cfg = load_config(args.config, args.cfg_options)
-    # without options init_model looks for model.backbone, which some lack
-    model = init_model(
-        cfg, args.checkpoint, device=args.device, cfg_options={})
-    checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, 'cpu')
-    check_state_dict(model, checkpoint.get('state_dict', checkpoint))
-    return model
+    # the config's pipeline and dataset are built later
+    init_default_scope('mmpose')
+    return apis.load_model(
+        args.config,
+        args.checkpoint,
+        args.device,
+        cfg_options=args.cfg_options)
 
 
 def batch_of_files(model: nn.Module,
