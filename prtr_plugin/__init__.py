@@ -3,6 +3,7 @@
 Importing the package checks the versions of the packages it is built on and
 registers its components; nothing else happens.
 """
+
 from ._compat import allow_safe_checkpoints, check_versions
 from .version import __version__
 

@@ -1,4 +1,5 @@
 """Fitting the plugin to the installed packages and to the machine."""
+
 import importlib
 import os
 from typing import NamedTuple
@@ -6,6 +7,7 @@ from typing import NamedTuple
 
 class _Need(NamedTuple):
     """A required package: import name, version range and where it is from."""
+
     name: str
     minimum: str
     limit: str  # the first version that is too new
@@ -20,18 +22,27 @@ class _Need(NamedTuple):
 # asked for their version and not pip. mmengine comes first because it
 # compares the versions.
 NEEDS = (
-    _Need('mmengine', '0.10.7', '1.0',
-          '`pip install onedl-mmengine` (torch >= 2.6) or '
-          '`pip install mmengine` (torch 2.1)'),
+    _Need(
+        'mmengine',
+        '0.10.7',
+        '1.0',
+        '`pip install onedl-mmengine` (torch >= 2.6) or `pip install mmengine` (torch 2.1)',
+    ),
     _Need('torch', '2.1', '3.0', '`pip install torch`'),
-    _Need('mmcv', '2.1', '2.4',
-          '`pip install onedl-mmcv` (torch >= 2.6) or '
-          '`pip install mmcv==2.1.0` (torch 2.1)'),
-    _Need('mmdet', '3.2', '3.6',
-          '`pip install --no-deps onedl-mmdetection` (torch >= 2.6) or '
-          '`pip install --no-deps mmdet==3.2.0` (torch 2.1)'),
-    _Need('mmpose', '1.3.2', '1.4',
-          '`pip install --no-deps mmpose==1.3.2`'),
+    _Need(
+        'mmcv',
+        '2.1',
+        '2.4',
+        '`pip install onedl-mmcv` (torch >= 2.6) or `pip install mmcv==2.1.0` (torch 2.1)',
+    ),
+    _Need(
+        'mmdet',
+        '3.2',
+        '3.6',
+        '`pip install --no-deps onedl-mmdetection` (torch >= 2.6) or '
+        '`pip install --no-deps mmdet==3.2.0` (torch 2.1)',
+    ),
+    _Need('mmpose', '1.3.2', '1.4', '`pip install --no-deps mmpose==1.3.2`'),
 )
 
 
@@ -46,11 +57,12 @@ def check_versions() -> None:
     for need in NEEDS:
         found = _import(need).__version__
         from mmengine.utils import digit_version
-        if not (digit_version(need.minimum) <= digit_version(found) <
-                digit_version(need.limit)):
+
+        if not (digit_version(need.minimum) <= digit_version(found) < digit_version(need.limit)):
             raise ImportError(
                 f'prtr_plugin needs {need} but found {need.name} {found}: '
-                f'install one of these versions with {need.hint}.')
+                f'install one of these versions with {need.hint}.'
+            )
 
 
 def _import(need: _Need):
@@ -62,14 +74,17 @@ def _import(need: _Need):
             if other.name == error.name:
                 raise ImportError(
                     f'prtr_plugin needs {other} but found no {other.name}: '
-                    f'install it with {other.hint}.') from error
+                    f'install it with {other.hint}.'
+                ) from error
         raise ImportError(
             f'prtr_plugin needs {need}, which cannot be imported because '
-            f'{error.name} is not installed.') from error
+            f'{error.name} is not installed.'
+        ) from error
     except (ImportError, AssertionError) as error:
         # mmdet and mmpose assert that mmcv and mmengine are in their range.
-        raise ImportError(f'prtr_plugin needs {need}, which cannot be '
-                          f'imported ({error}).') from error
+        raise ImportError(
+            f'prtr_plugin needs {need}, which cannot be imported ({error}).'
+        ) from error
 
 
 def setup_cpu_distributed(cfg) -> None:
@@ -86,6 +101,7 @@ def setup_cpu_distributed(cfg) -> None:
     """
     import torch
     from mmengine.device import get_device
+
     if cfg.get('launcher', 'none') != 'pytorch' or get_device() != 'cpu':
         return
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
@@ -93,7 +109,8 @@ def setup_cpu_distributed(cfg) -> None:
         cfg.model_wrapper_cfg = dict(
             type='MMDistributedDataParallel',
             broadcast_buffers=False,
-            find_unused_parameters=cfg.get('find_unused_parameters', False))
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        )
     cfg.model_wrapper_cfg.device_ids = None
     if not torch.distributed.is_initialized():
         os.environ.setdefault('LOCAL_RANK', '0')
@@ -109,6 +126,6 @@ def allow_safe_checkpoints() -> None:
     """
     import numpy as np
     import torch
+
     if hasattr(torch.serialization, 'add_safe_globals'):  # torch >= 2.4
-        torch.serialization.add_safe_globals(
-            [type(np.dtype(np.uint8)), type(np.dtype(np.float32))])
+        torch.serialization.add_safe_globals([type(np.dtype(np.uint8)), type(np.dtype(np.float32))])

@@ -16,6 +16,7 @@ Fixtures:
     checkpoint: the model of ``small_config`` after that.
     no_network: makes connections fail.
 """
+
 import functools
 import importlib.util
 import os
@@ -52,8 +53,7 @@ def fresh_globals():
     They belong to one run: the next one would log into the folder of this
     one, draw on its canvas and look names up in its scope.
     """
-    managers = (MMLogger, MessageHub, Visualizer, PoseLocalVisualizer,
-                DefaultScope)
+    managers = (MMLogger, MessageHub, Visualizer, PoseLocalVisualizer, DefaultScope)
     before = [dict(manager._instance_dict) for manager in managers]
     for manager in managers:
         manager._instance_dict.clear()
@@ -123,15 +123,16 @@ def synthetic_people(tmp_path_factory) -> Path:
 @pytest.fixture(scope='session')
 def small_config() -> str:
     """Path of the small config."""
-    return str(ROOT / 'configs/body_2d_keypoint/prtr/synthetic/'
-               'td-prtr_res18_1xb32-20e_synthetic-128x96.py')
+    return str(
+        ROOT / 'configs/body_2d_keypoint/prtr/synthetic/td-prtr_res18_1xb32-20e_synthetic-128x96.py'
+    )
 
 
 @pytest.fixture(scope='session')
 def cascade_config() -> str:
     """Path of the small config of the cascade."""
     folder = ROOT / 'configs/body_2d_keypoint/prtr_cascade/synthetic'
-    path, = folder.glob('*.py')
+    (path,) = folder.glob('*.py')
     return str(path)
 
 
@@ -212,8 +213,13 @@ def train_an_epoch(tmp_path_factory, run_tool, quick_options):
     def train(config: str) -> str:
         work_dir = tmp_path_factory.mktemp('checkpoint')
         done = run_tool(
-            'train.py', config, '--no-validate', '--work-dir', work_dir,
-            options={**quick_options, 'train_cfg.max_epochs': 1})
+            'train.py',
+            config,
+            '--no-validate',
+            '--work-dir',
+            work_dir,
+            options={**quick_options, 'train_cfg.max_epochs': 1},
+        )
         if done.code:
             raise done.error or RuntimeError(done.code)
         return str(work_dir / 'epoch_1.pth')

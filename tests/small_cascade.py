@@ -1,4 +1,5 @@
 """A small PRTRCascade and data for it, for several test files."""
+
 import copy
 
 import numpy as np
@@ -23,25 +24,24 @@ CONFIG = dict(
             depth=18,
             base_channels=8,
             stem_channels=8,
-            out_indices=(0, 1, 2, 3)),
+            out_indices=(0, 1, 2, 3),
+        ),
         neck=dict(
             type='mmdet.ChannelMapper',
             in_channels=[64],
             kernel_size=1,
             out_channels=16,
             act_cfg=None,
-            norm_cfg=None),
-        encoder=dict(
-            num_layers=1,
-            layer_cfg=dict(self_attn_cfg=ATTENTION, ffn_cfg=FFN)),
+            norm_cfg=None,
+        ),
+        encoder=dict(num_layers=1, layer_cfg=dict(self_attn_cfg=ATTENTION, ffn_cfg=FFN)),
         decoder=dict(
             num_layers=2,
-            layer_cfg=dict(
-                self_attn_cfg=ATTENTION,
-                cross_attn_cfg=ATTENTION,
-                ffn_cfg=FFN)),
+            layer_cfg=dict(self_attn_cfg=ATTENTION, cross_attn_cfg=ATTENTION, ffn_cfg=FFN),
+        ),
         positional_encoding=dict(num_feats=8, normalize=True),
-        bbox_head=dict(type='mmpose.PersonDETRHead', embed_dims=16)),
+        bbox_head=dict(type='mmpose.PersonDETRHead', embed_dims=16),
+    ),
     crop=dict(resolution=(4, 5)),
     head=dict(
         type='PRTRHead',
@@ -50,15 +50,12 @@ CONFIG = dict(
         num_queries=6,
         embed_dims=16,
         transformer=dict(
-            num_encoder_layers=1,
-            num_decoder_layers=2,
-            num_heads=2,
-            feedforward_channels=32),
-        positional_encoding=dict(
-            type='SineLearnedPositionalEncoding', num_feats=4, size=(4, 5)),
-        decoder=dict(
-            type='HungarianKeypointCodec', input_size=(1, 1),
-            num_keypoints=K)))
+            num_encoder_layers=1, num_decoder_layers=2, num_heads=2, feedforward_channels=32
+        ),
+        positional_encoding=dict(type='SineLearnedPositionalEncoding', num_feats=4, size=(4, 5)),
+        decoder=dict(type='HungarianKeypointCodec', input_size=(1, 1), num_keypoints=K),
+    ),
+)
 
 
 def build(seed=0, **kwargs):
@@ -84,7 +81,8 @@ def people(num, visible=2, **fields):
     labels = InstanceData(
         bboxes=np.concatenate((corner, corner + [48, 32]), axis=1),
         keypoints=corner[:, None] + rng.random((num, K, 2)) * [48, 32],
-        keypoints_visible=np.full((num, K), visible, dtype=np.float32))
+        keypoints_visible=np.full((num, K), visible, dtype=np.float32),
+    )
     for name, value in fields.items():
         labels.set_field(np.array(value), name)
     return labels.to_tensor()
@@ -101,9 +99,9 @@ def batch(*labels, shapes=None):
             PoseDataSample(
                 gt_instance_labels=label,
                 gt_instances=InstanceData(),
-                metainfo=dict(
-                    img_shape=(h, w), ori_shape=(2 * h, 2 * w), img_id=i,
-                    id=[i])))
+                metainfo=dict(img_shape=(h, w), ori_shape=(2 * h, 2 * w), img_id=i, id=[i]),
+            )
+        )
     return images, samples
 
 
@@ -115,8 +113,8 @@ def loss(model, *labels, **kwargs):
 def predict(model, *shapes):
     with torch.no_grad():
         return [
-            s.pred_instances for s in model.eval().predict(
-                *batch(*[InstanceData()] * len(shapes), shapes=shapes))
+            s.pred_instances
+            for s in model.eval().predict(*batch(*[InstanceData()] * len(shapes), shapes=shapes))
         ]
 
 
@@ -132,7 +130,10 @@ def gradients(model, losses):
 
 LOSSES = {
     f'{prefix}{level}{name}'
-    for prefix, names in (('det.', ('loss_cls', 'loss_bbox', 'loss_iou')),
-                          ('', ('loss_cls', 'loss_kpt')))
-    for level in ('d0.', '') for name in names
+    for prefix, names in (
+        ('det.', ('loss_cls', 'loss_bbox', 'loss_iou')),
+        ('', ('loss_cls', 'loss_kpt')),
+    )
+    for level in ('d0.', '')
+    for name in names
 } | {'acc_pose'}

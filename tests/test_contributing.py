@@ -1,4 +1,5 @@
 """The examples of CONTRIBUTING.md, run as they stand there."""
+
 import re
 from pathlib import Path
 
@@ -28,8 +29,7 @@ def load(text, tmp_path):
     file.write_text(text.replace("'configs/", f"'{ROOT}/configs/"))
     cfg = Config.fromfile(file)
     # so that it is quick
-    cfg.model.head.transformer.update(
-        num_encoder_layers=1, num_decoder_layers=1)
+    cfg.model.head.transformer.update(num_encoder_layers=1, num_decoder_layers=1)
     return cfg
 
 
@@ -42,7 +42,10 @@ def train_step(cfg):
         PoseDataSample(
             gt_instance_labels=InstanceData(
                 keypoint_labels=torch.rand(1, num_joints, 2),
-                keypoint_weights=torch.ones(1, num_joints))) for _ in range(2)
+                keypoint_weights=torch.ones(1, num_joints),
+            )
+        )
+        for _ in range(2)
     ]
     losses = model.loss(torch.randn(2, 3, 128, 96), samples)
     sum(v for k, v in losses.items() if 'loss' in k).backward()
@@ -69,8 +72,8 @@ def test_loss(tmp_path, mmpose_scope, monkeypatch):
     assert losses['loss_kpt'] > 0
 
     loss = MODELS.build(dict(type='DistanceLoss', loss_weight=2.0))
-    output = torch.tensor([[[3., 4.], [1., 1.]]])
-    assert loss(output, 0 * output, torch.tensor([[1., 0.]])) == 5
+    output = torch.tensor([[[3.0, 4.0], [1.0, 1.0]]])
+    assert loss(output, 0 * output, torch.tensor([[1.0, 0.0]])) == 5
 
 
 def test_files_that_are_named_exist():

@@ -3,6 +3,7 @@
 This file is also the script that a new Python runs: the other tests have
 imported the plugin long ago.
 """
+
 import json
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pytest
 CONFIGS = dict(
     heatmap='topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192',
     rle='topdown_regression/coco/td-reg_res50_rle-8xb64-210e_coco-256x192',
-    simcc='simcc/coco/simcc_res50_8xb64-210e_coco-256x192')
+    simcc='simcc/coco/simcc_res50_8xb64-210e_coco-256x192',
+)
 
 
 def train_and_predict(path: str, data_root: str) -> dict:
@@ -46,12 +48,10 @@ def train_and_predict(path: str, data_root: str) -> dict:
     with torch.no_grad():
         results = model.val_step(batches[1])
     return dict(
-        losses={
-            name: value.item()
-            for name, value in losses.items()
-        },
+        losses={name: value.item() for name, value in losses.items()},
         keypoints=[r.pred_instances.keypoints.tolist() for r in results],
-        weights=sum(p.double().sum().item() for p in model.parameters()))
+        weights=sum(p.double().sum().item() for p in model.parameters()),
+    )
 
 
 def registered() -> dict:
@@ -61,6 +61,7 @@ def registered() -> dict:
     import mmpose.apis
     import mmpose.evaluation
     from mmengine.registry import Registry
+
     modules = {}
     for package in (mmengine, mmdet, mmpose):
         for registry in vars(package.registry).values():
@@ -73,12 +74,10 @@ def registered() -> dict:
 def main() -> None:
     """Print what is the same with and without the plugin."""
     before = registered()
-    results = {
-        name: [train_and_predict(path, sys.argv[1])]
-        for name, path in CONFIGS.items()
-    }
+    results = {name: [train_and_predict(path, sys.argv[1])] for name, path in CONFIGS.items()}
     assert 'prtr_plugin' not in sys.modules
     import prtr_plugin  # noqa: F401
+
     after = registered()
     for name, path in CONFIGS.items():
         results[name].append(train_and_predict(path, sys.argv[1]))
@@ -90,20 +89,22 @@ def main() -> None:
                 num_before=len(before),
                 added=sorted(added),
                 replaced=[
-                    str(key) for key, module in before.items()
-                    if after.get(key) is not module
-                ])))
+                    str(key) for key, module in before.items() if after.get(key) is not module
+                ],
+            )
+        )
+    )
 
 
 @pytest.fixture(scope='module')
 def report(tmp_path_factory):
     import tiny_datasets
+
     root = tmp_path_factory.mktemp('coco')
     tiny_datasets.write_coco(root)
     done = subprocess.run(
-        [sys.executable, '-W', 'ignore', __file__, f'{root}/'],
-        capture_output=True,
-        text=True)
+        [sys.executable, '-W', 'ignore', __file__, f'{root}/'], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -1,4 +1,5 @@
 """The version check that runs when the package is imported."""
+
 import importlib
 import re
 import sys
@@ -13,6 +14,7 @@ from prtr_plugin import _compat
 
 def test_version_string():
     from mmengine.utils import digit_version
+
     assert digit_version(prtr_plugin.__version__) >= digit_version('0.1.0')
 
 
@@ -21,12 +23,10 @@ def test_the_version_is_the_same_everywhere():
     version = prtr_plugin.__version__
     assert f'\nversion: {version}\n' in (root / 'CITATION.cff').read_text()
     # the newest one stands first
-    assert re.search(r'\n## ([\d.]+)',
-                     (root / 'CHANGELOG.md').read_text())[1] == version
+    assert re.search(r'\n## ([\d.]+)', (root / 'CHANGELOG.md').read_text())[1] == version
     setup = ConfigParser()
     setup.read(root / 'setup.cfg')
-    assert setup['metadata']['version'] == (
-        'attr: prtr_plugin.version.__version__')
+    assert setup['metadata']['version'] == ('attr: prtr_plugin.version.__version__')
 
 
 def test_deploy_extra_is_in_the_requirements():
@@ -44,18 +44,21 @@ def test_installed_versions_pass():
     _compat.check_versions()
 
 
-@pytest.mark.parametrize('name, version', [
-    ('torch', '2.0.1'),
-    ('mmengine', '0.9.0'),
-    ('mmengine', '1.0.0'),
-    ('mmcv', '2.0.1'),
-    ('mmcv', '2.4.0'),
-    ('mmdet', '3.1.0'),
-    ('mmdet', '3.6.0'),
-    ('mmpose', '0.29.0'),
-    ('mmpose', '1.3.1'),
-    ('mmpose', '1.4.0'),
-])
+@pytest.mark.parametrize(
+    'name, version',
+    [
+        ('torch', '2.0.1'),
+        ('mmengine', '0.9.0'),
+        ('mmengine', '1.0.0'),
+        ('mmcv', '2.0.1'),
+        ('mmcv', '2.4.0'),
+        ('mmdet', '3.1.0'),
+        ('mmdet', '3.6.0'),
+        ('mmpose', '0.29.0'),
+        ('mmpose', '1.3.1'),
+        ('mmpose', '1.4.0'),
+    ],
+)
 def test_wrong_version(monkeypatch, name, version):
     need = next(n for n in _compat.NEEDS if n.name == name)
     monkeypatch.setattr(f'{name}.__version__', version)
@@ -88,31 +91,26 @@ def _refuse(monkeypatch, package, error):
 
 @pytest.mark.parametrize('name', [need.name for need in _compat.NEEDS])
 def test_missing_package(monkeypatch, name):
-    _refuse(monkeypatch, name,
-            ModuleNotFoundError(f"No module named '{name}'", name=name))
-    with pytest.raises(
-            ImportError, match=rf'needs {name} >= .* found no {name}: .*pip'):
+    _refuse(monkeypatch, name, ModuleNotFoundError(f"No module named '{name}'", name=name))
+    with pytest.raises(ImportError, match=rf'needs {name} >= .* found no {name}: .*pip'):
         _compat.check_versions()
 
 
 def test_missing_package_of_a_package(monkeypatch):
     # mmengine imports torch: without torch, torch is what has to be named.
-    _refuse(monkeypatch, 'mmengine',
-            ModuleNotFoundError("No module named 'torch'", name='torch'))
+    _refuse(monkeypatch, 'mmengine', ModuleNotFoundError("No module named 'torch'", name='torch'))
     with pytest.raises(ImportError, match='found no torch'):
         _compat.check_versions()
 
 
 def test_missing_package_of_another(monkeypatch):
-    _refuse(monkeypatch, 'mmpose',
-            ModuleNotFoundError("No module named 'xyz'", name='xyz'))
+    _refuse(monkeypatch, 'mmpose', ModuleNotFoundError("No module named 'xyz'", name='xyz'))
     with pytest.raises(ImportError, match='needs mmpose .* xyz is not inst'):
         _compat.check_versions()
 
 
 def test_package_that_refuses_another(monkeypatch):
-    _refuse(monkeypatch, 'mmdet',
-            AssertionError('MMCV==2.3.0 is used but incompatible.'))
+    _refuse(monkeypatch, 'mmdet', AssertionError('MMCV==2.3.0 is used but incompatible.'))
     with pytest.raises(ImportError, match='needs mmdet .*MMCV==2.3.0'):
         _compat.check_versions()
 

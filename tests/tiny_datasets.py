@@ -4,6 +4,7 @@ Every function writes a folder that mmpose's dataset class of that name reads:
 two images for training and two for validation with two people each, who have
 one unlabelled joint.
 """
+
 import json
 from pathlib import Path
 
@@ -38,8 +39,7 @@ def _joints(rng: np.random.Generator, num: int, box: list) -> list:
     return joints.flatten().tolist()
 
 
-def _write_coco_style(root: Path, files: dict, num_keypoints: int,
-                      extra) -> None:
+def _write_coco_style(root: Path, files: dict, num_keypoints: int, extra) -> None:
     """Write annotation files in COCO's layout.
 
     Args:
@@ -57,12 +57,8 @@ def _write_coco_style(root: Path, files: dict, num_keypoints: int,
             name = f'{number:012}.jpg'
             _write_image(root / folder / name, rng)
             images.append(
-                dict(
-                    id=number,
-                    file_name=name,
-                    width=WIDTH,
-                    height=HEIGHT,
-                    crowdIndex=0.4))
+                dict(id=number, file_name=name, width=WIDTH, height=HEIGHT, crowdIndex=0.4)
+            )
             for i, box in enumerate(BOXES):
                 people.append(
                     dict(
@@ -75,31 +71,33 @@ def _write_coco_style(root: Path, files: dict, num_keypoints: int,
                         segmentation=[],
                         keypoints=_joints(rng, num_keypoints, box),
                         num_keypoints=num_keypoints - 1,
-                        **extra(rng, box)))
+                        **extra(rng, box),
+                    )
+                )
         _write_json(
             root / 'annotations' / file,
-            dict(
-                images=images,
-                annotations=people,
-                categories=[dict(id=1, name='person')]))
+            dict(images=images, annotations=people, categories=[dict(id=1, name='person')]),
+        )
 
 
 def write_coco(root: Path) -> None:
     """COCO: 17 joints."""
     _write_coco_style(
-        root, {
-            f'person_keypoints_{split}2017.json': f'{split}2017'
-            for split in ('train', 'val')
-        }, 17, lambda rng, box: {})
+        root,
+        {f'person_keypoints_{split}2017.json': f'{split}2017' for split in ('train', 'val')},
+        17,
+        lambda rng, box: {},
+    )
 
 
 def write_crowdpose(root: Path) -> None:
     """CrowdPose: 14 joints."""
     _write_coco_style(
-        root, {
-            f'mmpose_crowdpose_{split}.json': 'images'
-            for split in ('trainval', 'test')
-        }, 14, lambda rng, box: {})
+        root,
+        {f'mmpose_crowdpose_{split}.json': 'images' for split in ('trainval', 'test')},
+        14,
+        lambda rng, box: {},
+    )
 
 
 def write_coco_wholebody(root: Path) -> None:
@@ -111,7 +109,8 @@ def write_coco_wholebody(root: Path) -> None:
         parts = dict(
             face=(68, [x + w // 3, y, 16, 20]),
             lefthand=(21, [x, y + h // 2, 14, 14]),
-            righthand=(21, [x + w - 14, y + h // 2, 14, 14]))
+            righthand=(21, [x + w - 14, y + h // 2, 14, 14]),
+        )
         for part, (num, part_box) in parts.items():
             fields[f'{part}_box'] = part_box
             fields[f'{part}_kpts'] = _joints(rng, num, part_box)
@@ -119,10 +118,11 @@ def write_coco_wholebody(root: Path) -> None:
         return fields
 
     _write_coco_style(
-        root, {
-            f'coco_wholebody_{split}_v1.0.json': f'{split}2017'
-            for split in ('train', 'val')
-        }, 17, extra)
+        root,
+        {f'coco_wholebody_{split}_v1.0.json': f'{split}2017' for split in ('train', 'val')},
+        17,
+        extra,
+    )
 
 
 def write_mpii(root: Path) -> None:
@@ -143,16 +143,17 @@ def write_mpii(root: Path) -> None:
                         center=[x + w / 2, y + h / 2],
                         scale=h / 200,
                         joints=joints[:, :2].tolist(),
-                        joints_vis=(joints[:, 2] > 0).astype(int).tolist()))
+                        joints_vis=(joints[:, 2] > 0).astype(int).tolist(),
+                    )
+                )
                 x, y, w, h = head
                 heads.append([[x, y], [x + w, y + h]])
         _write_json(root / 'annotations' / f'mpii_{split}.json', people)
     # (corner, coordinate, person) of the validation images
-    heads = np.array(heads[len(heads) // 2:], dtype=float).transpose(1, 2, 0)
+    heads = np.array(heads[len(heads) // 2 :], dtype=float).transpose(1, 2, 0)
     jnt_missing = np.zeros((16, heads.shape[-1]))
     positions = np.zeros((16, 2, heads.shape[-1]))
     savemat(
         str(root / 'annotations' / 'mpii_gt_val.mat'),
-        dict(
-            headboxes_src=heads, jnt_missing=jnt_missing,
-            pos_gt_src=positions))
+        dict(headboxes_src=heads, jnt_missing=jnt_missing, pos_gt_src=positions),
+    )

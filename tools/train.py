@@ -4,6 +4,7 @@ Example:
     python tools/train.py CONFIG --work-dir work_dirs/mine \
         --cfg-options train_dataloader.batch_size=8
 """
+
 import argparse
 import os
 import sys
@@ -19,43 +20,45 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument(
         '--work-dir',
         help='folder for logs and checkpoints; by default the one in the '
-        "config or work_dirs/<the config's name>")
+        "config or work_dirs/<the config's name>",
+    )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
         help='go on from this checkpoint, or from the latest one of the work '
-        'folder if none is given')
+        'folder if none is given',
+    )
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='train in mixed precision: float16 on a GPU, bfloat16 on the CPU')
+        help='train in mixed precision: float16 on a GPU, bfloat16 on the CPU',
+    )
     parser.add_argument(
-        '--no-validate',
-        action='store_true',
-        help='do not evaluate during training')
+        '--no-validate', action='store_true', help='do not evaluate during training'
+    )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
         help='scale the learning rate by the total batch size over the '
-        "config's auto_scale_lr.base_batch_size")
+        "config's auto_scale_lr.base_batch_size",
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         metavar='KEY=VALUE',
-        help='override settings of the config: a.b=1, a=1,2 or a="[1,2]" '
-        'without white space')
+        help='override settings of the config: a.b=1, a=1,2 or a="[1,2]" without white space',
+    )
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='what started the processes of a distributed job')
+        help='what started the processes of a distributed job',
+    )
     # torch.distributed.launch passes one of these (by version of torch).
-    parser.add_argument(
-        '--local_rank', '--local-rank', type=int, default=0,
-        help=argparse.SUPPRESS)
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
@@ -71,6 +74,7 @@ def build_config(args: argparse.Namespace) -> Config:
     from mmengine.device import get_device
 
     from prtr_plugin.apis import load_config
+
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
 
@@ -83,26 +87,26 @@ def build_config(args: argparse.Namespace) -> Config:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
     checkpoint = cfg.get('load_from')
-    if (checkpoint and '://' not in checkpoint
-            and not Path(checkpoint).is_file()):
+    if checkpoint and '://' not in checkpoint and not Path(checkpoint).is_file():
         raise FileNotFoundError(
             f'The checkpoint {checkpoint} does not exist. Give another one by '
             '--resume or load_from; what makes that of a config is in the '
-            'README beside it.')
+            'README beside it.'
+        )
 
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
 
     if args.amp:
         # float16, which is fast on GPUs only, needs its losses scaled
-        amp = ('BFloat16OptimWrapper'
-               if get_device() == 'cpu' else 'AmpOptimWrapper')
+        amp = 'BFloat16OptimWrapper' if get_device() == 'cpu' else 'AmpOptimWrapper'
         wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
         if wrapper not in ('OptimWrapper', amp):
             raise ValueError(
                 f'--amp replaces optim_wrapper.type="OptimWrapper" by "{amp}" '
                 f'on this machine, but the config has "{wrapper}": remove one '
-                'of the two.')
+                'of the two.'
+            )
         cfg.optim_wrapper.type = amp
         if amp == 'AmpOptimWrapper':
             cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
@@ -112,7 +116,8 @@ def build_config(args: argparse.Namespace) -> Config:
             raise ValueError(
                 '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...)'
                 f' in the config, which {args.config} lacks: add the total '
-                'batch size that its learning rate was chosen for.')
+                'batch size that its learning rate was chosen for.'
+            )
         cfg.auto_scale_lr.enable = True
     return cfg
 
@@ -126,6 +131,7 @@ def main() -> None:
     from prtr_plugin._compat import setup_cpu_distributed
     from prtr_plugin.datasets import check_data_files
     from prtr_plugin.engine.hooks import CheckpointError, StrictLoadHook
+
     try:
         cfg = build_config(args)
         if os.environ.get('RANK', '0') == '0':

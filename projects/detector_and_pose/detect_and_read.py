@@ -9,6 +9,7 @@ Example:
         --det-config DET_CONFIG --det-weights DET_CHECKPOINT \
         --pose td-prtr_res50_4xb32-200e_coco-384x288 --pose-weights CHECKPOINT
 """
+
 import argparse
 import mimetypes
 import os
@@ -44,8 +45,10 @@ try:
     # else the registry of mmdet would only say that it lacks a name
     import mmdet.datasets  # noqa: F401
 except ModuleNotFoundError as error:
-    sys.exit(f'Error: mmdet needs the package {error.name}, which is not '
-             f'installed: pip install {error.name}')
+    sys.exit(
+        f'Error: mmdet needs the package {error.name}, which is not '
+        f'installed: pip install {error.name}'
+    )
 
 # name of a file or number of a frame, and its pixels in BGR order
 Frame = Tuple[Union[str, int], np.ndarray]
@@ -54,47 +57,50 @@ Frame = Tuple[Union[str, int], np.ndarray]
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Find people with a detector of mmdet and read their '
-        'joints with PRTR')
+        description='Find people with a detector of mmdet and read their joints with PRTR'
+    )
     parser.add_argument('input', help='image, folder of images or video')
     parser.add_argument('out', help='new folder to write')
-    parser.add_argument(
-        '--det-config', required=True, help='config file of the detector')
+    parser.add_argument('--det-config', required=True, help='config file of the detector')
     parser.add_argument('--det-weights', required=True, help='its checkpoint')
     parser.add_argument(
         '--pose',
         required=True,
         help='name of a two-stage model, as prtr_plugin.apis.list_models() '
-        'gives them, or a config file')
+        'gives them, or a config file',
+    )
     parser.add_argument('--pose-weights', required=True, help='its checkpoint')
     parser.add_argument(
         '--person-class',
         type=int,
         default=0,
-        help='number of the class of people in the detector (default: 0)')
+        help='number of the class of people in the detector (default: 0)',
+    )
     parser.add_argument(
         '--bbox-thr',
         type=float,
         default=0.3,
-        help='score that the box of a person exceeds (default: 0.3)')
+        help='score that the box of a person exceeds (default: 0.3)',
+    )
     parser.add_argument(
         '--nms-thr',
         type=float,
         default=0.3,
-        help='of boxes that overlap by more (IoU) the best is taken '
-        '(default: 0.3, as in mmpose)')
+        help='of boxes that overlap by more (IoU) the best is taken (default: 0.3, as in mmpose)',
+    )
     parser.add_argument(
         '--kpt-thr',
         type=float,
         default=0.3,
-        help='joints with a lower score are not drawn (default: 0.3)')
+        help='joints with a lower score are not drawn (default: 0.3)',
+    )
     parser.add_argument(
         '--batch-size',
         type=int,
         default=8,
-        help='frames whose people are read together (default: 8)')
-    parser.add_argument(
-        '--device', default=None, help='default: a GPU if there is one')
+        help='frames whose people are read together (default: 8)',
+    )
+    parser.add_argument('--device', default=None, help='default: a GPU if there is one')
     args = parser.parse_args()
     if args.batch_size < 1:
         parser.error('--batch-size must be at least 1')
@@ -119,18 +125,17 @@ class Detector:
         ValueError: If there is no such class.
     """
 
-    def __init__(self, config: str, weights: str, person_class: int,
-                 nms_thr: float, device: str) -> None:
+    def __init__(
+        self, config: str, weights: str, person_class: int, nms_thr: float, device: str
+    ) -> None:
         for path in (config, weights):
             if not os.path.isfile(path):
                 raise FileNotFoundError(f'"{path}" does not exist.')
         with DefaultScope.overwrite_default_scope('mmdet'):
             # options keep mmdet from looking for model.backbone
             self.model = init_detector(
-                Config.fromfile(config),
-                weights,
-                device=device,
-                cfg_options={})
+                Config.fromfile(config), weights, device=device, cfg_options={}
+            )
             pipeline = get_test_pipeline_cfg(self.model.cfg)
             pipeline[0].type = 'mmdet.LoadImageFromNDArray'
             self.pipeline = Compose(pipeline)
@@ -138,7 +143,8 @@ class Detector:
         if not 0 <= person_class < len(classes):
             raise ValueError(
                 f'--person-class {person_class} is none of the classes of the '
-                f'detector: {dict(enumerate(classes))}.')
+                f'detector: {dict(enumerate(classes))}.'
+            )
         self.person_class = person_class
         self.nms_thr = nms_thr
 
@@ -151,8 +157,7 @@ class Detector:
     def _people(self, found: InstanceData) -> np.ndarray:
         # some detectors put out boxes without extent at the border
         low, high = found.bboxes[:, :2], found.bboxes[:, 2:]
-        found = found[(found.labels == self.person_class)
-                      & (low < high).all(axis=1)]
+        found = found[(found.labels == self.person_class) & (low < high).all(axis=1)]
         boxes = np.column_stack((found.bboxes, found.scores))
         return boxes[nms(boxes, self.nms_thr)]
 
@@ -181,8 +186,9 @@ def open_input(path: str) -> Tuple[int, float, Iterator[Frame]]:
         files = sorted(f for f in Path(path).iterdir())
     files = [file for file in files if kind_of(file) == 'image']
     if not files:
-        raise ValueError(f'The input "{path}" is no image and no video, and '
-                         'no folder with an image in it.')
+        raise ValueError(
+            f'The input "{path}" is no image and no video, and no folder with an image in it.'
+        )
     return len(files), 0, map(read_image, files)
 
 
@@ -224,7 +230,10 @@ class FrameWriter:
         if self.video is None:
             self.video = cv2.VideoWriter(
                 str(self.folder / 'video.mp4'),
-                cv2.VideoWriter_fourcc(*'mp4v'), self.fps, frame.shape[1::-1])
+                cv2.VideoWriter_fourcc(*'mp4v'),
+                self.fps,
+                frame.shape[1::-1],
+            )
             if not self.video.isOpened():
                 raise ValueError('cv2 cannot write videos here.')
         self.video.write(frame)
@@ -235,8 +244,7 @@ class FrameWriter:
             self.video.release()
 
 
-def make_painter(model: nn.Module,
-                 kpt_thr: float) -> Callable[[np.ndarray, list], np.ndarray]:
+def make_painter(model: nn.Module, kpt_thr: float) -> Callable[[np.ndarray, list], np.ndarray]:
     """A function that draws people into a copy of a frame."""
     visualizer = PoseLocalVisualizer(line_width=2, radius=3)
     visualizer.set_dataset_meta(model.dataset_meta)
@@ -247,14 +255,16 @@ def make_painter(model: nn.Module,
         found = InstanceData(
             bboxes=np.stack([p.bbox for p in people]),
             keypoints=np.stack([p.keypoints for p in people]),
-            keypoint_scores=np.stack([p.keypoint_scores for p in people]))
+            keypoint_scores=np.stack([p.keypoint_scores for p in people]),
+        )
         drawn = visualizer.add_datasample(
             'frame',
             mmcv.bgr2rgb(frame),
             PoseDataSample(pred_instances=found),
             draw_gt=False,
             draw_bbox=True,
-            kpt_thr=kpt_thr)
+            kpt_thr=kpt_thr,
+        )
         return mmcv.rgb2bgr(drawn)
 
     return paint
@@ -266,7 +276,8 @@ def to_json(person: Person) -> dict:
         bbox=person.bbox.tolist(),
         bbox_score=person.bbox_score,
         keypoints=person.keypoints.tolist(),
-        keypoint_scores=person.keypoint_scores.tolist())
+        keypoint_scores=person.keypoint_scores.tolist(),
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -276,39 +287,35 @@ def run(args: argparse.Namespace) -> None:
         FileNotFoundError, ValueError: If an argument does not fit.
     """
     if os.path.exists(args.out):
-        raise ValueError(f'The folder "{args.out}" exists already: name a new '
-                         'one, or remove it.')
+        raise ValueError(f'The folder "{args.out}" exists already: name a new one, or remove it.')
     device = args.device or get_device()
     total, fps, frames = open_input(args.input)
-    detect = Detector(args.det_config, args.det_weights, args.person_class,
-                      args.nms_thr, device)
+    detect = Detector(args.det_config, args.det_weights, args.person_class, args.nms_thr, device)
     model = load_model(args.pose, args.pose_weights, device)
     paint = make_painter(model, args.kpt_thr)
 
     names = model.dataset_meta['keypoint_id2name']
-    result = dict(
-        keypoint_names=[names[i] for i in range(len(names))], frames=[])
+    result = dict(keypoint_names=[names[i] for i in range(len(names))], frames=[])
     start = time.perf_counter()
     with finished_folder(args.out) as folder:
-        with closing(FrameWriter(folder, fps)) as writer, \
-                tqdm(total=total, unit='frame') as bar:
+        with closing(FrameWriter(folder, fps)) as writer, tqdm(total=total, unit='frame') as bar:
             while True:
                 batch = list(islice(frames, args.batch_size))
                 if not batch:
                     break
                 images = [image for _, image in batch]
-                found = predict(
-                    model, images, detect(images), bbox_thr=args.bbox_thr)
+                found = predict(model, images, detect(images), bbox_thr=args.bbox_thr)
                 for (name, image), people in zip(batch, found):
                     writer.write(name, paint(image, people))
-                    result['frames'].append(
-                        dict(name=name, people=[to_json(p) for p in people]))
+                    result['frames'].append(dict(name=name, people=[to_json(p) for p in people]))
                 bar.update(len(batch))
         mmengine.dump(result, folder / 'predictions.json')
     seconds = time.perf_counter() - start
     count = sum(len(frame['people']) for frame in result['frames'])
-    print(f'Wrote {args.out}: {count} people in {len(result["frames"])} '
-          f'frames, {len(result["frames"]) / seconds:.1f} frames/s')
+    print(
+        f'Wrote {args.out}: {count} people in {len(result["frames"])} '
+        f'frames, {len(result["frames"]) / seconds:.1f} frames/s'
+    )
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ Example:
     python projects/detector_and_pose/evaluate.py out/predictions.json \
         data/coco/annotations/person_keypoints_val2017.json
 """
+
 import argparse
 import json
 
@@ -16,8 +17,7 @@ from xtcocotools.cocoeval import COCOeval
 
 def main() -> None:
     """Run the script."""
-    parser = argparse.ArgumentParser(
-        description="Score predictions against COCO's annotations")
+    parser = argparse.ArgumentParser(description="Score predictions against COCO's annotations")
     parser.add_argument('predictions', help='predictions.json')
     parser.add_argument('annotations', help="file in COCO's layout")
     args = parser.parse_args()
@@ -41,8 +41,9 @@ def main() -> None:
                     image_id=ids[frame['name']],
                     category_id=1,
                     keypoints=joints.ravel().tolist(),
-                    score=person['bbox_score'] *
-                    (seen.mean() if len(seen) else 0)))
+                    score=person['bbox_score'] * (seen.mean() if len(seen) else 0),
+                )
+            )
     if not results:
         parser.error(f'{args.predictions} has no people in it')
     evaluation = COCOeval(
@@ -50,7 +51,8 @@ def main() -> None:
         coco.loadRes(results),
         'keypoints',
         np.array(parse_pose_metainfo(CocoDataset.METAINFO)['sigmas']),
-        use_area=True)
+        use_area=True,
+    )
     evaluation.params.imgIds = sorted(ids[f['name']] for f in frames)
     evaluation.evaluate()
     evaluation.accumulate()

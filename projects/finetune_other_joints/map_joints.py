@@ -9,6 +9,7 @@ Example:
     python projects/finetune_other_joints/map_joints.py \
         work_dirs/quickstart/epoch_20.pth CONFIG work_dirs/finetune/start.pth
 """
+
 import argparse
 import sys
 from pathlib import Path
@@ -28,17 +29,18 @@ CLASS_LAYER = ('head.fc_cls.weight', 'head.fc_cls.bias')
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Fit a checkpoint of PRTR to another set of joints')
+        description='Fit a checkpoint of PRTR to another set of joints'
+    )
     parser.add_argument('input', metavar='IN', help='checkpoint to read')
-    parser.add_argument(
-        'config', help='config file of the model with the other joints')
+    parser.add_argument('config', help='config file of the model with the other joints')
     parser.add_argument('output', metavar='OUT', help='checkpoint to write')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         metavar='KEY=VALUE',
-        help='override settings of the config')
+        help='override settings of the config',
+    )
     return parser.parse_args()
 
 
@@ -48,9 +50,12 @@ def joint_names(dataset_meta: dict) -> List[str]:
     return [names[i] for i in range(len(names))]
 
 
-def map_joints(state_dict: Dict[str, Tensor], names: List[str],
-               new_state: Dict[str, Tensor],
-               new_names: List[str]) -> Dict[str, Tensor]:
+def map_joints(
+    state_dict: Dict[str, Tensor],
+    names: List[str],
+    new_state: Dict[str, Tensor],
+    new_names: List[str],
+) -> Dict[str, Tensor]:
     """Weights for other joints.
 
     Args:
@@ -68,9 +73,11 @@ def map_joints(state_dict: Dict[str, Tensor], names: List[str],
     result = dict(state_dict)
     for key in CLASS_LAYER:
         if key not in state_dict or len(state_dict[key]) != len(names) + 1:
-            raise ValueError(f'The checkpoint has no {key} of {len(names)} '
-                             'joints and "no keypoint": give one of a '
-                             'two-stage PRTR.')
+            raise ValueError(
+                f'The checkpoint has no {key} of {len(names)} '
+                'joints and "no keypoint": give one of a '
+                'two-stage PRTR.'
+            )
         rows = new_state[key].clone()
         for i, name in enumerate(new_names):
             if name in names:
@@ -88,18 +95,16 @@ def main() -> None:
             raise FileNotFoundError(f'"{args.input}" does not exist.')
         torch.manual_seed(0)
         model = load_model(
-            args.config,
-            device='cpu',
-            random_weights=True,
-            cfg_options=args.cfg_options)
+            args.config, device='cpu', random_weights=True, cfg_options=args.cfg_options
+        )
         checkpoint = CheckpointLoader.load_checkpoint(args.input, 'cpu')
         meta = checkpoint.get('meta', {}).get('dataset_meta')
         if meta is None:
-            raise ValueError(f'"{args.input}" does not name its joints: give '
-                             'what a training run has saved.')
+            raise ValueError(
+                f'"{args.input}" does not name its joints: give what a training run has saved.'
+            )
         names, new_names = joint_names(meta), joint_names(model.dataset_meta)
-        state_dict = map_joints(checkpoint['state_dict'], names,
-                                model.state_dict(), new_names)
+        state_dict = map_joints(checkpoint['state_dict'], names, model.state_dict(), new_names)
         check_state_dict(model, state_dict)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'Error: {error}')
@@ -107,9 +112,11 @@ def main() -> None:
     Path(args.output).parent.mkdir(parents=True, exist_ok=True)
     torch.save(dict(state_dict=state_dict), args.output)
     print(f'Wrote {args.output}')
-    for what, some in (('kept', [n for n in new_names if n in names]),
-                       ('new', [n for n in new_names if n not in names]),
-                       ('dropped', [n for n in names if n not in new_names])):
+    for what, some in (
+        ('kept', [n for n in new_names if n in names]),
+        ('new', [n for n in new_names if n not in names]),
+        ('dropped', [n for n in names if n not in new_names]),
+    ):
         print(f'{what} ({len(some)}): {", ".join(some)}')
 
 

@@ -6,6 +6,7 @@ Example:
     python projects/head_benchmark/compare_heads.py \
         --cfg-options data_root=data/synthetic_people/
 """
+
 import argparse
 import json
 import os
@@ -37,22 +38,23 @@ HEADS = {'prtr': 'PRTR', 'heatmap': 'heatmap', 'simcc': 'SimCC', 'rle': 'RLE'}
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description="Compare PRTR with mmpose's heads under one budget")
-    parser.add_argument(
-        '--heads', nargs='+', choices=list(HEADS), default=list(HEADS))
+        description="Compare PRTR with mmpose's heads under one budget"
+    )
+    parser.add_argument('--heads', nargs='+', choices=list(HEADS), default=list(HEADS))
     parser.add_argument(
         '--out',
         default='work_dirs/head_benchmark',
-        help='folder to write to (default: %(default)s)')
-    parser.add_argument(
-        '--device', default='cpu', help='where the speed is measured')
+        help='folder to write to (default: %(default)s)',
+    )
+    parser.add_argument('--device', default='cpu', help='where the speed is measured')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         default={},
         metavar='KEY=VALUE',
-        help='override settings of all configs')
+        help='override settings of all configs',
+    )
     return parser.parse_args()
 
 
@@ -78,7 +80,8 @@ def train_and_test(config: str, work_dir: Path, options: dict) -> dict:
         str(checkpoint),
         f'--work-dir={work_dir}',
         f'--out={metrics}',
-        options=options)
+        options=options,
+    )
     return json.loads(metrics.read_text())
 
 
@@ -127,15 +130,18 @@ def print_table(results: List[dict]) -> None:
     print('\n| head | AP | AP50 | parameters | people/s |')
     print('| --- | --- | --- | --- | --- |')
     for row in results:
-        print(f'| {row["head"]} | {row["AP"]:.3f} | {row["AP50"]:.3f} | '
-              f'{row["parameters"] / 1e6:.2f} M | '
-              f'{row["people_per_second"]:.0f} |')
+        print(
+            f'| {row["head"]} | {row["AP"]:.3f} | {row["AP50"]:.3f} | '
+            f'{row["parameters"] / 1e6:.2f} M | '
+            f'{row["people_per_second"]:.0f} |'
+        )
 
 
 def plot(results: List[dict], path: Path) -> None:
     """Draw AP by epoch, and parameters and speed as bars."""
     fig, (left, middle, right) = plt.subplots(
-        1, 3, figsize=(10, 3.5), width_ratios=(2, 1, 1), layout='constrained')
+        1, 3, figsize=(10, 3.5), width_ratios=(2, 1, 1), layout='constrained'
+    )
     names = [row['head'] for row in results]
     colors = [f'C{list(HEADS.values()).index(name)}' for name in names]
     for row, color in zip(results, colors):
@@ -143,7 +149,8 @@ def plot(results: List[dict], path: Path) -> None:
             *zip(*row['curve'].items()),
             marker='o',
             color=color,
-            label=f'{row["head"]}: {row["AP"]:.3f} at the end')
+            label=f'{row["head"]}: {row["AP"]:.3f} at the end',
+        )
     left.xaxis.get_major_locator().set_params(integer=True)
     left.set(xlabel='epoch', ylabel='AP of held-out people')
     left.set_ylim(bottom=0)
@@ -173,21 +180,19 @@ def main() -> None:
     for head in args.heads:
         config, work_dir = str(PROJECT / f'configs/{head}.py'), out / head
         metrics = train_and_test(config, work_dir, args.cfg_options)
-        checkpoint = last_checkpoint(
-            load_config(config, args.cfg_options), work_dir)
+        checkpoint = last_checkpoint(load_config(config, args.cfg_options), work_dir)
         models.append(
-            load_model(
-                config,
-                str(checkpoint),
-                args.device,
-                cfg_options=args.cfg_options))
+            load_model(config, str(checkpoint), args.device, cfg_options=args.cfg_options)
+        )
         results.append(
             dict(
                 head=HEADS[head],
                 AP=metrics['coco/AP'],
                 AP50=metrics['coco/AP .5'],
                 parameters=sum(p.numel() for p in models[-1].parameters()),
-                curve=read_curve(work_dir)))
+                curve=read_curve(work_dir),
+            )
+        )
     for row, speed in zip(results, measure_speed(models)):
         row['people_per_second'] = speed
     print_table(results)

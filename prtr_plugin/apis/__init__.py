@@ -5,6 +5,11 @@ from .model_zoo import list_models, load_model
 from .prediction import Person, predict
 
 __all__ = [
-    'PRTRInferencer', 'Person', 'list_models', 'load_config', 'load_model',
-    'predict', 'switch_to_deploy'
+    'PRTRInferencer',
+    'Person',
+    'list_models',
+    'load_config',
+    'load_model',
+    'predict',
+    'switch_to_deploy',
 ]

@@ -30,24 +30,24 @@ def load_config(path: str, cfg_options: Optional[dict] = None) -> Config:
         if not old:
             raise ValueError(
                 f'The config {path} has no variable data_root to override. '
-                'Set train_dataloader.dataset.data_root and so on instead.')
+                'Set train_dataloader.dataset.data_root and so on instead.'
+            )
         cfg = Config(
             _replace_prefix(cfg._cfg_dict.to_dict(), old, data_root),
             cfg_text=cfg.text,
-            filename=cfg.filename)
+            filename=cfg.filename,
+        )
     cfg.merge_from_dict(cfg_options)
     return cfg
 
 
 def _replace_prefix(value: Any, old: str, new: str) -> Any:
     if isinstance(value, dict):
-        return ConfigDict(
-            {k: _replace_prefix(v, old, new)
-             for k, v in value.items()})
+        return ConfigDict({k: _replace_prefix(v, old, new) for k, v in value.items()})
     if isinstance(value, (list, tuple)):
         return type(value)(_replace_prefix(v, old, new) for v in value)
     # whole folders only: data/coco is no part of data/coco_sample
     old = old.rstrip('/')
     if isinstance(value, str) and f'{value}/'.startswith(f'{old}/'):
-        return osp.join(new, value[len(old):].lstrip('/'))
+        return osp.join(new, value[len(old) :].lstrip('/'))
     return value

@@ -32,11 +32,9 @@ class PRTRInferencer(MMPoseInferencer):
         ...     print(person['bbox'][0], person['bbox_score'])
     """
 
-    def preprocess(self,
-                   inputs,
-                   batch_size: int = 1,
-                   bbox_thr: float = 0.3,
-                   **kwargs) -> Iterator[Tuple[dict, list]]:
+    def preprocess(
+        self, inputs, batch_size: int = 1, bbox_thr: float = 0.3, **kwargs
+    ) -> Iterator[Tuple[dict, list]]:
         """Process the inputs into a model-feedable format.
 
         Args:
@@ -50,8 +48,7 @@ class PRTRInferencer(MMPoseInferencer):
             tuple[dict, list]: See the parent class.
         """
         model = self.inferencer.model
-        for data in super().preprocess(
-                inputs, batch_size, bbox_thr=bbox_thr, **kwargs):
+        for data in super().preprocess(inputs, batch_size, bbox_thr=bbox_thr, **kwargs):
             if isinstance(model, PRTRCascade):
                 # what the parent class does for BottomupPoseEstimator
                 model.test_cfg['score_thr'] = bbox_thr

@@ -21,9 +21,7 @@ _MIM_DIR = osp.join(osp.dirname(osp.dirname(__file__)), '.mim')
 def _config_paths() -> Dict[str, str]:
     """Paths of the config files of the model index by name."""
     index = mmengine.load(osp.join(_MIM_DIR, 'model-index.yml'))
-    metafiles = [
-        mmengine.load(osp.join(_MIM_DIR, path)) for path in index['Import']
-    ]
+    metafiles = [mmengine.load(osp.join(_MIM_DIR, path)) for path in index['Import']]
     return {
         model['Name']: osp.join(_MIM_DIR, model['Config'])
         for metafile in metafiles
@@ -51,11 +49,13 @@ def list_models(pattern: str = '*') -> List[str]:
     return sorted(fnmatch.filter(_config_paths(), pattern))
 
 
-def load_model(name: str,
-               weights: Optional[str] = None,
-               device: Optional[str] = None,
-               random_weights: bool = False,
-               cfg_options: Optional[dict] = None) -> nn.Module:
+def load_model(
+    name: str,
+    weights: Optional[str] = None,
+    device: Optional[str] = None,
+    random_weights: bool = False,
+    cfg_options: Optional[dict] = None,
+) -> nn.Module:
     """Build a pose estimator and load its weights.
 
     Nothing is downloaded, pretrained backbones neither.
@@ -90,13 +90,13 @@ def load_model(name: str,
         raise ValueError(
             f'{name} needs either weights=<path of a checkpoint> or '
             f'random_weights=True, but got weights={weights!r} and '
-            f'random_weights={random_weights}.')
+            f'random_weights={random_weights}.'
+        )
     if weights is not None and not osp.isfile(weights):
         raise FileNotFoundError(f'The weights "{weights}" do not exist.')
 
     cfg = load_config(config, cfg_options)
-    with DefaultScope.overwrite_default_scope('mmpose'), \
-            warnings.catch_warnings():
+    with DefaultScope.overwrite_default_scope('mmpose'), warnings.catch_warnings():
         # that mmpose looks for its file of joints in another folder
         warnings.filterwarnings('ignore', 'The metainfo config file')
         # without options init_model looks for model.backbone, which some lack
@@ -115,18 +115,18 @@ def _find_config(name: str) -> str:
     """
     if name.endswith('.py'):
         if not osp.isfile(name):
-            raise FileNotFoundError(f'The config file "{name}" does not '
-                                    'exist.')
+            raise FileNotFoundError(f'The config file "{name}" does not exist.')
         return name
     paths = _config_paths()
     if name not in paths:
         close = difflib.get_close_matches(name, paths, n=3, cutoff=0.4)
         others = sorted(set(paths).difference(close))
         raise ValueError(
-            f'There is no model "{name}". ' +
-            (f'Did you mean {" or ".join(close)}? ' if close else '') +
-            f'There are also: {", ".join(others)}. A config file is given by '
-            'its path, which ends with .py.')
+            f'There is no model "{name}". '
+            + (f'Did you mean {" or ".join(close)}? ' if close else '')
+            + f'There are also: {", ".join(others)}. A config file is given by '
+            'its path, which ends with .py.'
+        )
     return paths[name]
 
 
@@ -134,11 +134,9 @@ def _load_weights(model: nn.Module, path: str) -> None:
     """Load weights strictly, and the dataset's joints as mmpose does."""
     try:
         # what does not fit is reported below
-        checkpoint = load_checkpoint(
-            model, path, map_location='cpu', logger='silent')
+        checkpoint = load_checkpoint(model, path, map_location='cpu', logger='silent')
     except Exception as error:  # of many kinds, by what the file holds
-        raise ValueError(f'The weights "{path}" cannot be read as a '
-                         f'checkpoint: {error}') from error
+        raise ValueError(f'The weights "{path}" cannot be read as a checkpoint: {error}') from error
     try:
         check_state_dict(model, checkpoint.get('state_dict', checkpoint))
     except CheckpointError as error:

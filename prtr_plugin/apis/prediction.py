@@ -29,6 +29,7 @@ class Person:
         bbox_score (float): Score of the box; 1 for a given one without score
         keypoint_names (Tuple[str, ...]): Names of the K joints
     """
+
     keypoints: np.ndarray
     keypoint_scores: np.ndarray
     bbox: np.ndarray
@@ -36,11 +37,13 @@ class Person:
     keypoint_names: Tuple[str, ...]
 
 
-def predict(model: nn.Module,
-            images: Sequence[Image],
-            bboxes: Optional[Sequence[Optional[np.ndarray]]] = None,
-            batch_size: int = 32,
-            bbox_thr: float = 0.3) -> List[List[Person]]:
+def predict(
+    model: nn.Module,
+    images: Sequence[Image],
+    bboxes: Optional[Sequence[Optional[np.ndarray]]] = None,
+    batch_size: int = 32,
+    bbox_thr: float = 0.3,
+) -> List[List[Person]]:
     """Read the people of some images.
 
     A top-down model reads the boxes that it is given, those of all images in
@@ -81,30 +84,37 @@ def predict(model: nn.Module,
     """
     finds_people = isinstance(model, PRTRCascade)
     if isinstance(images, (str, Path)) or getattr(images, 'ndim', 4) != 4:
-        raise TypeError('images must be a list of paths or of arrays in shape '
-                        '(H, W, 3). Put a single one into a list.')
+        raise TypeError(
+            'images must be a list of paths or of arrays in shape '
+            '(H, W, 3). Put a single one into a list.'
+        )
     if batch_size < 1:
-        raise ValueError(f'batch_size must be at least 1, but got '
-                         f'{batch_size}.')
+        raise ValueError(f'batch_size must be at least 1, but got {batch_size}.')
     if bboxes is None:
         bboxes = [None] * len(images)
     elif finds_people:
-        raise ValueError(f'{type(model).__name__} finds the people itself: '
-                         'leave out bboxes, or take a top-down model.')
+        raise ValueError(
+            f'{type(model).__name__} finds the people itself: '
+            'leave out bboxes, or take a top-down model.'
+        )
     elif len(bboxes) != len(images):
-        raise ValueError(f'bboxes must hold an array for each of the '
-                         f'{len(images)} images, but has {len(bboxes)}.')
+        raise ValueError(
+            f'bboxes must hold an array for each of the '
+            f'{len(images)} images, but has {len(bboxes)}.'
+        )
 
     meta = model.dataset_meta
     id2name = meta['keypoint_id2name']
     names = tuple(id2name[i] for i in range(len(id2name)))
     people = [[] for _ in images]
-    with DefaultScope.overwrite_default_scope('mmpose'), torch.no_grad(), \
-            _score_threshold(model, bbox_thr):
+    with (
+        DefaultScope.overwrite_default_scope('mmpose'),
+        torch.no_grad(),
+        _score_threshold(model, bbox_thr),
+    ):
         pipeline = Compose(model.cfg.test_dataloader.dataset.pipeline)
         if finds_people:
-            data = ((i, dict(img=_read(image, i)))
-                    for i, image in enumerate(images))
+            data = ((i, dict(img=_read(image, i))) for i, image in enumerate(images))
         else:
             data = _crops(images, bboxes, bbox_thr)
         data = ((i, pipeline({**meta, **info})) for i, info in data)
@@ -143,20 +153,19 @@ def _read(image: Image, i: int) -> np.ndarray:
     """
     if isinstance(image, np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise ValueError(f'images[{i}] must be of shape (H, W, 3), but '
-                             f'is of {image.shape}.')
+            raise ValueError(f'images[{i}] must be of shape (H, W, 3), but is of {image.shape}.')
         return image
     if not isinstance(image, (str, Path)):
-        raise TypeError(f'images[{i}] must be a path or an array, but is a '
-                        f'{type(image).__name__}.')
+        raise TypeError(f'images[{i}] must be a path or an array, but is a {type(image).__name__}.')
     pixels = mmcv.imread(image)
     if pixels is None:
         raise ValueError(f'images[{i}], the file "{image}", is no image.')
     return pixels
 
 
-def _crops(images: Sequence[Image], bboxes: Sequence[Optional[np.ndarray]],
-           bbox_thr: float) -> Iterator[Tuple[int, dict]]:
+def _crops(
+    images: Sequence[Image], bboxes: Sequence[Optional[np.ndarray]], bbox_thr: float
+) -> Iterator[Tuple[int, dict]]:
     """(index of the image, data for the pipeline) of each person."""
     for i, (image, boxes) in enumerate(zip(images, bboxes)):
         pixels = _read(image, i)
@@ -177,15 +186,16 @@ def _check_boxes(boxes: np.ndarray, i: int) -> np.ndarray:
     if not boxes.size:
         return boxes.reshape(0, 5)
     if boxes.ndim != 2 or boxes.shape[1] not in (4, 5):
-        raise ValueError(f'bboxes[{i}] must be of shape (N, 4) or (N, 5), but '
-                         f'is of {boxes.shape}.')
+        raise ValueError(f'bboxes[{i}] must be of shape (N, 4) or (N, 5), but is of {boxes.shape}.')
     if boxes.shape[1] == 4:
         boxes = np.pad(boxes, ((0, 0), (0, 1)), constant_values=1)
     valid = (boxes[:, :2] < boxes[:, 2:4]) & np.isfinite(boxes[:, 2:4])
     wrong = boxes[~valid.all(axis=1), :4]
     if len(wrong):
-        raise ValueError(f'bboxes[{i}] must have x1 < x2 and y1 < y2 in '
-                         f'[x1, y1, x2, y2], but has {wrong.tolist()}.')
+        raise ValueError(
+            f'bboxes[{i}] must have x1 < x2 and y1 < y2 in '
+            f'[x1, y1, x2, y2], but has {wrong.tolist()}.'
+        )
     return boxes
 
 
@@ -197,7 +207,9 @@ def _to_people(found: InstanceData, names: Tuple[str, ...]) -> List[Person]:
             keypoint_scores=np.asarray(scores, dtype=np.float32),
             bbox=np.asarray(bbox, dtype=np.float32),
             bbox_score=float(bbox_score),
-            keypoint_names=names) for keypoints, scores, bbox, bbox_score in
-        zip(found.keypoints, found.keypoint_scores, found.bboxes,
-            found.bbox_scores)
+            keypoint_names=names,
+        )
+        for keypoints, scores, bbox, bbox_score in zip(
+            found.keypoints, found.keypoint_scores, found.bboxes, found.bbox_scores
+        )
     ]

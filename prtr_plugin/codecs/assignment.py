@@ -1,11 +1,11 @@
 """Batched linear assignment, shared by the matching and the read-out."""
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 
-def batched_linear_assignment(cost: Tensor,
-                              maximize: bool = False) -> np.ndarray:
+def batched_linear_assignment(cost: Tensor, maximize: bool = False) -> np.ndarray:
     """Give every row its own column at minimum total cost, for each matrix.
 
     The cost tensor is copied to the host once. Where the cheapest columns of
@@ -29,7 +29,8 @@ def batched_linear_assignment(cost: Tensor,
     if not finite.all():
         raise FloatingPointError(
             f'{np.count_nonzero(~finite)} of {len(cost)} assignment cost '
-            'matrices hold NaN or infinite values')
+            'matrices hold NaN or infinite values'
+        )
 
     columns = cost.argmax(axis=-1) if maximize else cost.argmin(axis=-1)
     ordered = np.sort(columns, axis=-1)

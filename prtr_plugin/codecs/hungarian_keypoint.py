@@ -49,30 +49,29 @@ class HungarianKeypointCodec(BaseKeypointCodec):
     """
 
     label_mapping_table = dict(
-        keypoint_labels='keypoint_labels',
-        keypoint_weights='keypoint_weights',
+        keypoint_labels='keypoint_labels', keypoint_weights='keypoint_weights'
     )
 
-    def __init__(self,
-                 input_size: Tuple[int, int],
-                 num_keypoints: int,
-                 drop_outside: bool = False,
-                 include_background: bool = False) -> None:
+    def __init__(
+        self,
+        input_size: Tuple[int, int],
+        num_keypoints: int,
+        drop_outside: bool = False,
+        include_background: bool = False,
+    ) -> None:
         super().__init__()
         if len(input_size) != 2 or min(input_size) <= 0:
-            raise ValueError('input_size must be two positive numbers '
-                             f'(width, height), but got {input_size}')
+            raise ValueError(
+                f'input_size must be two positive numbers (width, height), but got {input_size}'
+            )
         if num_keypoints < 1:
-            raise ValueError('num_keypoints must be at least 1, but got '
-                             f'{num_keypoints}')
+            raise ValueError(f'num_keypoints must be at least 1, but got {num_keypoints}')
         self.input_size = tuple(input_size)
         self.num_keypoints = num_keypoints
         self.drop_outside = drop_outside
         self.include_background = include_background
 
-    def encode(self,
-               keypoints: np.ndarray,
-               keypoints_visible: Optional[np.ndarray] = None) -> dict:
+    def encode(self, keypoints: np.ndarray, keypoints_visible: Optional[np.ndarray] = None) -> dict:
         """Encode keypoints from input image space to normalised space.
 
         Args:
@@ -95,20 +94,21 @@ class HungarianKeypointCodec(BaseKeypointCodec):
                 f'The dataset has {keypoints.shape[1]} keypoints per person, '
                 f'but the codec was built with num_keypoints='
                 f'{self.num_keypoints}. Set num_keypoints of the codec and '
-                'out_channels of the head to the number of the dataset.')
+                'out_channels of the head to the number of the dataset.'
+            )
         if keypoints_visible is None:
             keypoints_visible = np.ones(keypoints.shape[:2], dtype=np.float32)
 
         labelled = keypoints_visible > 0
         keypoint_labels = keypoints[..., :2] / np.array(self.input_size)
         if self.drop_outside:
-            labelled = labelled & ((keypoint_labels >= 0) &
-                                   (keypoint_labels <= 1)).all(axis=-1)
+            labelled = labelled & ((keypoint_labels >= 0) & (keypoint_labels <= 1)).all(axis=-1)
         keypoint_labels = np.where(labelled[..., None], keypoint_labels, 0)
 
         return dict(
             keypoint_labels=keypoint_labels.astype(np.float32),
-            keypoint_weights=labelled.astype(np.float32))
+            keypoint_weights=labelled.astype(np.float32),
+        )
 
     def joint_probs(self, cls_logits: Tensor) -> Tensor:
         """Class probabilities of the joints, as the read-out uses them.
@@ -128,18 +128,18 @@ class HungarianKeypointCodec(BaseKeypointCodec):
                 f'The codec was built with num_keypoints={self.num_keypoints} '
                 f'and needs {self.num_keypoints + 1} class logits, but got '
                 f'{cls_logits.shape[-1]}. Set num_keypoints of the codec to '
-                'out_channels of the head.')
+                'out_channels of the head.'
+            )
         if not self.include_background:
             cls_logits = cls_logits[..., :-1]
         # faster along an axis that is not the last one, and the later
         # search over the queries wants them side by side
         probs = cls_logits.float().transpose(-1, -2).softmax(dim=-2)
-        return probs[..., :self.num_keypoints, :].transpose(-1, -2)
+        return probs[..., : self.num_keypoints, :].transpose(-1, -2)
 
     def decode(
-        self, cls_logits: Union[Tensor, np.ndarray],
-        coords: Union[Tensor,
-                      np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
+        self, cls_logits: Union[Tensor, np.ndarray], coords: Union[Tensor, np.ndarray]
+    ) -> Tuple[np.ndarray, np.ndarray]:
         """Read the joints of one instance out of its queries.
 
         Args:
@@ -154,12 +154,12 @@ class HungarianKeypointCodec(BaseKeypointCodec):
             - scores (np.ndarray): Class probabilities in shape (1, K)
         """
         keypoints, scores = self.batch_decode(
-            torch.as_tensor(cls_logits)[None],
-            torch.as_tensor(coords)[None])
+            torch.as_tensor(cls_logits)[None], torch.as_tensor(coords)[None]
+        )
         return keypoints[0], scores[0]
 
     def batch_decode(
-            self, cls_logits: Tensor, coords: Tensor
+        self, cls_logits: Tensor, coords: Tensor
     ) -> Tuple[List[np.ndarray], List[np.ndarray]]:
         """Read the joints of a batch out, with one device-to-host transfer.
 
@@ -178,14 +178,11 @@ class HungarianKeypointCodec(BaseKeypointCodec):
             FloatingPointError: If a logit or coordinate is NaN or infinite.
         """
         # (B, K, Q) and (B, 2, Q): the queries of a joint lie side by side
-        probs, coords = _to_host(
-            self.joint_probs(cls_logits).mT,
-            coords.float().mT)
+        probs, coords = _to_host(self.joint_probs(cls_logits).mT, coords.float().mT)
         queries = batched_linear_assignment(probs, maximize=True)
 
         scores = np.take_along_axis(probs.numpy(), queries[..., None], axis=2)
-        keypoints = np.take_along_axis(
-            coords.numpy(), queries[:, None], axis=2).swapaxes(1, 2)
+        keypoints = np.take_along_axis(coords.numpy(), queries[:, None], axis=2).swapaxes(1, 2)
         if not np.isfinite(keypoints).all():
             raise FloatingPointError('Coordinates hold NaN or infinite values')
         keypoints = keypoints * np.array(self.input_size, dtype=np.float32)

@@ -15,17 +15,16 @@ def _dataset_cfgs(cfg: dict) -> Iterator[dict]:
             yield from _dataset_cfgs(child)
 
 
-def _data_files(cfg: Config,
-                splits: Sequence[str]) -> Iterator[Tuple[str, str]]:
+def _data_files(cfg: Config, splits: Sequence[str]) -> Iterator[Tuple[str, str]]:
     """(field, path) of the annotation and box files of a config, once each."""
     seen = set()
     for split in splits:
         for dataset in _dataset_cfgs(cfg.get(f'{split}_dataloader') or {}):
             # mmengine puts data_root before ann_file; bbox_file stands alone
             paths = dict(
-                ann_file=osp.join(
-                    dataset.get('data_root') or '', dataset['ann_file']),
-                bbox_file=dataset.get('bbox_file'))
+                ann_file=osp.join(dataset.get('data_root') or '', dataset['ann_file']),
+                bbox_file=dataset.get('bbox_file'),
+            )
             for field, path in paths.items():
                 if path and '://' not in path and path not in seen:
                     seen.add(path)
@@ -37,14 +36,12 @@ def _has_labelled_person(data: dict) -> bool:
     for annotation in data['annotations']:
         bbox = annotation.get('bbox', (0, 0, 0, 0))
         visible = annotation.get('keypoints', ())[2::3]
-        if (not annotation.get('iscrowd') and any(visible)
-                and min(bbox[2:]) > 0):
+        if not annotation.get('iscrowd') and any(visible) and min(bbox[2:]) > 0:
             return True
     return False
 
 
-def check_data_files(
-    cfg: Config, splits: Sequence[str] = ('train', 'val', 'test')) -> None:
+def check_data_files(cfg: Config, splits: Sequence[str] = ('train', 'val', 'test')) -> None:
     """Check the annotation files of a config before a run.
 
     mmpose's datasets fail on a damaged file with an error that names neither
@@ -65,7 +62,8 @@ def check_data_files(
         if not osp.isfile(path):
             raise FileNotFoundError(
                 f'{field} "{path}" does not exist. Correct the path, or set '
-                'data_root to the folder of the dataset.')
+                'data_root to the folder of the dataset.'
+            )
         if not path.endswith('.json'):
             continue
         try:
@@ -74,20 +72,22 @@ def check_data_files(
         except ValueError as error:  # not JSON, or not even text
             raise ValueError(
                 f'{field} "{path}" is no valid JSON ({error}). It may be cut '
-                'off: get or write it again.') from error
+                'off: get or write it again.'
+            ) from error
         if not isinstance(data, dict):
             continue  # MPII annotations and detections are lists
         missing = [
-            section for section in ('images', 'annotations', 'categories')
-            if section not in data
+            section for section in ('images', 'annotations', 'categories') if section not in data
         ]
         if missing:
             raise ValueError(
                 f'{field} "{path}" lacks {missing}. COCO keypoint files have '
-                '"images", "annotations" and "categories".')
+                '"images", "annotations" and "categories".'
+            )
         if not _has_labelled_person(data):
             raise ValueError(
                 f'{field} "{path}" has no person with a box and a labelled '
                 f'joint among its {len(data["annotations"])} annotations: '
                 'check "bbox" (width and height above 0), "keypoints" '
-                '(visibility above 0) and "iscrowd" (0).')
+                '(visibility above 0) and "iscrowd" (0).'
+            )

@@ -4,9 +4,9 @@ from mmpose.models.pose_estimators.base import BasePoseEstimator
 from torch import nn
 
 
-def switch_to_deploy(model: BasePoseEstimator,
-                     fuse_conv_bn: bool = True,
-                     channels_last: bool = True) -> BasePoseEstimator:
+def switch_to_deploy(
+    model: BasePoseEstimator, fuse_conv_bn: bool = True, channels_last: bool = True
+) -> BasePoseEstimator:
     """Make a trained model faster for inference, in place.
 
     Predictions change by rounding only. The model cannot be trained any more

@@ -1,17 +1,27 @@
-from .attention import (attend_joints, attention_weights, draw_attention,
-                        record_attention)
+from .attention import attend_joints, attention_weights, draw_attention, record_attention
 from .cascade import draw_cascade, find_people
 from .levels import read_levels
-from .queries import (QueryStatistics, count_queries, draw_answers,
-                      draw_density)
+from .queries import QueryStatistics, count_queries, draw_answers, draw_density
 from .refinement import draw_errors, draw_refinement, level_errors
 from .sampling import draw_sampling, sample_joints
 from .style import figure_to_image
 
 __all__ = [
-    'QueryStatistics', 'attend_joints', 'attention_weights', 'count_queries',
-    'draw_answers', 'draw_attention', 'draw_cascade', 'draw_density',
-    'draw_errors', 'draw_refinement', 'draw_sampling', 'figure_to_image',
-    'find_people', 'level_errors', 'read_levels', 'record_attention',
-    'sample_joints'
+    'QueryStatistics',
+    'attend_joints',
+    'attention_weights',
+    'count_queries',
+    'draw_answers',
+    'draw_attention',
+    'draw_cascade',
+    'draw_density',
+    'draw_errors',
+    'draw_refinement',
+    'draw_sampling',
+    'figure_to_image',
+    'find_people',
+    'level_errors',
+    'read_levels',
+    'record_attention',
+    'sample_joints',
 ]

@@ -3,6 +3,7 @@
 The model attends through ``scaled_dot_product_attention``, which has no
 weights. Here they are computed beside it, by PyTorch's own module.
 """
+
 from contextlib import contextmanager
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -18,16 +19,17 @@ from torch import Tensor, nn
 from ..models.heads import DeformablePRTRHead
 from ..models.layers.attention import FusedMultiheadAttention
 from .levels import check_model, extract_feat, match_queries, read_out
-from .style import (crop_region, joint_colors, joint_names, new_figure,
-                    show_image)
+from .style import crop_region, joint_colors, joint_names, new_figure, show_image
 
 
-def attention_weights(module: FusedMultiheadAttention,
-                      query: Tensor,
-                      key: Optional[Tensor] = None,
-                      query_pos: Optional[Tensor] = None,
-                      key_pos: Optional[Tensor] = None,
-                      key_padding_mask: Optional[Tensor] = None) -> Tensor:
+def attention_weights(
+    module: FusedMultiheadAttention,
+    query: Tensor,
+    key: Optional[Tensor] = None,
+    query_pos: Optional[Tensor] = None,
+    key_pos: Optional[Tensor] = None,
+    key_padding_mask: Optional[Tensor] = None,
+) -> Tensor:
     """The weights with which a module attends.
 
     Args:
@@ -53,7 +55,8 @@ def attention_weights(module: FusedMultiheadAttention,
         key,
         key_padding_mask=key_padding_mask,
         need_weights=True,
-        average_attn_weights=False)
+        average_attn_weights=False,
+    )
     return weights
 
 
@@ -80,8 +83,7 @@ def record_attention(model: nn.Module) -> Iterator[Dict[str, Tensor]]:
                 with torch.no_grad():
                     recorded[name] = attention_weights(module, *args, **kwargs)
 
-            hooks.append(
-                module.register_forward_pre_hook(record, with_kwargs=True))
+            hooks.append(module.register_forward_pre_hook(record, with_kwargs=True))
     try:
         yield recorded
     finally:
@@ -101,6 +103,7 @@ class JointAttention(NamedTuple):
         encoder (np.ndarray, optional): Weights of each place over the places
             in shape (heads, H, W, H, W). None without an encoder
     """
+
     level: int
     sample: PoseDataSample
     keypoints: np.ndarray
@@ -109,10 +112,12 @@ class JointAttention(NamedTuple):
 
 
 @torch.no_grad()
-def attend_joints(model: nn.Module,
-                  data_batch: dict,
-                  level: Optional[int] = None,
-                  encoder_level: Optional[int] = None) -> List[JointAttention]:
+def attend_joints(
+    model: nn.Module,
+    data_batch: dict,
+    level: Optional[int] = None,
+    encoder_level: Optional[int] = None,
+) -> List[JointAttention]:
     """Run a two-stage model and record where its joints come from.
 
     Args:
@@ -134,7 +139,8 @@ def attend_joints(model: nn.Module,
     if isinstance(model.head, DeformablePRTRHead):
         raise TypeError(
             'DeformablePRTRHead samples the features at a few points instead '
-            'of weighing all places: use sample_joints and draw_sampling.')
+            'of weighing all places: use sample_joints and draw_sampling.'
+        )
     samples, feats = extract_feat(model, data_batch)
     transformer = model.head.transformer
     index = level_index('level', level, transformer.decoder.num_layers)
@@ -145,14 +151,10 @@ def attend_joints(model: nn.Module,
 
     size = feats[-1].shape[-2:]
     cross = recorded[f'decoder.layers.{index}.cross_attn'].cpu()
-    decoder = [
-        weights[:, q].unflatten(-1, size).numpy()
-        for weights, q in zip(cross, queries)
-    ]
+    decoder = [weights[:, q].unflatten(-1, size).numpy() for weights, q in zip(cross, queries)]
     encoder = [None] * len(samples)
     if transformer.encoder is not None:
-        index = level_index('encoder_level', encoder_level,
-                            transformer.encoder.num_layers)
+        index = level_index('encoder_level', encoder_level, transformer.encoder.num_layers)
         weights = recorded[f'encoder.layers.{index}.self_attn'].cpu()
         encoder = weights.unflatten(-1, size).unflatten(2, size).numpy()
     return [
@@ -170,8 +172,9 @@ def level_index(name: str, level: Optional[int], num_levels: int) -> int:
     if level is None:
         return num_levels - 1
     if not 1 <= level <= num_levels:
-        raise ValueError(f'{name}={level} does not exist. The model has the '
-                         f'levels 1 to {num_levels}.')
+        raise ValueError(
+            f'{name}={level} does not exist. The model has the levels 1 to {num_levels}.'
+        )
     return level - 1
 
 
@@ -192,13 +195,15 @@ def choose_head(weights: np.ndarray, head: Optional[int]) -> np.ndarray:
     if head is None:
         return weights.mean(axis=0)
     if not 1 <= head <= len(weights):
-        raise ValueError(f'head={head} does not exist. The model has the '
-                         f'heads 1 to {len(weights)}.')
+        raise ValueError(
+            f'head={head} does not exist. The model has the heads 1 to {len(weights)}.'
+        )
     return weights[head - 1]
 
 
-def weights_at(attention: JointAttention, point: Sequence[float],
-               head: Optional[int]) -> np.ndarray:
+def weights_at(
+    attention: JointAttention, point: Sequence[float], head: Optional[int]
+) -> np.ndarray:
     """Weights of the encoder at a point of the image.
 
     Args:
@@ -214,8 +219,10 @@ def weights_at(attention: JointAttention, point: Sequence[float],
         ValueError: If the model has no encoder, or does not see the point.
     """
     if attention.encoder is None:
-        raise ValueError('The model has no encoder (num_encoder_layers=0), so '
-                         'that its places do not attend to each other.')
+        raise ValueError(
+            'The model has no encoder (num_encoder_layers=0), so '
+            'that its places do not attend to each other.'
+        )
     height, width = attention.encoder.shape[-2:]
     x1, y1, x2, y2 = crop_region(attention.sample.metainfo)
     column = int(np.floor((point[0] - x1) / (x2 - x1) * width))
@@ -223,7 +230,8 @@ def weights_at(attention: JointAttention, point: Sequence[float],
     if not (0 <= column < width and 0 <= row < height):
         raise ValueError(
             f'The point {tuple(point)} is outside of the crop, which reaches '
-            f'from ({x1:.0f}, {y1:.0f}) to ({x2:.0f}, {y2:.0f}).')
+            f'from ({x1:.0f}, {y1:.0f}) to ({x2:.0f}, {y2:.0f}).'
+        )
     return choose_head(attention.encoder, head)[row, column]
 
 
@@ -246,15 +254,13 @@ def panel_grid(metainfo: dict, number: int) -> Tuple[Figure, List[Axes]]:
     width, height = metainfo['input_size']
     columns = min(number, 6 if number <= 24 else 12)
     rows = -(-number // columns)
-    figure = new_figure(
-        max(1.5 * columns, 4.5), (1.4 * height / width + 0.45) * rows + 0.6)
-    return figure, [
-        figure.add_subplot(rows, columns, i + 1) for i in range(number)
-    ]
+    figure = new_figure(max(1.5 * columns, 4.5), (1.4 * height / width + 0.45) * rows + 0.6)
+    return figure, [figure.add_subplot(rows, columns, i + 1) for i in range(number)]
 
 
-def draw_weights(axis: Axes, image: np.ndarray, metainfo: dict,
-                 weights: np.ndarray, title: str, color: str) -> None:
+def draw_weights(
+    axis: Axes, image: np.ndarray, metainfo: dict, weights: np.ndarray, title: str, color: str
+) -> None:
     """Lay attention weights over the crop of a person.
 
     Args:
@@ -275,12 +281,14 @@ def draw_weights(axis: Axes, image: np.ndarray, metainfo: dict,
     axis.title.set_color(color)
 
 
-def draw_attention(image: np.ndarray,
-                   attention: JointAttention,
-                   dataset_meta: dict,
-                   head: Optional[int] = None,
-                   joints: Optional[Sequence[int]] = None,
-                   point: Optional[Sequence[float]] = None) -> Figure:
+def draw_attention(
+    image: np.ndarray,
+    attention: JointAttention,
+    dataset_meta: dict,
+    head: Optional[int] = None,
+    joints: Optional[Sequence[int]] = None,
+    point: Optional[Sequence[float]] = None,
+) -> Figure:
     """Draw where the joints of a person come from.
 
     Args:
@@ -299,12 +307,18 @@ def draw_attention(image: np.ndarray,
     joints = range(len(names)) if joints is None else joints
     panels = []
     if point is not None:
-        panels.append((weights_at(attention, point, head), point, 'encoder '
-                       f'at ({point[0]:g}, {point[1]:g})', 'black', '*'))
+        panels.append(
+            (
+                weights_at(attention, point, head),
+                point,
+                f'encoder at ({point[0]:g}, {point[1]:g})',
+                'black',
+                '*',
+            )
+        )
     weights = choose_head(attention.decoder, head)
     for k in joints:
-        panels.append(
-            (weights[k], attention.keypoints[k], names[k], colors[k], 'o'))
+        panels.append((weights[k], attention.keypoints[k], names[k], colors[k], 'o'))
 
     metainfo = attention.sample.metainfo
     figure, axes = panel_grid(metainfo, len(panels))
@@ -318,5 +332,6 @@ def draw_attention(image: np.ndarray,
     figure.supxlabel(
         f'{markers}\nweights of decoder level {attention.level}, {heads}; '
         'the darkest is the largest of a panel',
-        fontsize=8)
+        fontsize=8,
+    )
     return figure

@@ -1,4 +1,5 @@
 """What the cascade looks at: boxes, sampling grids and joints."""
+
 from contextlib import contextmanager
 from typing import Iterator, List, NamedTuple
 
@@ -31,10 +32,7 @@ def record_grids(model: PRTRCascade) -> Iterator[List[torch.Tensor]]:
 
     def record(crop, args):
         _, boxes, valid_hw = args
-        recorded[:] = [
-            crop.grids(b[None].detach(), hw[None])[0]
-            for b, hw in zip(boxes, valid_hw)
-        ]
+        recorded[:] = [crop.grids(b[None].detach(), hw[None])[0] for b, hw in zip(boxes, valid_hw)]
 
     hook = model.crop.register_forward_pre_hook(record)
     try:
@@ -51,6 +49,7 @@ class CascadeResult(NamedTuple):
         grids (np.ndarray): Sampling positions of their crops, in pixels of
             the image, in shape (P, y_res, x_res, 2)
     """
+
     sample: PoseDataSample
     grids: np.ndarray
 
@@ -74,7 +73,8 @@ def find_people(model: PRTRCascade, data_batch: dict) -> List[CascadeResult]:
         raise TypeError(
             f'This needs PRTRCascade, but the model is {type(model).__name__}.'
             ' For two-stage models there are the other scripts of '
-            'tools/visualizations.')
+            'tools/visualizations.'
+        )
     with record_grids(model) as recorded:
         samples = model.test_step(data_batch)
     results = []
@@ -91,8 +91,7 @@ def find_people(model: PRTRCascade, data_batch: dict) -> List[CascadeResult]:
     return results
 
 
-def draw_cascade(image: np.ndarray, result: CascadeResult,
-                 dataset_meta: dict) -> Figure:
+def draw_cascade(image: np.ndarray, result: CascadeResult, dataset_meta: dict) -> Figure:
     """Draw boxes and sampling grids, and beside them the joints.
 
     Args:
@@ -106,8 +105,7 @@ def draw_cascade(image: np.ndarray, result: CascadeResult,
     height, width = image.shape[:2]
     figure = new_figure(9.5, 4.2 * height / width + 0.8)
     found, read = figure.subplots(1, 2)
-    for axis, title in ((found, 'boxes and where their crops are sampled'),
-                        (read, 'joints')):
+    for axis, title in ((found, 'boxes and where their crops are sampled'), (read, 'joints')):
         show_image(axis, image, (0, 0, width, height), alpha=0.6)
         axis.set_title(title, fontsize=9)
 
@@ -120,33 +118,25 @@ def draw_cascade(image: np.ndarray, result: CascadeResult,
         for axis, line_width in ((found, 1.5), (read, 0.6)):
             boxes.append(
                 Rectangle(
-                    box[:2],
-                    *(box[2:] - box[:2]),
-                    fill=False,
-                    edgecolor=color,
-                    linewidth=line_width))
+                    box[:2], *(box[2:] - box[:2]), fill=False, edgecolor=color, linewidth=line_width
+                )
+            )
             axis.add_patch(boxes[-1])
     for keypoints in people.keypoints:
         draw_pose(read, keypoints, dataset_meta)
 
     style = dict(fontsize=8, frameon=False)
     figure.legend(
-        boxes[::2], [f'{score:.2f}' for score in people.bbox_scores],
+        boxes[::2],
+        [f'{score:.2f}' for score in people.bbox_scores],
         title='score',
         title_fontsize=8,
         loc='outside right upper',
-        **style)
-    sampled = Line2D([], [],
-                     color='black',
-                     marker='.',
-                     linestyle='none',
-                     label='sampled place')
+        **style,
+    )
+    sampled = Line2D([], [], color='black', marker='.', linestyle='none', label='sampled place')
     handles = [sampled, *side_handles(dataset_meta)]
-    figure.legend(
-        handles=handles,
-        loc='outside lower center',
-        ncols=len(handles),
-        **style)
+    figure.legend(handles=handles, loc='outside lower center', ncols=len(handles), **style)
     return figure
 
 
@@ -162,5 +152,4 @@ def draw_pose(axis: Axes, keypoints: np.ndarray, dataset_meta: dict) -> None:
     for a, b in dataset_meta['skeleton_links']:
         axis.plot(*keypoints[[a, b]].T, color='white', linewidth=2.2)
         axis.plot(*keypoints[[a, b]].T, color='dimgray', linewidth=0.9)
-    axis.scatter(
-        *keypoints.T, 14, color=colors, edgecolor='white', lw=0.5, zorder=3)
+    axis.scatter(*keypoints.T, 14, color=colors, edgecolor='white', lw=0.5, zorder=3)

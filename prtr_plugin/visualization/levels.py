@@ -1,4 +1,5 @@
 """What the decoder levels of a two-stage PRTR put out."""
+
 from typing import Tuple
 
 import numpy as np
@@ -21,17 +22,16 @@ def check_model(model: nn.Module) -> None:
         TypeError: If it is no two-stage model with :class:`PRTRHead`.
     """
     head = getattr(model, 'head', None)
-    if not (isinstance(model, TopdownPoseEstimator)
-            and isinstance(head, PRTRHead)):
+    if not (isinstance(model, TopdownPoseEstimator) and isinstance(head, PRTRHead)):
         raise TypeError(
             'This needs a TopdownPoseEstimator with PRTRHead, but the model '
             f'is {type(model).__name__} with {type(head).__name__}. For '
-            'PRTRCascade there is tools/visualizations/cascade.py.')
+            'PRTRCascade there is tools/visualizations/cascade.py.'
+        )
 
 
 @torch.no_grad()
-def extract_feat(model: nn.Module,
-                 data_batch: dict) -> Tuple[SampleList, Tuple[Tensor]]:
+def extract_feat(model: nn.Module, data_batch: dict) -> Tuple[SampleList, Tuple[Tensor]]:
     """Run a two-stage model up to its head, without flip test.
 
     Args:
@@ -53,8 +53,7 @@ def extract_feat(model: nn.Module,
 
 
 @torch.no_grad()
-def read_levels(model: nn.Module,
-                data_batch: dict) -> Tuple[SampleList, np.ndarray]:
+def read_levels(model: nn.Module, data_batch: dict) -> Tuple[SampleList, np.ndarray]:
     """Read the joints out after every decoder level.
 
     Args:
@@ -71,8 +70,9 @@ def read_levels(model: nn.Module,
     return samples, read_out(model, samples, *model.head.forward_levels(feats))
 
 
-def read_out(model: nn.Module, data_samples: SampleList, cls_logits: Tensor,
-             coords: Tensor) -> np.ndarray:
+def read_out(
+    model: nn.Module, data_samples: SampleList, cls_logits: Tensor, coords: Tensor
+) -> np.ndarray:
     """Read the joints of all levels out, in one call.
 
     Args:
@@ -84,14 +84,13 @@ def read_out(model: nn.Module, data_samples: SampleList, cls_logits: Tensor,
     Returns:
         np.ndarray: Joints in pixels of the images, in shape (B, L, K, 2).
     """
-    keypoints, _ = model.head.decoder.batch_decode(
-        cls_logits.flatten(0, 1), coords.flatten(0, 1))
+    keypoints, _ = model.head.decoder.batch_decode(cls_logits.flatten(0, 1), coords.flatten(0, 1))
     # (L * B, 1, K, 2) -> (B, L, K, 2)
-    keypoints = np.reshape(keypoints,
-                           (*coords.shape[:2], -1, 2)).swapaxes(0, 1)
+    keypoints = np.reshape(keypoints, (*coords.shape[:2], -1, 2)).swapaxes(0, 1)
     center, scale, size = (
         np.stack([s.metainfo[name] for s in data_samples])[:, None, None]
-        for name in ('input_center', 'input_scale', 'input_size'))
+        for name in ('input_center', 'input_scale', 'input_size')
+    )
     return keypoints / size * scale + center - scale / 2
 
 

@@ -1,4 +1,5 @@
 """What the keypoint queries of a two-stage PRTR specialise in."""
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -6,8 +7,7 @@ from scipy.stats import entropy
 from torch import nn
 
 from .levels import extract_feat, match_queries
-from .style import (SIDE_COLORMAPS, joint_colors, joint_names, joint_sides,
-                    new_figure, side_handles)
+from .style import SIDE_COLORMAPS, joint_colors, joint_names, joint_sides, new_figure, side_handles
 
 
 class QueryStatistics:
@@ -37,18 +37,14 @@ class QueryStatistics:
             Tells how undecided a query is about one person
     """
 
-    def __init__(self,
-                 num_queries: int,
-                 num_keypoints: int,
-                 bins: int = 32) -> None:
+    def __init__(self, num_queries: int, num_keypoints: int, bins: int = 32) -> None:
         self.bins = bins
         self.num_people = 0
         self.density = np.zeros((num_queries, bins, bins), dtype=np.int64)
         self.answers = np.zeros((num_queries, num_keypoints), dtype=np.int64)
         self._entropy_sum = np.zeros(num_queries)
 
-    def update(self, probs: np.ndarray, coords: np.ndarray,
-               queries: np.ndarray) -> None:
+    def update(self, probs: np.ndarray, coords: np.ndarray, queries: np.ndarray) -> None:
         """Count some people.
 
         Args:
@@ -57,8 +53,7 @@ class QueryStatistics:
             queries (np.ndarray): The query of each joint in shape (B, K)
         """
         num_queries, num_keypoints = self.answers.shape
-        x, y = np.moveaxis((coords * self.bins).astype(int), -1,
-                           0).clip(0, self.bins - 1)
+        x, y = np.moveaxis((coords * self.bins).astype(int), -1, 0).clip(0, self.bins - 1)
         np.add.at(self.density, (np.arange(num_queries), y, x), 1)
         np.add.at(self.answers, (queries, np.arange(num_keypoints)), 1)
         self._entropy_sum += entropy(probs, axis=-1, base=2).sum(axis=0)
@@ -110,20 +105,21 @@ class QueryStatistics:
                     for k in np.argsort(-self.answers[q], kind='stable')
                     if self.answers[q, k]
                 },
-                joint_entropy=float(self.joint_entropy[q])
-                if self.uses[q] else None,
-                class_entropy=float(self.class_entropy[q])) for q in self.order
+                joint_entropy=float(self.joint_entropy[q]) if self.uses[q] else None,
+                class_entropy=float(self.class_entropy[q]),
+            )
+            for q in self.order
         ]
         return dict(
             num_people=self.num_people,
             num_queries=len(queries),
             num_used=int((self.uses > 0).sum()),
-            queries=queries)
+            queries=queries,
+        )
 
 
 @torch.no_grad()
-def count_queries(model: nn.Module, data_batch: dict,
-                  statistics: QueryStatistics) -> None:
+def count_queries(model: nn.Module, data_batch: dict, statistics: QueryStatistics) -> None:
     """Count the people of a batch.
 
     Args:
@@ -135,13 +131,14 @@ def count_queries(model: nn.Module, data_batch: dict,
     cls_logits, coords = (x.float() for x in model.head(feats))
     statistics.update(
         cls_logits.softmax(dim=-1).cpu().numpy(),
-        coords.cpu().numpy(), match_queries(model, cls_logits))
+        coords.cpu().numpy(),
+        match_queries(model, cls_logits),
+    )
 
 
-def draw_density(statistics: QueryStatistics,
-                 dataset_meta: dict,
-                 aspect: float,
-                 num_shown: int = 20) -> Figure:
+def draw_density(
+    statistics: QueryStatistics, dataset_meta: dict, aspect: float, num_shown: int = 20
+) -> Figure:
     """Draw where the most used queries land in the crop.
 
     Args:
@@ -168,10 +165,7 @@ def draw_density(statistics: QueryStatistics,
             colormap = SIDE_COLORMAPS[sides[best]]
             what = f'{names[best]} {share:.0%}'
         # a few places hold most of it: the root shows the others, too
-        axis.imshow(
-            np.sqrt(statistics.density[q]),
-            cmap=colormap,
-            extent=(0, aspect, 1, 0))
+        axis.imshow(np.sqrt(statistics.density[q]), cmap=colormap, extent=(0, aspect, 1, 0))
         axis.set(xticks=[], yticks=[])
         axis.set_title(f'query {q}: used {uses:.0%}\n{what}', fontsize=7)
     figure.legend(
@@ -181,7 +175,8 @@ def draw_density(statistics: QueryStatistics,
         ncols=3,
         fontsize=8,
         title_fontsize=8,
-        frameon=False)
+        frameon=False,
+    )
     return figure
 
 
@@ -201,28 +196,28 @@ def draw_answers(statistics: QueryStatistics, dataset_meta: dict) -> Figure:
     names, colors = joint_names(dataset_meta), joint_colors(dataset_meta)
     figure = new_figure(0.17 * len(names) + 3.2, 0.17 * len(used) + 1.9)
     widths = [0.17 * len(names), 1.0, 1.0]
-    matrix, *bars = figure.subplots(
-        1, 3, sharey=True, gridspec_kw=dict(width_ratios=widths))
+    matrix, *bars = figure.subplots(1, 3, sharey=True, gridspec_kw=dict(width_ratios=widths))
     shown = matrix.imshow(
         statistics.answers[used] / statistics.num_people,
         cmap='Greys',
         vmin=0,
         vmax=1,
-        aspect='auto')
+        aspect='auto',
+    )
     matrix.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
     for label, color in zip(matrix.get_xticklabels(), colors):
         label.set_color(color)
     matrix.set_yticks(range(len(used)), used, fontsize=7)
     matrix.set_ylabel('query', fontsize=8)
-    matrix.set_title(
-        f'{len(used)} of {len(statistics.uses)} queries ever answer',
-        fontsize=8)
-    figure.colorbar(
-        shown, ax=matrix, location='left', shrink=0.8).set_label(
-            'share of people whose joint the query answers to', fontsize=7)
+    matrix.set_title(f'{len(used)} of {len(statistics.uses)} queries ever answer', fontsize=8)
+    figure.colorbar(shown, ax=matrix, location='left', shrink=0.8).set_label(
+        'share of people whose joint the query answers to', fontsize=7
+    )
     for axis, values, title in zip(
-            bars, (statistics.joint_entropy, statistics.class_entropy),
-        ('entropy of\nits joints [bit]', 'entropy of\nits classes [bit]')):
+        bars,
+        (statistics.joint_entropy, statistics.class_entropy),
+        ('entropy of\nits joints [bit]', 'entropy of\nits classes [bit]'),
+    ):
         axis.barh(range(len(used)), values[used], color='dimgray')
         axis.set_title(title, fontsize=8)
         axis.tick_params(labelsize=7, labelleft=False)

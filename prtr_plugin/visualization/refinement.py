@@ -1,4 +1,5 @@
 """Pictures of what the decoder levels of a two-stage PRTR read out."""
+
 from typing import Dict, List, Sequence
 
 import numpy as np
@@ -7,18 +8,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from mmengine.structures import InstanceData
-from mmpose.evaluation.functional import (keypoint_nme, keypoint_pck_accuracy)
+from mmpose.evaluation.functional import keypoint_nme, keypoint_pck_accuracy
 from mmpose.structures import PoseDataSample
 from mmpose.utils.typing import SampleList
 
-from .style import (FONT_SIZE, LABEL_MARGIN, crop_region, joint_colors,
-                    joint_names, label_points, new_figure, show_image,
-                    side_handles)
+from .style import (
+    FONT_SIZE,
+    LABEL_MARGIN,
+    crop_region,
+    joint_colors,
+    joint_names,
+    label_points,
+    new_figure,
+    show_image,
+    side_handles,
+)
 
 
-def level_errors(keypoints: np.ndarray, annotated: np.ndarray,
-                 visible: np.ndarray, bboxes: np.ndarray,
-                 thr: float) -> List[Dict[str, float]]:
+def level_errors(
+    keypoints: np.ndarray,
+    annotated: np.ndarray,
+    visible: np.ndarray,
+    bboxes: np.ndarray,
+    thr: float,
+) -> List[Dict[str, float]]:
     """Errors of the decoder levels over the annotated joints of people.
 
     Distances count in units of the longer side of the person's box, as in
@@ -43,7 +56,8 @@ def level_errors(keypoints: np.ndarray, annotated: np.ndarray,
     if not mask.any():
         raise ValueError(
             'The dataset has no annotated joints. If its boxes are '
-            'detections, set its bbox_file to "".')
+            'detections, set its bbox_file to "".'
+        )
     size = (bboxes[:, 2:] - bboxes[:, :2]).max(axis=1, keepdims=True)
     size = np.repeat(size, 2, axis=1)
     errors = []
@@ -67,8 +81,10 @@ def draw_errors(errors: List[Dict[str, float]], thr: float) -> Figure:
     figure = new_figure(6, 2.6)
     levels = [e['level'] for e in errors]
     for axis, name, title in zip(
-            figure.subplots(1, 2), ('NME', 'PCK'),
-        ('mean distance / box size', f'share of joints within {thr:g} of it')):
+        figure.subplots(1, 2),
+        ('NME', 'PCK'),
+        ('mean distance / box size', f'share of joints within {thr:g} of it'),
+    ):
         values = [e[name] for e in errors]
         axis.plot(levels, values, 'o-', color='tab:blue')
         axis.set_title(title, fontsize=9)
@@ -77,11 +93,13 @@ def draw_errors(errors: List[Dict[str, float]], thr: float) -> Figure:
         axis.margins(x=0.12)
         for level, value in zip(levels, values):
             axis.annotate(
-                f'{value:.3f}', (level, value),
+                f'{value:.3f}',
+                (level, value),
                 xytext=(0, 5),
                 textcoords='offset points',
                 ha='center',
-                fontsize=FONT_SIZE)
+                fontsize=FONT_SIZE,
+            )
     return figure
 
 
@@ -93,8 +111,9 @@ def annotated_joints(sample: PoseDataSample) -> np.ndarray:
     return person.keypoints[0][person.keypoints_visible[0] > 0]
 
 
-def draw_person(axis: Axes, image: np.ndarray, keypoints: np.ndarray,
-                sample: PoseDataSample, dataset_meta: dict) -> None:
+def draw_person(
+    axis: Axes, image: np.ndarray, keypoints: np.ndarray, sample: PoseDataSample, dataset_meta: dict
+) -> None:
     """Draw how a person's joints move from level to level.
 
     Args:
@@ -120,8 +139,9 @@ def draw_person(axis: Axes, image: np.ndarray, keypoints: np.ndarray,
     label_points(axis, region, last, joint_names(dataset_meta), colors)
 
 
-def draw_refinement(images: Sequence[np.ndarray], keypoints: np.ndarray,
-                    samples: SampleList, dataset_meta: dict) -> Figure:
+def draw_refinement(
+    images: Sequence[np.ndarray], keypoints: np.ndarray, samples: SampleList, dataset_meta: dict
+) -> Figure:
     """Draw the refinement of one or more people side by side.
 
     Args:
@@ -134,16 +154,16 @@ def draw_refinement(images: Sequence[np.ndarray], keypoints: np.ndarray,
         Figure: The picture.
     """
     width, height = samples[0].metainfo['input_size']
-    figure = new_figure(
-        3.7 * (width / height + 2 * LABEL_MARGIN) * len(samples), 4.2)
+    figure = new_figure(3.7 * (width / height + 2 * LABEL_MARGIN) * len(samples), 4.2)
     axes = figure.subplots(1, len(samples), squeeze=False)[0]
     for axis, image, person, sample in zip(axes, images, keypoints, samples):
         draw_person(axis, image, person, sample, dataset_meta)
 
     handles = side_handles(dataset_meta)
     num_levels = keypoints.shape[1]
-    markers = [('level 1', dict(marker='o', mfc='white')),
-               ('between', dict(marker='.'))][:num_levels - 1]
+    markers = [('level 1', dict(marker='o', mfc='white')), ('between', dict(marker='.'))][
+        : num_levels - 1
+    ]
     markers.append((f'level {num_levels}', dict(marker='o', mec='black')))
     if any(len(annotated_joints(sample)) for sample in samples):
         markers.append(('annotated', dict(marker='x', mec='black')))
@@ -156,5 +176,6 @@ def draw_refinement(images: Sequence[np.ndarray], keypoints: np.ndarray,
         loc='outside lower center',
         ncols=min(len(handles), 4 * len(samples)),
         fontsize=8,
-        frameon=False)
+        frameon=False,
+    )
     return figure

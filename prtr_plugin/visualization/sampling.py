@@ -1,4 +1,5 @@
 """Where the queries of a deformable two-stage PRTR sample the features."""
+
 from typing import List, NamedTuple, Optional, Sequence
 
 import matplotlib
@@ -27,6 +28,7 @@ class JointSampling(NamedTuple):
         weights (np.ndarray): Their weights in shape
             (K, heads, feature levels, points), which sum to 1 for each head
     """
+
     level: int
     sample: PoseDataSample
     keypoints: np.ndarray
@@ -35,9 +37,9 @@ class JointSampling(NamedTuple):
 
 
 @torch.no_grad()
-def sample_joints(model: nn.Module,
-                  data_batch: dict,
-                  level: Optional[int] = None) -> List[JointSampling]:
+def sample_joints(
+    model: nn.Module, data_batch: dict, level: Optional[int] = None
+) -> List[JointSampling]:
     """Run a deformable two-stage model and record what its joints sample.
 
     Args:
@@ -56,8 +58,9 @@ def sample_joints(model: nn.Module,
     """
     check_model(model)
     if not isinstance(model.head, DeformablePRTRHead):
-        raise TypeError('This needs DeformablePRTRHead, but the head is '
-                        f'{type(model.head).__name__}.')
+        raise TypeError(
+            f'This needs DeformablePRTRHead, but the head is {type(model.head).__name__}.'
+        )
     samples, feats = extract_feat(model, data_batch)
     layers = model.head.transformer.decoder.layers
     index = level_index('level', level, len(layers))
@@ -65,11 +68,12 @@ def sample_joints(model: nn.Module,
 
     def record(module, args, kwargs):
         recorded.extend(
-            module.sampling(*args, kwargs['query_pos'],
-                            kwargs['reference_points'], kwargs['levels']))
+            module.sampling(
+                *args, kwargs['query_pos'], kwargs['reference_points'], kwargs['levels']
+            )
+        )
 
-    hook = layers[index].cross_attn.register_forward_pre_hook(
-        record, with_kwargs=True)
+    hook = layers[index].cross_attn.register_forward_pre_hook(record, with_kwargs=True)
     try:
         cls_logits, coords = model.head.forward_levels(feats)
     finally:
@@ -78,19 +82,21 @@ def sample_joints(model: nn.Module,
     queries = match_queries(model, cls_logits[index])
     people = []
     for sample, joints, query, places, weights in zip(
-            samples, keypoints, queries, *(x.cpu().numpy() for x in recorded)):
+        samples, keypoints, queries, *(x.cpu().numpy() for x in recorded)
+    ):
         x1, y1, x2, y2 = crop_region(sample.metainfo)
         places = places[query] * (x2 - x1, y2 - y1) + (x1, y1)
-        people.append(
-            JointSampling(index + 1, sample, joints, places, weights[query]))
+        people.append(JointSampling(index + 1, sample, joints, places, weights[query]))
     return people
 
 
-def draw_sampling(image: np.ndarray,
-                  sampling: JointSampling,
-                  dataset_meta: dict,
-                  head: Optional[int] = None,
-                  joints: Optional[Sequence[int]] = None) -> Figure:
+def draw_sampling(
+    image: np.ndarray,
+    sampling: JointSampling,
+    dataset_meta: dict,
+    head: Optional[int] = None,
+    joints: Optional[Sequence[int]] = None,
+) -> Figure:
     """Draw the points that the joints of a person are sampled from.
 
     Args:
@@ -109,8 +115,7 @@ def draw_sampling(image: np.ndarray,
     """
     num_heads, num_levels = sampling.weights.shape[1:3]
     if head is not None and not 1 <= head <= num_heads:
-        raise ValueError(f'head={head} does not exist. The model has the '
-                         f'heads 1 to {num_heads}.')
+        raise ValueError(f'head={head} does not exist. The model has the heads 1 to {num_heads}.')
     shown = slice(None) if head is None else slice(head - 1, head)
     names, colors = joint_names(dataset_meta), joint_colors(dataset_meta)
     joints = range(len(names)) if joints is None else joints
@@ -124,27 +129,18 @@ def draw_sampling(image: np.ndarray,
             points = sampling.places[k, shown, i].reshape(-1, 2)
             areas = 40 * sampling.weights[k, shown, i].flatten()
             axis.scatter(*points.T, areas, color=color, linewidths=0, zorder=2)
-        axis.plot(
-            *sampling.keypoints[k], 'o', color=colors[k], mec='white', ms=6)
+        axis.plot(*sampling.keypoints[k], 'o', color=colors[k], mec='white', ms=6)
         axis.set_title(names[k], fontsize=7)
         axis.title.set_color(colors[k])
     handles = [
-        Line2D([], [],
-               color=color,
-               marker='o',
-               linestyle='none',
-               label=f'feature level {i + 1}')
+        Line2D([], [], color=color, marker='o', linestyle='none', label=f'feature level {i + 1}')
         for i, color in enumerate(palette)
     ]
-    figure.legend(
-        handles=handles,
-        loc='outside lower center',
-        ncols=4,
-        fontsize=8,
-        frameon=False)
+    figure.legend(handles=handles, loc='outside lower center', ncols=4, fontsize=8, frameon=False)
     heads = 'all heads' if head is None else f'head {head}'
     figure.suptitle(
         f'sampled by decoder level {sampling.level}, {heads}; areas are '
         'weights, the white-rimmed point is the joint',
-        fontsize=8)
+        fontsize=8,
+    )
     return figure

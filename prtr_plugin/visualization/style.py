@@ -1,4 +1,5 @@
 """Colours, names and legends that all pictures share."""
+
 import re
 from typing import List, Sequence, Tuple
 
@@ -101,10 +102,8 @@ def side_handles(dataset_meta: dict) -> List[Line2D]:
     """Legend entries of the sides that a dataset's joints are on."""
     found = set(joint_sides(dataset_meta))
     return [
-        Line2D([], [],
-               color=matplotlib.colormaps[colormap](0.7),
-               linewidth=3,
-               label=side) for side, colormap in SIDE_COLORMAPS.items()
+        Line2D([], [], color=matplotlib.colormaps[colormap](0.7), linewidth=3, label=side)
+        for side, colormap in SIDE_COLORMAPS.items()
         if side in found
     ]
 
@@ -124,10 +123,7 @@ def spread(wanted: np.ndarray, gap: float) -> np.ndarray:
     return np.minimum(moved, 1 - steps[::-1])
 
 
-def show_image(axis: Axes,
-               image: np.ndarray,
-               region: Sequence[float],
-               alpha: float = 1.0) -> None:
+def show_image(axis: Axes, image: np.ndarray, region: Sequence[float], alpha: float = 1.0) -> None:
     """Show a part of an image.
 
     Args:
@@ -140,12 +136,9 @@ def show_image(axis: Axes,
     """
     height, width = image.shape[:2]
     x1, y1, x2, y2 = region
-    frame = Rectangle((x1, y1),
-                      x2 - x1,
-                      y2 - y1,
-                      facecolor='none',
-                      edgecolor='lightgray',
-                      linewidth=0.8)
+    frame = Rectangle(
+        (x1, y1), x2 - x1, y2 - y1, facecolor='none', edgecolor='lightgray', linewidth=0.8
+    )
     axis.add_patch(frame)
     shown = axis.imshow(image, extent=(0, width, height, 0), alpha=alpha)
     shown.set_clip_path(frame)
@@ -153,8 +146,13 @@ def show_image(axis: Axes,
     axis.axis('off')
 
 
-def label_points(axis: Axes, region: Sequence[float], points: np.ndarray,
-                 names: Sequence[str], colors: np.ndarray) -> None:
+def label_points(
+    axis: Axes,
+    region: Sequence[float],
+    points: np.ndarray,
+    names: Sequence[str],
+    colors: np.ndarray,
+) -> None:
     """Write names beside a picture, with lines to their points.
 
     Names never cover the picture or each other. Without enough room for all
@@ -176,14 +174,16 @@ def label_points(axis: Axes, region: Sequence[float], points: np.ndarray,
     axis.set_xlim(x1 - margin, x2 + margin)
     heights = (points[:, 1] - y1) / (y2 - y1)
     by_x = np.argsort(points[:, 0], kind='stable')
-    for column, x, align, edge in ((by_x[:num_left], x1 - margin / 8, 'right',
-                                    1), (by_x[num_left:], x2 + margin / 8,
-                                         'left', 0)):
+    for column, x, align, edge in (
+        (by_x[:num_left], x1 - margin / 8, 'right', 1),
+        (by_x[num_left:], x2 + margin / 8, 'left', 0),
+    ):
         column = column[np.argsort(heights[column], kind='stable')]
         for k, y in zip(column, spread(heights[column], gap)):
             axis.annotate(
                 names[k],
-                points[k], (x, y1 + y * (y2 - y1)),
+                points[k],
+                (x, y1 + y * (y2 - y1)),
                 ha=align,
                 va='center',
                 fontsize=FONT_SIZE,
@@ -194,7 +194,9 @@ def label_points(axis: Axes, region: Sequence[float], points: np.ndarray,
                     alpha=0.8,
                     relpos=(edge, 0.5),
                     shrinkA=0,
-                    shrinkB=0))
+                    shrinkB=0,
+                ),
+            )
 
 
 def crop_region(metainfo: dict) -> Tuple[float, float, float, float]:

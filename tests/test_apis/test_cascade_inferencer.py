@@ -1,4 +1,5 @@
 """Whole pictures in, people out: mmpose's inferencer and ours."""
+
 import json
 
 import cv2
@@ -45,8 +46,8 @@ def picture(folder):
 
 def people(inferencer, *args, **kwargs):
     """The only image's."""
-    result, = inferencer(*args, **kwargs)
-    found, = result['predictions']
+    (result,) = inferencer(*args, **kwargs)
+    (found,) = result['predictions']
     return found
 
 
@@ -56,8 +57,9 @@ def scores(found):
 
 def coordinates(found):
     """Boxes and joints in shape (P, 2 + K, 2)."""
-    return np.array([[*np.reshape(person['bbox'], (2, 2)),
-                      *person['keypoints']] for person in found])
+    return np.array(
+        [[*np.reshape(person['bbox'], (2, 2)), *person['keypoints']] for person in found]
+    )
 
 
 def test_mmpose_inferencer(plain, files, picture):
@@ -67,7 +69,7 @@ def test_mmpose_inferencer(plain, files, picture):
     assert 0 < min(scores(found)) and max(scores(found)) < 1
     for person in found:
         assert np.shape(person['keypoints']) == (17, 2)
-        assert np.shape(person['keypoint_scores']) == (17, )
+        assert np.shape(person['keypoint_scores']) == (17,)
         low, high = np.reshape(person['bbox'], (2, 2))
         assert (low < high).all()
     points = coordinates(found)
@@ -75,8 +77,7 @@ def test_mmpose_inferencer(plain, files, picture):
     assert points.max() > 100
     # an array gives the same as its file, and a detector is not asked for
     assert people(plain, cv2.imread(picture)) == found
-    other = MMPoseInferencer(
-        *files, det_model='whole_image', device='cpu')
+    other = MMPoseInferencer(*files, det_model='whole_image', device='cpu')
     assert people(other, picture) == found
 
 
@@ -88,8 +89,7 @@ def test_pixels_of_the_image(inferencer, picture):
     found = people(inferencer, small, bbox_thr=0)
     larger = people(inferencer, large, bbox_thr=0)
     assert scores(larger) == pytest.approx(scores(found), abs=1e-4)
-    assert coordinates(larger) == pytest.approx(
-        3 * coordinates(found), abs=0.1)
+    assert coordinates(larger) == pytest.approx(3 * coordinates(found), abs=0.1)
 
 
 def test_threshold(inferencer, plain, picture):
@@ -99,13 +99,11 @@ def test_threshold(inferencer, plain, picture):
     for kwargs in (dict(), dict(bbox_thr=some), dict(bbox_thr=1)):
         found = people(inferencer, picture, **kwargs)
         expected = [
-            person for person in everybody
-            if person['bbox_score'] > kwargs.get('bbox_thr', 0.3)
+            person for person in everybody if person['bbox_score'] > kwargs.get('bbox_thr', 0.3)
         ]
         assert scores(found) == pytest.approx(scores(expected))
         if expected:
-            assert np.allclose(
-                coordinates(found), coordinates(expected), atol=1e-2)
+            assert np.allclose(coordinates(found), coordinates(expected), atol=1e-2)
     # what PRTRInferencer is for
     assert people(plain, picture, bbox_thr=1) == everybody
 
@@ -119,14 +117,14 @@ def test_threshold_of_each_call(inferencer, picture):
         assert len(next(everybody)['predictions'][0]) > 1
 
 
-def test_other_models(small_config, checkpoint, quick_options, picture,
-                      tmp_path):
+def test_other_models(small_config, checkpoint, quick_options, picture, tmp_path):
     """The two-stage model as with mmpose's inferencer."""
     config = str(tmp_path / 'config.py')
     load_config(small_config, quick_options).dump(config)
     first, second = [
-        people(cls(config, checkpoint, device='cpu', det_model='whole_image'),
-               picture, bbox_thr=0.99)
+        people(
+            cls(config, checkpoint, device='cpu', det_model='whole_image'), picture, bbox_thr=0.99
+        )
         for cls in (PRTRInferencer, MMPoseInferencer)
     ]
     assert first == second and len(first) == 1
@@ -135,7 +133,7 @@ def test_other_models(small_config, checkpoint, quick_options, picture,
 def test_drawing(inferencer, picture):
 
     def draw(**kwargs):
-        result, = inferencer(picture, return_vis=True, **kwargs)
+        (result,) = inferencer(picture, return_vis=True, **kwargs)
         return result['visualization'][0], result['predictions'][0]
 
     image = mmcv.imread(picture, channel_order='rgb')
@@ -154,31 +152,29 @@ def test_drawing(inferencer, picture):
     assert len(found) == 1
     changed = (drawn != image).any(axis=-1)
     assert changed.any()
-    changed[max(y1 - 2, 0):y2 + 3, max(x1 - 2, 0):x2 + 3] = False
+    changed[max(y1 - 2, 0) : y2 + 3, max(x1 - 2, 0) : x2 + 3] = False
     assert not changed.any()
-    assert (drawn[(y1 + y2) // 2, max(x1 - 2, 0):x1 + 3] == green).any()
+    assert (drawn[(y1 + y2) // 2, max(x1 - 2, 0) : x1 + 3] == green).any()
 
 
 def test_nobody(inferencer, picture, tmp_path):
-    result, = inferencer(
-        picture, bbox_thr=1, draw_bbox=True, pose_based_nms=True,
-        out_dir=str(tmp_path))
+    (result,) = inferencer(
+        picture, bbox_thr=1, draw_bbox=True, pose_based_nms=True, out_dir=str(tmp_path)
+    )
     assert result['predictions'] == [[]]
-    path, = (tmp_path / 'predictions').glob('*.json')
+    (path,) = (tmp_path / 'predictions').glob('*.json')
     assert json.loads(path.read_text()) == []
-    path, = (tmp_path / 'visualizations').glob('*.jpg')
+    (path,) = (tmp_path / 'visualizations').glob('*.jpg')
     assert cv2.imread(str(path)).shape == (120, 160, 3)
 
 
 def test_folder(inferencer, folder, tmp_path):
-    results = list(
-        inferencer(str(folder), batch_size=3, bbox_thr=0,
-                   out_dir=str(tmp_path)))
+    results = list(inferencer(str(folder), batch_size=3, bbox_thr=0, out_dir=str(tmp_path)))
     assert len(results) == 4
     paths = sorted((tmp_path / 'predictions').glob('*.json'))
     assert len(paths) == 4
     for result, path in zip(results, paths):
-        found, = result['predictions']
+        (found,) = result['predictions']
         assert len(json.loads(path.read_text())) == len(found) > 0
     assert len(list((tmp_path / 'visualizations').glob('*.jpg'))) == 4
 
@@ -187,17 +183,18 @@ def test_repetitions(inferencer, picture, monkeypatch):
     """Of two people whose joints lie beside each other the better one."""
     joints = np.random.default_rng(0).random((17, 2)) * 100
     found = InstanceData(
-        bboxes=np.tile([0, 0, 100, 100.], (3, 1)),
+        bboxes=np.tile([0, 0, 100, 100.0], (3, 1)),
         bbox_scores=np.array([0.9, 0.8, 0.7]),
         keypoints=np.stack((joints, joints + 0.5, 100 - joints)),
-        keypoint_scores=np.ones((3, 17)))
+        keypoint_scores=np.ones((3, 17)),
+    )
     monkeypatch.setattr(
-        inferencer.inferencer.model, 'test_step',
-        lambda data: [PoseDataSample(pred_instances=found.clone())])
+        inferencer.inferencer.model,
+        'test_step',
+        lambda data: [PoseDataSample(pred_instances=found.clone())],
+    )
     assert scores(people(inferencer, picture)) == [0.9, 0.8, 0.7]
-    assert scores(people(inferencer, picture, pose_based_nms=True)) == [
-        0.9, 0.7
-    ]
+    assert scores(people(inferencer, picture, pose_based_nms=True)) == [0.9, 0.7]
 
 
 def test_inference_bottomup(files, picture, plain):
@@ -206,7 +203,7 @@ def test_inference_bottomup(files, picture, plain):
     model = init_model(config, checkpoint, device='cpu', cfg_options={})
     found = people(plain, picture)
     for image in (picture, cv2.imread(picture)):
-        sample, = inference_bottomup(model, image)
+        (sample,) = inference_bottomup(model, image)
         instances = sample.pred_instances
         assert instances.bboxes.shape == (len(found), 4)
         assert np.allclose(instances.bbox_scores, scores(found))

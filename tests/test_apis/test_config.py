@@ -1,4 +1,5 @@
 """Loading a config with settings from the command line."""
+
 import pytest
 
 from prtr_plugin.apis import load_config
@@ -33,8 +34,8 @@ def test_data_root_is_replaced_everywhere(config, tmp_path, old, new):
     if not old.endswith('/'):
         path = tmp_path / 'other.py'
         path.write_text(
-            TEXT.replace("'data/coco/'\n", "'data/coco'\n").replace(
-                "root + '", "root + '/"))
+            TEXT.replace("'data/coco/'\n", "'data/coco'\n").replace("root + '", "root + '/")
+        )
         config = str(path)
     cfg = load_config(config, {'data_root': new})
     ann = new.rstrip('/') + '/ann.json'
@@ -53,8 +54,10 @@ def test_here(config):
 
 def test_other_options_win(config):
     options = {
-        'data_root': 'new/', 'loader.dataset.data_root': 'newer/',
-        'loader.batch_size': 8, 'evaluators.0.ann_file': 'b.json'
+        'data_root': 'new/',
+        'loader.dataset.data_root': 'newer/',
+        'loader.batch_size': 8,
+        'evaluators.0.ann_file': 'b.json',
     }
     cfg = load_config(config, options)
     assert cfg.loader.dataset.data_root == 'newer/'
@@ -71,8 +74,8 @@ def test_same_as_editing_the_file(small_config, tmp_path):
     edited = tmp_path / 'edited.py'
     base = small_config.rsplit('/', 2)[0] + '/_base_'
     edited.write_text(
-        text.replace("'data/synthetic_people/'", "'elsewhere/'").replace(
-            '../_base_', base))
+        text.replace("'data/synthetic_people/'", "'elsewhere/'").replace('../_base_', base)
+    )
     assert cfg.to_dict() == load_config(str(edited)).to_dict()
     assert 'data/synthetic_people' not in cfg.pretty_text
 

@@ -1,4 +1,5 @@
 """mmpose's own ways to run a model on a picture."""
+
 import json
 import os
 import subprocess
@@ -34,8 +35,8 @@ def picture(synthetic_people):
 @pytest.fixture(scope='module')
 def inferencer(config, checkpoint):
     return MMPoseInferencer(
-        pose2d=config, pose2d_weights=checkpoint, det_model='whole_image',
-        device='cpu')
+        pose2d=config, pose2d_weights=checkpoint, det_model='whole_image', device='cpu'
+    )
 
 
 @pytest.fixture(scope='module')
@@ -45,7 +46,7 @@ def model(config, checkpoint):
 
 def check_person(keypoints, scores, box=((0, 0), SIZE)):
     keypoints, scores = np.asarray(keypoints), np.asarray(scores)
-    assert keypoints.shape == (17, 2) and scores.shape == (17, )
+    assert keypoints.shape == (17, 2) and scores.shape == (17,)
     assert (scores > 0).all() and (scores < 1).all()
     # a crop is the box enlarged by a quarter and padded to its aspect ratio
     low, high = np.array(box)
@@ -55,12 +56,12 @@ def check_person(keypoints, scores, box=((0, 0), SIZE)):
 
 
 def test_inferencer(inferencer, picture):
-    result, = inferencer(picture)
-    person, = result['predictions'][0]
+    (result,) = inferencer(picture)
+    (person,) = result['predictions'][0]
     assert person['bbox'][0] == [0, 0, *SIZE]
     check_person(person['keypoints'], person['keypoint_scores'])
     # an array gives the same as its file
-    other, = inferencer(cv2.imread(picture))
+    (other,) = inferencer(cv2.imread(picture))
     assert other['predictions'][0][0]['keypoints'] == person['keypoints']
 
 
@@ -75,7 +76,7 @@ def test_inferencer_on_a_folder(inferencer, synthetic_people, tmp_path):
 
 
 def test_topdown_without_a_box(model, inferencer, picture):
-    sample, = inference_topdown(model, picture)
+    (sample,) = inference_topdown(model, picture)
     assert isinstance(sample, PoseDataSample)
     found = sample.pred_instances
     assert found.keypoints.shape == (1, 17, 2)
@@ -86,21 +87,20 @@ def test_topdown_without_a_box(model, inferencer, picture):
 
 
 def test_topdown_with_boxes(model, picture):
-    boxes = np.array([[10., 20, 60, 110], [70, 5, 100, 90], [0, 0, 160, 120]])
+    boxes = np.array([[10.0, 20, 60, 110], [70, 5, 100, 90], [0, 0, 160, 120]])
     samples = inference_topdown(model, picture, boxes)
     assert len(samples) == 3
     for sample, box in zip(samples, boxes):
         found = sample.pred_instances
         assert (found.bboxes[0] == box).all()
-        check_person(found.keypoints[0], found.keypoint_scores[0],
-                     box.reshape(2, 2))
+        check_person(found.keypoints[0], found.keypoint_scores[0], box.reshape(2, 2))
     # boxes by width and height, and in a batch of their own
     boxes[:, 2:] -= boxes[:, :2]
     for i in range(3):
-        alone, = inference_topdown(model, picture, boxes[i:i + 1], 'xywh')
+        (alone,) = inference_topdown(model, picture, boxes[i : i + 1], 'xywh')
         assert np.allclose(
-            alone.pred_instances.keypoints,
-            samples[i].pred_instances.keypoints, atol=1e-3)
+            alone.pred_instances.keypoints, samples[i].pred_instances.keypoints, atol=1e-3
+        )
 
 
 def test_dataset_meta(model, config):
@@ -116,10 +116,10 @@ def test_other_number_of_joints(tmp_path, picture, small_config):
     folder = small_config.rsplit('/', 2)[0]
     cfg = load_config(f'{folder}/lspe/td-prtr_res18_1xb32-1e_lspe-128x96.py')
     cfg.dump(tmp_path / 'config.py')
-    result, = MMPoseInferencer(
-        pose2d=str(tmp_path / 'config.py'), det_model='whole_image',
-        device='cpu')(picture, out_dir=str(tmp_path))
-    person, = result['predictions'][0]
+    (result,) = MMPoseInferencer(
+        pose2d=str(tmp_path / 'config.py'), det_model='whole_image', device='cpu'
+    )(picture, out_dir=str(tmp_path))
+    (person,) = result['predictions'][0]
     assert len(person['keypoints']) == len(person['keypoint_scores']) == 14
 
 
@@ -135,13 +135,15 @@ print(json.dumps(person['keypoints']))
 """
 
 
-def test_plugin_need_not_be_imported(config, checkpoint, picture, inferencer,
-                                     tmp_path):
+def test_plugin_need_not_be_imported(config, checkpoint, picture, inferencer, tmp_path):
     """The config's custom_imports are enough, in any folder."""
     done = subprocess.run(
         [sys.executable, '-c', SCRIPT, config, checkpoint, picture],
-        cwd=tmp_path, env=dict(os.environ, PYTHONPATH=str(ROOT)), text=True,
-        capture_output=True)
+        cwd=tmp_path,
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
+        text=True,
+        capture_output=True,
+    )
     assert done.returncode == 0, done.stderr
     keypoints = json.loads(done.stdout.splitlines()[-1])
     expected = next(inferencer(picture))['predictions'][0][0]

@@ -1,4 +1,5 @@
 """Models by name."""
+
 import os.path as osp
 
 import pytest
@@ -52,18 +53,15 @@ def test_joints_of_the_checkpoint(checkpoint, options, tmp_path):
     saved = torch.load(checkpoint, weights_only=False)
     saved['meta']['dataset_meta']['dataset_name'] = 'mine'
     torch.save(saved, tmp_path / 'other.pth')
-    model = load_model(
-        SMALL, str(tmp_path / 'other.pth'), cfg_options=options)
+    model = load_model(SMALL, str(tmp_path / 'other.pth'), cfg_options=options)
     assert model.dataset_meta['dataset_name'] == 'mine'
     # a file of nothing but weights has none
     torch.save(saved['state_dict'], tmp_path / 'weights.pth')
-    model = load_model(
-        SMALL, str(tmp_path / 'weights.pth'), cfg_options=options)
+    model = load_model(SMALL, str(tmp_path / 'weights.pth'), cfg_options=options)
     assert model.dataset_meta['dataset_name'] == 'coco'
 
 
-@pytest.mark.parametrize('name, joints', [(SMALL, 17), (CASCADE, 17),
-                                          (LSPE, 14)])
+@pytest.mark.parametrize('name, joints', [(SMALL, 17), (CASCADE, 17), (LSPE, 14)])
 def test_random_weights(name, joints):
     model = load_model(name, device='cpu', random_weights=True)
     assert model.head.out_channels == joints
@@ -88,7 +86,7 @@ def test_unknown_name():
     with pytest.raises(ValueError) as error:
         load_model('td-prtr_res18_synthetic', random_weights=True)
     message = str(error.value)
-    close = message[:message.index('There are also')]
+    close = message[: message.index('There are also')]
     assert f'Did you mean {SMALL} or' in close and 'mpii' not in close
     assert all(name in message for name in list_models())
     with pytest.raises(ValueError, match='no model "1234". There are also'):
@@ -112,8 +110,7 @@ def test_checkpoint_of_another_model(checkpoint, options):
     with pytest.raises(CheckpointError) as error:
         load_model(LSPE, checkpoint, cfg_options=options)
     assert str(error.value).startswith(checkpoint)
-    assert 'head.fc_cls.weight (18, 128) instead of (15, 128)' in str(
-        error.value)
+    assert 'head.fc_cls.weight (18, 128) instead of (15, 128)' in str(error.value)
 
 
 @pytest.mark.parametrize('content', [b'', b'text', b'PK\x03\x04 cut off'])

@@ -1,4 +1,5 @@
 """Images in, people out."""
+
 from pathlib import Path
 
 import cv2
@@ -14,16 +15,15 @@ pytestmark = pytest.mark.usefixtures('no_network')
 
 @pytest.fixture(scope='module')
 def model(checkpoint, small_config, quick_options):
-    return load_model(
-        small_config, checkpoint, 'cpu', cfg_options=quick_options)
+    return load_model(small_config, checkpoint, 'cpu', cfg_options=quick_options)
 
 
 @pytest.fixture(scope='module')
 def cascade(cascade_config, train_an_epoch, quick_options):
     """It has learned nothing: all scores lie near each other."""
     return load_model(
-        cascade_config, train_an_epoch(cascade_config), 'cpu',
-        cfg_options=quick_options)
+        cascade_config, train_an_epoch(cascade_config), 'cpu', cfg_options=quick_options
+    )
 
 
 @pytest.fixture(scope='module')
@@ -32,7 +32,7 @@ def paths(synthetic_people, tmp_path_factory):
     out = tmp_path_factory.mktemp('images')
     paths = sorted((synthetic_people / 'val2017').glob('*.jpg'))[:3]
     for i, path in enumerate(paths):
-        image = cv2.imread(str(path))[i * 10:]
+        image = cv2.imread(str(path))[i * 10 :]
         assert cv2.imwrite(str(out / f'{i}.png'), image)
     return sorted(map(str, out.glob('*.png')))
 
@@ -42,7 +42,7 @@ def bboxes():
     return [
         np.array([[10, 20, 60, 110], [70, 5, 100, 90.5], [0, 0, 160, 120]]),
         np.zeros((0, 4)),
-        np.array([[40, 30, 90, 80]])
+        np.array([[40, 30, 90, 80]]),
     ]
 
 
@@ -51,8 +51,7 @@ def assert_equal(people, others, atol=1e-3):
     assert [len(found) for found in people] == [len(f) for f in others]
     for found, other in zip(sum(people, []), sum(others, [])):
         assert np.allclose(found.keypoints, other.keypoints, atol=atol)
-        assert np.allclose(
-            found.keypoint_scores, other.keypoint_scores, atol=atol / 100)
+        assert np.allclose(found.keypoint_scores, other.keypoint_scores, atol=atol / 100)
         assert np.allclose(found.bbox, other.bbox, atol=atol)
         assert abs(found.bbox_score - other.bbox_score) < atol / 100
 
@@ -70,12 +69,11 @@ def count_steps(monkeypatch, model):
 
 
 @pytest.mark.parametrize('batch_size', [1, 2, 32])
-def test_same_as_mmpose_one_by_one(model, paths, bboxes, batch_size,
-                                   monkeypatch):
-    expected = [[
-        inference_topdown(model, path, box[None])[0].pred_instances
-        for box in boxes
-    ] for path, boxes in zip(paths, bboxes)]
+def test_same_as_mmpose_one_by_one(model, paths, bboxes, batch_size, monkeypatch):
+    expected = [
+        [inference_topdown(model, path, box[None])[0].pred_instances for box in boxes]
+        for path, boxes in zip(paths, bboxes)
+    ]
     sizes = count_steps(monkeypatch, model)
     people = predict(model, paths, bboxes, batch_size=batch_size)
     assert sizes == {1: [1] * 4, 2: [2, 2], 32: [4]}[batch_size]
@@ -83,8 +81,7 @@ def test_same_as_mmpose_one_by_one(model, paths, bboxes, batch_size,
     assert [len(found) for found in people] == [3, 0, 1]
     for found, other in zip(sum(people, []), sum(expected, [])):
         assert np.allclose(found.keypoints, other.keypoints[0], atol=1e-3)
-        assert np.allclose(found.keypoint_scores, other.keypoint_scores[0],
-                           atol=1e-5)
+        assert np.allclose(found.keypoint_scores, other.keypoint_scores[0], atol=1e-5)
         assert (found.bbox == other.bboxes[0].astype(np.float32)).all()
     # the boxes matter
     first, second, *_ = people[0]
@@ -92,12 +89,12 @@ def test_same_as_mmpose_one_by_one(model, paths, bboxes, batch_size,
 
 
 def test_types(model, paths):
-    (person, ), *_ = predict(model, paths)
+    (person,), *_ = predict(model, paths)
     assert person.keypoints.shape == (17, 2)
-    assert person.keypoint_scores.shape == (17, )
+    assert person.keypoint_scores.shape == (17,)
     assert person.keypoint_names[:2] == ('nose', 'left_eye')
     assert len(person.keypoint_names) == 17
-    assert person.bbox.shape == (4, ) and person.bbox_score == 1.0
+    assert person.bbox.shape == (4,) and person.bbox_score == 1.0
     for array in (person.keypoints, person.keypoint_scores, person.bbox):
         assert array.dtype == np.float32
 
@@ -117,7 +114,9 @@ def test_paths_and_arrays(model, paths):
 def test_whole_images(model, paths, bboxes):
     people = predict(model, paths)
     assert [found[0].bbox.tolist() for found in people] == [
-        [0, 0, 160, 120], [0, 0, 160, 110], [0, 0, 160, 100]
+        [0, 0, 160, 120],
+        [0, 0, 160, 110],
+        [0, 0, 160, 100],
     ]
     mixed = predict(model, paths, [None, bboxes[1], bboxes[2]])
     assert_equal(mixed[:1], people[:1])
@@ -127,10 +126,10 @@ def test_whole_images(model, paths, bboxes):
 
 def test_box_scores(model, paths, bboxes):
     boxes = np.concatenate((bboxes[0], [[0.9], [0.2], [0.5]]), axis=1)
-    everybody, = predict(model, paths[:1], [boxes], bbox_thr=0)
-    assert [p.bbox_score for p in everybody] == pytest.approx([.9, .2, .5])
+    (everybody,) = predict(model, paths[:1], [boxes], bbox_thr=0)
+    assert [p.bbox_score for p in everybody] == pytest.approx([0.9, 0.2, 0.5])
     for kwargs, kept in (({}, [0, 2]), (dict(bbox_thr=0.5), [0])):
-        found, = predict(model, paths[:1], [boxes], **kwargs)
+        (found,) = predict(model, paths[:1], [boxes], **kwargs)
         assert_equal([found], [[everybody[i] for i in kept]])
 
 
@@ -143,9 +142,7 @@ def test_nothing(model, cascade, paths, bboxes, monkeypatch):
 
 def test_cascade(cascade, paths, monkeypatch):
     before = cascade.test_cfg['score_thr']
-    expected = [
-        inference_bottomup(cascade, path)[0].pred_instances for path in paths
-    ]
+    expected = [inference_bottomup(cascade, path)[0].pred_instances for path in paths]
     sizes = count_steps(monkeypatch, cascade)
     people = predict(cascade, paths, batch_size=1, bbox_thr=before)
     assert sizes == [1, 1, 1]
@@ -169,11 +166,11 @@ def test_cascade_in_batches(cascade, paths):
 
 def test_cascade_obeys_the_threshold(cascade, paths):
     before = dict(cascade.test_cfg)
-    everybody, = predict(cascade, paths[:1], bbox_thr=0)
+    (everybody,) = predict(cascade, paths[:1], bbox_thr=0)
     scores = [person.bbox_score for person in everybody]
     assert len(scores) == before['max_persons']
     thr = sorted(scores)[len(scores) // 2]
-    found, = predict(cascade, paths[:1], bbox_thr=thr)
+    (found,) = predict(cascade, paths[:1], bbox_thr=thr)
     assert_equal([found], [[p for p in everybody if p.bbox_score > thr]])
     assert predict(cascade, paths, bbox_thr=1) == [[], [], []]
     # only for the call, and if it fails too
@@ -182,13 +179,16 @@ def test_cascade_obeys_the_threshold(cascade, paths):
     assert cascade.test_cfg == before
 
 
-@pytest.mark.parametrize('name, joints, last', [
-    ('td-prtr_res18_1xb32-1e_lspe-128x96', 14, 'head_top'),
-    ('td-prtr_res50_4xb32-200e_mpii-256x256', 16, 'left_wrist'),
-])
+@pytest.mark.parametrize(
+    'name, joints, last',
+    [
+        ('td-prtr_res18_1xb32-1e_lspe-128x96', 14, 'head_top'),
+        ('td-prtr_res50_4xb32-200e_mpii-256x256', 16, 'left_wrist'),
+    ],
+)
 def test_other_joints(name, joints, last, paths):
     model = load_model(name, device='cpu', random_weights=True)
-    for person, in predict(model, paths[:2]):
+    for (person,) in predict(model, paths[:2]):
         assert person.keypoints.shape == (joints, 2)
         assert len(person.keypoint_names) == joints
         assert person.keypoint_names[-1] == last
@@ -229,8 +229,7 @@ def test_bad_boxes(model, cascade, paths):
         predict(model, paths, [[[0, 0, 9, 9]]])
     with pytest.raises(ValueError, match=r'bboxes\[0\].*is of \(4,\)'):
         predict(model, paths[:1], [[0, 0, 9, 9]])
-    for wrong in ([9, 0, 9, 9], [0, 9, 9, 8], [0, 0, 9, np.nan],
-                  [0, 0, np.inf, 9]):
+    for wrong in ([9, 0, 9, 9], [0, 9, 9, 8], [0, 0, 9, np.nan], [0, 0, np.inf, 9]):
         with pytest.raises(ValueError, match=r'bboxes\[0\] must have x1 <'):
             predict(model, paths[:1], [[[0, 0, 5, 5], wrong]])
     with pytest.raises(ValueError, match='batch_size must be at least 1'):

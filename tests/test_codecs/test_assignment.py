@@ -12,9 +12,7 @@ def test_equals_exhaustive_search():
     cost = torch.rand(20, 3, 5, generator=torch.Generator().manual_seed(0))
     columns = batched_linear_assignment(cost)
     for matrix, found in zip(cost.numpy(), columns):
-        best = min(
-            itertools.permutations(range(5), 3),
-            key=lambda p: matrix[range(3), p].sum())
+        best = min(itertools.permutations(range(5), 3), key=lambda p: matrix[range(3), p].sum())
         assert tuple(found) == best
 
 
@@ -36,10 +34,9 @@ def test_solver_only_sees_conflicts(monkeypatch):
         seen.append(matrix)
         return linear_sum_assignment(matrix, *args)
 
-    monkeypatch.setattr('prtr_plugin.codecs.assignment.linear_sum_assignment',
-                        spy)
-    easy = torch.tensor([[0., 1., 2.], [1., 0., 2.]])
-    hard = torch.tensor([[0., 3., 9.], [0., 1., 9.]])
+    monkeypatch.setattr('prtr_plugin.codecs.assignment.linear_sum_assignment', spy)
+    easy = torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, 2.0]])
+    hard = torch.tensor([[0.0, 3.0, 9.0], [0.0, 1.0, 9.0]])
     columns = batched_linear_assignment(torch.stack((easy, hard)))
     assert columns.tolist() == [[0, 1], [0, 1]]
     assert len(seen) == 1

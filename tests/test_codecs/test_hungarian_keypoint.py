@@ -8,24 +8,21 @@ import prtr_plugin  # noqa: F401
 
 
 def build(**kwargs):
-    cfg = dict(
-        type='HungarianKeypointCodec', input_size=(96, 128), num_keypoints=3)
+    cfg = dict(type='HungarianKeypointCodec', input_size=(96, 128), num_keypoints=3)
     return KEYPOINT_CODECS.build({**cfg, **kwargs})
 
 
 def random_outputs(batch_size, num_queries, num_keypoints, seed=0):
     g = torch.Generator().manual_seed(seed)
-    logits = 3 * torch.randn(
-        batch_size, num_queries, num_keypoints + 1, generator=g)
+    logits = 3 * torch.randn(batch_size, num_queries, num_keypoints + 1, generator=g)
     return logits, torch.rand(batch_size, num_queries, 2, generator=g)
 
 
 def test_encode_normalises_and_hides_unlabelled_joints():
-    keypoints = np.array([[[48., 32.], [10., 20.], [96., 128.]]])
-    visible = np.array([[1., 0., 1.]])
+    keypoints = np.array([[[48.0, 32.0], [10.0, 20.0], [96.0, 128.0]]])
+    visible = np.array([[1.0, 0.0, 1.0]])
     encoded = build().encode(keypoints, visible)
-    np.testing.assert_allclose(encoded['keypoint_labels'],
-                               [[[0.5, 0.25], [0, 0], [1, 1]]])
+    np.testing.assert_allclose(encoded['keypoint_labels'], [[[0.5, 0.25], [0, 0], [1, 1]]])
     np.testing.assert_array_equal(encoded['keypoint_weights'], [[1, 0, 1]])
     assert encoded['keypoint_labels'].dtype == np.float32
     assert encoded['keypoint_weights'].dtype == np.float32
@@ -37,14 +34,13 @@ def test_encode_without_visibility_means_all_labelled():
 
 
 def test_drop_outside_switch():
-    keypoints = np.array([[[-1., 5.], [5., 129.], [5., 5.]]])
+    keypoints = np.array([[[-1.0, 5.0], [5.0, 129.0], [5.0, 5.0]]])
     kept = build().encode(keypoints)
     np.testing.assert_array_equal(kept['keypoint_weights'], [[1, 1, 1]])
     assert kept['keypoint_labels'][0, 0, 0] < 0
     dropped = build(drop_outside=True).encode(keypoints)
     np.testing.assert_array_equal(dropped['keypoint_weights'], [[0, 0, 1]])
-    np.testing.assert_array_equal(dropped['keypoint_labels'][0, :2],
-                                  np.zeros((2, 2)))
+    np.testing.assert_array_equal(dropped['keypoint_labels'][0, :2], np.zeros((2, 2)))
 
 
 def test_encode_another_number_of_joints():
@@ -52,14 +48,11 @@ def test_encode_another_number_of_joints():
         build().encode(np.ones((1, 4, 2)))
 
 
-@pytest.mark.parametrize('num_keypoints, num_queries', [(3, 3), (17, 100),
-                                                        (133, 300)])
+@pytest.mark.parametrize('num_keypoints, num_queries', [(3, 3), (17, 100), (133, 300)])
 @pytest.mark.parametrize('include_background', [False, True])
-def test_batch_decode_equals_plain_loop(num_keypoints, num_queries,
-                                        include_background):
+def test_batch_decode_equals_plain_loop(num_keypoints, num_queries, include_background):
     logits, coords = random_outputs(4, num_queries, num_keypoints)
-    codec = build(
-        num_keypoints=num_keypoints, include_background=include_background)
+    codec = build(num_keypoints=num_keypoints, include_background=include_background)
     keypoints, scores = codec.batch_decode(logits, coords)
     assert len(keypoints) == len(scores) == 4
     for i in range(4):
@@ -72,15 +65,13 @@ def test_batch_decode_equals_plain_loop(num_keypoints, num_queries,
         expected_scores[joints] = probs[queries, joints]
         assert keypoints[i].shape == (1, num_keypoints, 2)
         np.testing.assert_allclose(keypoints[i][0], expected, rtol=1e-5)
-        np.testing.assert_allclose(
-            scores[i][0], expected_scores, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(scores[i][0], expected_scores, rtol=1e-5, atol=1e-7)
 
 
 def test_background_switch_changes_scores():
     logits, coords = random_outputs(1, 5, 3)
     without = build().batch_decode(logits, coords)[1][0]
-    with_background = build(include_background=True).batch_decode(
-        logits, coords)[1][0]
+    with_background = build(include_background=True).batch_decode(logits, coords)[1][0]
     assert (with_background < without).all()
 
 
@@ -103,8 +94,8 @@ def test_encode_decode_round_trip():
     rng = np.random.default_rng(0)
     keypoints = rng.random((1, 3, 2)) * (96, 128)
     labels = build().encode(keypoints)['keypoint_labels'][0]
-    logits = torch.full((3, 4), -20.)
-    logits[[0, 1, 2], [2, 0, 1]] = 20.  # query i answers to joint (i + 2) % 3
+    logits = torch.full((3, 4), -20.0)
+    logits[[0, 1, 2], [2, 0, 1]] = 20.0  # query i answers to joint (i + 2) % 3
     decoded, scores = build().decode(logits, torch.from_numpy(labels)[[2, 0, 1]])
     np.testing.assert_allclose(decoded, keypoints, atol=1e-4)
     np.testing.assert_allclose(scores, 1, atol=1e-6)
@@ -116,11 +107,14 @@ def test_decode_another_number_of_classes():
         build().batch_decode(logits, coords)
 
 
-@pytest.mark.parametrize('kwargs, match', [
-    (dict(input_size=(0, 10)), 'input_size'),
-    (dict(input_size=(10, )), 'input_size'),
-    (dict(num_keypoints=0), 'num_keypoints'),
-])
+@pytest.mark.parametrize(
+    'kwargs, match',
+    [
+        (dict(input_size=(0, 10)), 'input_size'),
+        (dict(input_size=(10,)), 'input_size'),
+        (dict(num_keypoints=0), 'num_keypoints'),
+    ],
+)
 def test_bad_arguments(kwargs, match):
     with pytest.raises(ValueError, match=match):
         build(**kwargs)

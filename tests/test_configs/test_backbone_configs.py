@@ -1,4 +1,5 @@
 """The configs with backbones that are not in the paper."""
+
 import copy
 import re
 import warnings
@@ -14,12 +15,11 @@ from mmpose.testing import get_packed_inputs
 from test_configs import FILES, build, load, metafiles
 from test_configs import one_thread  # noqa: F401
 
-NAMES = [
-    name for name in FILES if re.search(r'prtr_(?!res|hrnet).*_coco-', name)
-]
+NAMES = [name for name in FILES if re.search(r'prtr_(?!res|hrnet).*_coco-', name)]
 NOT_PUBLISHED = NAMES + [
-    name for name in FILES if re.search(
-        r'_(crowdpose|coco-wholebody|coco-wholebody-hand|coco-mpii)-\d', name)
+    name
+    for name in FILES
+    if re.search(r'_(crowdpose|coco-wholebody|coco-wholebody-hand|coco-mpii)-\d', name)
 ]
 
 
@@ -58,7 +58,8 @@ def test_trains_a_step_and_predicts(name, mmpose_scope):
         num_instances=1,
         img_shape=(height, width),
         input_size=(width, height),
-        with_reg_label=True)
+        with_reg_label=True,
+    )
     for sample in batch['data_samples']:
         labels = sample.gt_instance_labels
         labels.keypoint_weights = torch.ones(1, 17)
@@ -66,8 +67,7 @@ def test_trains_a_step_and_predicts(name, mmpose_scope):
     model.train()
     losses = model.train_step(batch, wrapper)
     assert losses['loss'].isfinite() and losses['loss_kpt'] > 0
-    assert any(not torch.equal(p, old)
-               for p, old in zip(model.backbone.parameters(), before))
+    assert any(not torch.equal(p, old) for p, old in zip(model.backbone.parameters(), before))
     model.eval()
     with torch.no_grad():
         results = model.test_step(batch)
@@ -83,29 +83,32 @@ def test_recipe(name):
     assert cfg.codec.input_size == (192, 256)
     assert cfg.model.backbone.init_cfg.checkpoint
     deformable = 'deformable' in name
-    resnet = load('td-deformable-prtr_res50_4xb16-100e_coco-384x288'
-                  if deformable else 'td-prtr_res50_4xb32-200e_coco-384x288')
-    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg',
-                'auto_scale_lr', 'test_evaluator'):
+    resnet = load(
+        'td-deformable-prtr_res50_4xb16-100e_coco-384x288'
+        if deformable
+        else 'td-prtr_res50_4xb32-200e_coco-384x288'
+    )
+    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'auto_scale_lr', 'test_evaluator'):
         assert cfg[key] == resnet[key], key
     for key in ('type', 'loss_cls', 'loss_kpt', 'assigner', 'transformer'):
         assert cfg.model.head[key] == resnet.model.head[key], key
 
 
-@pytest.mark.parametrize('name, theirs', [
-    ('td-prtr_swin-t_4xb32-200e_coco-256x192',
-     'td-hm_swin-t-p4-w7_8xb32-210e_coco-256x192'),
-    ('td-prtr_vit-s_4xb32-200e_coco-256x192',
-     'td-hm_ViTPose-small_8xb64-210e_coco-256x192'),
-    ('td-prtr_mobilenetv2_4xb32-200e_coco-256x192',
-     'td-hm_mobilenetv2_8xb64-210e_coco-256x192'),
-    ('td-prtr_cspnext-m_4xb32-200e_coco-256x192',
-     'cspnext-m_udp_8xb256-210e_coco-256x192'),
-])
+@pytest.mark.parametrize(
+    'name, theirs',
+    [
+        ('td-prtr_swin-t_4xb32-200e_coco-256x192', 'td-hm_swin-t-p4-w7_8xb32-210e_coco-256x192'),
+        ('td-prtr_vit-s_4xb32-200e_coco-256x192', 'td-hm_ViTPose-small_8xb64-210e_coco-256x192'),
+        (
+            'td-prtr_mobilenetv2_4xb32-200e_coco-256x192',
+            'td-hm_mobilenetv2_8xb64-210e_coco-256x192',
+        ),
+        ('td-prtr_cspnext-m_4xb32-200e_coco-256x192', 'cspnext-m_udp_8xb256-210e_coco-256x192'),
+    ],
+)
 def test_backbone_is_that_of_mmpose(name, theirs):
     """The pretrained weights fit, so the settings have to be mmpose's."""
-    theirs = get_config(
-        f'mmpose::body_2d_keypoint/topdown_heatmap/coco/{theirs}.py').model
+    theirs = get_config(f'mmpose::body_2d_keypoint/topdown_heatmap/coco/{theirs}.py').model
     ours = load(name).model
     assert ours.head.in_channels == theirs.head.in_channels
     assert ours.data_preprocessor == theirs.data_preprocessor
@@ -114,11 +117,14 @@ def test_backbone_is_that_of_mmpose(name, theirs):
             assert theirs.backbone[key] == value, key
 
 
-@pytest.mark.parametrize('name, stride', [
-    ('td-prtr_swin-t_4xb32-200e_coco-256x192', 32),
-    ('td-prtr_vit-s_4xb32-200e_coco-256x192', 16),
-    ('td-deformable-prtr_swin-t_4xb16-100e_coco-256x192', [8, 16, 32]),
-])
+@pytest.mark.parametrize(
+    'name, stride',
+    [
+        ('td-prtr_swin-t_4xb32-200e_coco-256x192', 32),
+        ('td-prtr_vit-s_4xb32-200e_coco-256x192', 16),
+        ('td-deformable-prtr_swin-t_4xb16-100e_coco-256x192', [8, 16, 32]),
+    ],
+)
 def test_stride(name, stride, mmpose_scope):
     """The strides that the README tells."""
     if '_vit-' in name:
@@ -134,9 +140,11 @@ def test_stride(name, stride, mmpose_scope):
 @pytest.mark.usefixtures('one_thread')
 def test_counted_figures(name, monkeypatch):
     """Metafile and README tell what is counted here."""
-    entry, = [
-        model for content in metafiles().values()
-        for model in content['Models'] if model['Name'] == name
+    (entry,) = [
+        model
+        for content in metafiles().values()
+        for model in content['Models']
+        if model['Name'] == name
     ]
     assert 'Results' not in entry
     meta = entry['Metadata']
@@ -152,6 +160,5 @@ def test_counted_figures(name, monkeypatch):
         assert flops.total() == pytest.approx(meta['FLOPs'], rel=1e-3)
 
     readme = FILES[name].with_name('README.md').read_text()
-    row, = re.findall(rf'^\| \[{name}\].*', readme, re.M)
-    assert row.endswith(f'| {meta["Parameters"] / 1e6:.1f}M | '
-                        f'{meta["FLOPs"] / 1e9:.1f} |')
+    (row,) = re.findall(rf'^\| \[{name}\].*', readme, re.M)
+    assert row.endswith(f'| {meta["Parameters"] / 1e6:.1f}M | {meta["FLOPs"] / 1e9:.1f} |')

@@ -1,4 +1,5 @@
 """The configs of the cascade: data, metrics and schedules fit together."""
+
 import pytest
 from mmengine.dataset import Compose
 from mmengine.hub import get_config
@@ -34,8 +35,7 @@ def test_cascade_data(name, mmpose_scope):
         assert keypoints.nms_mode == 'none'
         assert boxes.type == 'PersonBoxMetric'
         loader = cfg.val_dataloader.dataset
-        assert keypoints.ann_file == boxes.ann_file == (
-            loader.data_root + loader.ann_file)
+        assert keypoints.ann_file == boxes.ann_file == (loader.data_root + loader.ann_file)
     # an exact resume asks for both
     assert 'EpochSeedHook' in [hook.type for hook in cfg.custom_hooks]
     assert not cfg.train_dataloader.persistent_workers
@@ -63,16 +63,12 @@ def test_cascade_training(name):
     keep_empty = not cfg.train_dataloader.dataset.filter_cfg.filter_empty_gt
     assert keep_empty != frozen
 
-    assert cfg.auto_scale_lr.base_batch_size == (
-        8 * cfg.train_dataloader.batch_size)
-    scheduler, = cfg.param_scheduler
+    assert cfg.auto_scale_lr.base_batch_size == (8 * cfg.train_dataloader.batch_size)
+    (scheduler,) = cfg.param_scheduler
     assert scheduler.end == cfg.train_cfg.max_epochs
     assert scheduler.milestones[-1] < scheduler.end
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    rates = {
-        p: group['lr']
-        for group in wrapper.optimizer.param_groups for p in group['params']
-    }
+    rates = {p: group['lr'] for group in wrapper.optimizer.param_groups for p in group['params']}
     slow = 'detector.backbone.' if 'hrnet' in name else 'detector.'
     for key, param in model.named_parameters():
         if param.requires_grad:
@@ -86,26 +82,18 @@ def test_cascade_augmentation():
     detr = get_config('mmdet::detr/detr_r50_8xb2-150e_coco.py')
     detr = {step.type: step for step in detr.train_pipeline}
     for name in CASCADE_COCO:
-        ours = {
-            step.type: step
-            for step in load(name).train_dataloader.dataset.pipeline
-        }
-        assert list(ours) == [
-            'LoadImage', 'RandomFlip', 'RandomChoice', 'PackPersonInputs'
-        ]
-        assert ours['RandomFlip'] == dict(
-            type='RandomFlip', direction='horizontal')
-        theirs = [[dict(step) for step in branch]
-                  for branch in detr['RandomChoice'].transforms]
+        ours = {step.type: step for step in load(name).train_dataloader.dataset.pipeline}
+        assert list(ours) == ['LoadImage', 'RandomFlip', 'RandomChoice', 'PackPersonInputs']
+        assert ours['RandomFlip'] == dict(type='RandomFlip', direction='horizontal')
+        theirs = [[dict(step) for step in branch] for branch in detr['RandomChoice'].transforms]
         for step in sum(theirs, []):
             step['type'] = dict(
-                RandomChoiceResize='BottomupRandomChoiceResize',
-                RandomCrop='PersonRandomCrop')[step['type']]
+                RandomChoiceResize='BottomupRandomChoiceResize', RandomCrop='PersonRandomCrop'
+            )[step['type']]
         assert ours['RandomChoice'].transforms == theirs
         # the optimizer is DETR's too, apart from what is trained how fast
         wrapper = load(name).optim_wrapper
-        assert wrapper.optimizer == dict(
-            type='AdamW', lr=1e-4, weight_decay=1e-4)
+        assert wrapper.optimizer == dict(type='AdamW', lr=1e-4, weight_decay=1e-4)
         assert wrapper.clip_grad.max_norm == 0.1
 
 
@@ -113,8 +101,7 @@ def test_cascade_parts_are_the_same():
     """Detectors can be exchanged between the variants of a backbone."""
     for depth in (50, 101):
         joint, frozen = [
-            dict(load(name).model) for name in sorted(CASCADE_COCO)
-            if f'_res{depth}_' in name
+            dict(load(name).model) for name in sorted(CASCADE_COCO) if f'_res{depth}_' in name
         ]
         assert joint.pop('freeze_detector') != frozen.pop('freeze_detector')
         assert joint == frozen

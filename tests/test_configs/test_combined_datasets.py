@@ -1,4 +1,5 @@
 """Two datasets at once: COCO, and MPII with COCO's joints."""
+
 import copy
 
 import numpy as np
@@ -30,7 +31,8 @@ def data_root(tmp_path_factory):
 @pytest.fixture
 def cfg(data_root, tmp_path):
     cfg = load_config(
-        str(FILES[NAME]), {
+        str(FILES[NAME]),
+        {
             'data_root': f'{data_root}/',
             'work_dir': str(tmp_path),
             'train_cfg.max_epochs': 1,
@@ -42,7 +44,8 @@ def cfg(data_root, tmp_path):
             'model.head.in_channels': 64,
             'model.head.transformer.num_encoder_layers': 1,
             'model.head.transformer.num_decoder_layers': 1,
-        })
+        },
+    )
     set_input_size(cfg._cfg_dict)
     for split in ('train', 'val', 'test'):
         loader = cfg[f'{split}_dataloader']
@@ -53,18 +56,17 @@ def cfg(data_root, tmp_path):
 
 def joints(dataset_name):
     """Names of the joints of a dataset of mmpose."""
-    return parse_pose_metainfo(
-        dict(from_file=f'configs/_base_/datasets/{dataset_name}.py')
-    )['keypoint_id2name']
+    return parse_pose_metainfo(dict(from_file=f'configs/_base_/datasets/{dataset_name}.py'))[
+        'keypoint_id2name'
+    ]
 
 
 def test_mapping_keeps_the_names(cfg):
     _, mpii = cfg.train_dataloader.dataset.datasets
-    converter, = mpii.pipeline
+    (converter,) = mpii.pipeline
     mpii, coco = joints('mpii'), joints('coco')
     assert converter.num_keypoints == len(coco)
-    assert [mpii[i] for i, _ in converter.mapping
-            ] == [coco[j] for _, j in converter.mapping]
+    assert [mpii[i] for i, _ in converter.mapping] == [coco[j] for _, j in converter.mapping]
     common = set(mpii.values()) & set(coco.values())
     assert len(converter.mapping) == len(common) == 12
 
@@ -75,14 +77,13 @@ def test_converted_joints(cfg, mmpose_scope):
     dataset_cfg = copy.deepcopy(cfg.train_dataloader.dataset)
     # no random turns and sizes
     dataset_cfg.pipeline = [
-        step for step in dataset_cfg.pipeline
-        if step.type != 'RandomBBoxClippedNormal'
+        step for step in dataset_cfg.pipeline if step.type != 'RandomBBoxClippedNormal'
     ]
     dataset = DATASETS.build(dataset_cfg)
     coco, mpii = dataset.datasets
     assert len(coco) == len(mpii) == 4 and len(dataset) == 8
     mpii_cfg = cfg.train_dataloader.dataset.datasets[1]
-    converter, = mpii_cfg.pipeline
+    (converter,) = mpii_cfg.pipeline
     raw = DATASETS.build(dict(mpii_cfg, pipeline=[]))[0]
     flips = set()
     for seed in range(8):
@@ -96,8 +97,7 @@ def test_converted_joints(cfg, mmpose_scope):
         assert not weights[FACE].any()
         assert not labels.keypoint_labels[0, FACE].any()
         flip_indices = sample.metainfo['flip_indices']
-        center, scale = (
-            sample.metainfo[f'input_{key}'] for key in ('center', 'scale'))
+        center, scale = (sample.metainfo[f'input_{key}'] for key in ('center', 'scale'))
         for i, j in converter.mapping:
             place = flip_indices[j] if flipped else j
             assert weights[place] == (raw['keypoints_visible'][0, i] > 0)
@@ -107,8 +107,7 @@ def test_converted_joints(cfg, mmpose_scope):
             if flipped:
                 x = tiny_datasets.WIDTH - 1 - x
             expected = (np.array([x, y]) - center) / scale + 0.5
-            np.testing.assert_allclose(
-                labels.keypoint_labels[0, place], expected, atol=1e-4)
+            np.testing.assert_allclose(labels.keypoint_labels[0, place], expected, atol=1e-4)
     assert flips == {True, False}
 
 
@@ -122,19 +121,23 @@ def test_trains_on_both(cfg, monkeypatch):
 
     def spy(cls_logits, coords, keypoint_labels, keypoint_weights):
         coords.retain_grad()
-        losses = loss_by_feat(cls_logits, coords, keypoint_labels,
-                              keypoint_weights)
-        seen.append((coords, keypoint_labels, keypoint_weights,
-                     head._match(cls_logits, coords,
-                                 keypoint_labels)[0][-1], losses))
+        losses = loss_by_feat(cls_logits, coords, keypoint_labels, keypoint_weights)
+        seen.append(
+            (
+                coords,
+                keypoint_labels,
+                keypoint_weights,
+                head._match(cls_logits, coords, keypoint_labels)[0][-1],
+                losses,
+            )
+        )
         return losses
 
     is_mpii = []
     loss = head.loss
 
     def loss_with_sources(feats, samples, train_cfg):
-        is_mpii.extend('/mpii/' in sample.metainfo['img_path']
-                       for sample in samples)
+        is_mpii.extend('/mpii/' in sample.metainfo['img_path'] for sample in samples)
         return loss(feats, samples, train_cfg=train_cfg)
 
     monkeypatch.setattr(head, 'loss_by_feat', spy)
@@ -142,7 +145,7 @@ def test_trains_on_both(cfg, monkeypatch):
     runner.train()
 
     # one step of all people of both
-    (coords, labels, weights, matches, losses), = seen
+    ((coords, labels, weights, matches, losses),) = seen
     mpii = torch.tensor(is_mpii)
     assert len(mpii) == 8 and mpii.sum() == 4
     assert not weights[mpii][:, FACE].any()
@@ -151,12 +154,11 @@ def test_trains_on_both(cfg, monkeypatch):
     assert weights[~mpii][:, FACE].all()
 
     # the L1 loss is that of the labelled joints, in loops
-    total = 0.
+    total = 0.0
     for b, k in weights.nonzero().tolist():
         place = coords[-1, b, matches[b, k]]
         total += (place - labels[b, k]).abs().sum().item()
-    assert losses['loss_kpt'].item() == pytest.approx(
-        17 * 5 * total / (8 * 17 * 2), rel=1e-4)
+    assert losses['loss_kpt'].item() == pytest.approx(17 * 5 * total / (8 * 17 * 2), rel=1e-4)
     # and no gradient reaches the places of the face of MPII's people
     for b in mpii.nonzero().flatten().tolist():
         face = matches[b, FACE]
@@ -166,8 +168,7 @@ def test_trains_on_both(cfg, monkeypatch):
 
 def test_sample_ratio(cfg, mmpose_scope):
     """The switch that the README names."""
-    cfg.merge_from_dict(
-        {'train_dataloader.dataset.sample_ratio_factor': [1.0, 0.5]})
+    cfg.merge_from_dict({'train_dataloader.dataset.sample_ratio_factor': [1.0, 0.5]})
     assert DATASETS.build(cfg.train_dataloader.dataset).lens == [4, 2]
 
 
@@ -175,5 +176,5 @@ def test_tested_on_coco(cfg):
     assert cfg.val_dataloader.dataset.type == 'CocoDataset'
     assert cfg.val_evaluator.type == 'CocoMetric'
     assert cfg.val_evaluator.ann_file == (
-        f'{cfg.val_dataloader.dataset.data_root}'
-        f'{cfg.val_dataloader.dataset.ann_file}')
+        f'{cfg.val_dataloader.dataset.data_root}{cfg.val_dataloader.dataset.ann_file}'
+    )

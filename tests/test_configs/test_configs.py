@@ -1,4 +1,5 @@
 """All configs: they build, and say what the paper's authors say."""
+
 import re
 import warnings
 from collections import Counter
@@ -18,15 +19,12 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 from torch.nn.modules.batchnorm import _BatchNorm
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = {
-    p.stem: p
-    for p in sorted((ROOT / 'configs').rglob('*.py'))
-    if '_base_' not in p.parts
-}
+FILES = {p.stem: p for p in sorted((ROOT / 'configs').rglob('*.py')) if '_base_' not in p.parts}
 # the two-stage models of the paper's authors
 PAPER = [
-    name for name in FILES if re.fullmatch(
-        r'td-prtr_(res\d+|hrnet-w32)_4xb\d+-200e_(coco|mpii)-\d+x\d+', name)
+    name
+    for name in FILES
+    if re.fullmatch(r'td-prtr_(res\d+|hrnet-w32)_4xb\d+-200e_(coco|mpii)-\d+x\d+', name)
 ]
 R50 = 'td-prtr_res50_4xb32-200e_{}'
 R101 = 'td-prtr_res101_4xb32-200e_{}'
@@ -53,8 +51,7 @@ def build(name: str, device: str = 'meta') -> torch.nn.Module:
 def backbone_norm_params(model):
     model = getattr(model, 'detector', model)
     return [
-        p for m in model.backbone.modules() if isinstance(m, _BatchNorm)
-        for p in m.parameters()
+        p for m in model.backbone.modules() if isinstance(m, _BatchNorm) for p in m.parameters()
     ]
 
 
@@ -89,17 +86,20 @@ def test_pipelines_agree_with_the_codec(name, mmpose_scope):
             assert encoder.num_keypoints == codec.num_keypoints
 
 
-@pytest.mark.parametrize('name, total, frozen', [
-    (R50.format('coco-384x288'), 41_505_236, 222_400),
-    (R50.format('coco-512x384'), 41_505_236, 222_400),
-    (R101.format('coco-384x288'), 60_445_140, 222_400),
-    (R101.format('coco-512x384'), 60_445_140, 222_400),
-    ('td-prtr_res152_4xb32-200e_mpii-256x256', 76_042_451, 222_400),
-    ('td-prtr_res152_4xb32-200e_mpii-384x384', 76_042_451, 222_400),
-    (W32.format('coco-384x288'), 57_234_004, 0),
-    (W32.format('coco-512x384'), 57_234_004, 0),
-    ('prtr-cascade_res50_8xb2-50e_coco-800x1333', 88_197_082, 222_400),
-])
+@pytest.mark.parametrize(
+    'name, total, frozen',
+    [
+        (R50.format('coco-384x288'), 41_505_236, 222_400),
+        (R50.format('coco-512x384'), 41_505_236, 222_400),
+        (R101.format('coco-384x288'), 60_445_140, 222_400),
+        (R101.format('coco-512x384'), 60_445_140, 222_400),
+        ('td-prtr_res152_4xb32-200e_mpii-256x256', 76_042_451, 222_400),
+        ('td-prtr_res152_4xb32-200e_mpii-384x384', 76_042_451, 222_400),
+        (W32.format('coco-384x288'), 57_234_004, 0),
+        (W32.format('coco-512x384'), 57_234_004, 0),
+        ('prtr-cascade_res50_8xb2-50e_coco-800x1333', 88_197_082, 222_400),
+    ],
+)
 def test_parameter_count(name, total, frozen):
     params = set(build(name).parameters())
     if 'res' in name:
@@ -112,8 +112,7 @@ def test_parameter_count(name, total, frozen):
 
 
 def test_joint_number_changes_the_classes_only():
-    coco, mpii = build(R50.format('coco-384x288')), build(
-        R50.format('mpii-256x256'))
+    coco, mpii = build(R50.format('coco-384x288')), build(R50.format('mpii-256x256'))
     assert mpii.head.out_channels == 16
     assert count(coco.parameters()) - count(mpii.parameters()) == 256 + 1
 
@@ -128,14 +127,17 @@ def one_thread():
 
 
 # Published multiply-adds in 1e9.
-@pytest.mark.parametrize('name, published', [
-    (R50.format('coco-384x288'), 11.0),
-    (R50.format('coco-512x384'), 18.8),
-    (R101.format('coco-384x288'), 19.1),
-    (R101.format('coco-512x384'), 33.4),
-    (W32.format('coco-384x288'), 21.6),
-    (W32.format('coco-512x384'), 37.8),
-])
+@pytest.mark.parametrize(
+    'name, published',
+    [
+        (R50.format('coco-384x288'), 11.0),
+        (R50.format('coco-512x384'), 18.8),
+        (R101.format('coco-384x288'), 19.1),
+        (R101.format('coco-512x384'), 33.4),
+        (W32.format('coco-384x288'), 21.6),
+        (W32.format('coco-512x384'), 37.8),
+    ],
+)
 def test_flops(name, published, monkeypatch, one_thread):
     width, height = load(name).codec.input_size
     # The weights of both sizes are the same, so one model serves for both.
@@ -144,16 +146,15 @@ def test_flops(name, published, monkeypatch, one_thread):
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         info = get_model_complexity_info(
-            model, (3, height, width), show_table=False, show_arch=False)
+            model, (3, height, width), show_table=False, show_arch=False
+        )
     assert info['flops'] == pytest.approx(published * 1e9, rel=0.03)
 
     # mmengine does not count fused attention: two products of (tokens, D)
     # matrices per encoder layer, two pairs of such per decoder layer.
     tokens, queries, dims = width * height // 32**2, 100, 256
-    attention = 2 * 6 * dims * (
-        tokens**2 + queries**2 + queries * tokens)
-    assert info['flops'] + attention == pytest.approx(
-        published * 1e9, rel=0.03)
+    attention = 2 * 6 * dims * (tokens**2 + queries**2 + queries * tokens)
+    assert info['flops'] + attention == pytest.approx(published * 1e9, rel=0.03)
 
 
 @pytest.mark.parametrize('name', PAPER)
@@ -167,20 +168,24 @@ def test_colour_order(name):
 
     with DefaultScope.overwrite_default_scope('mmpose'):
         preprocessor = MODELS.build(preprocessor)
-    blue, green, red = 10., 100., 200.  # as LoadImage reads them
+    blue, green, red = 10.0, 100.0, 200.0  # as LoadImage reads them
     pixel = torch.tensor([blue, green, red])[:, None, None].byte()
     out = preprocessor(dict(inputs=[pixel], data_samples=[]))['inputs']
     channels = [red, green, blue] if 'hrnet' in name else [blue, green, red]
-    expected = (torch.tensor(channels) - torch.tensor(
-        [123.675, 116.28, 103.53])) / torch.tensor([58.395, 57.12, 57.375])
+    expected = (torch.tensor(channels) - torch.tensor([123.675, 116.28, 103.53])) / torch.tensor(
+        [58.395, 57.12, 57.375]
+    )
     torch.testing.assert_close(out.flatten(), expected)
 
 
 @pytest.mark.parametrize('name', PAPER)
 def test_schedule(name):
     cfg = load(name)
-    steps = ([60] if 'mpii' in name else [70, 95]) if 'hrnet' in name else (
-        [130] if 'mpii' in name else [120, 140])
+    steps = (
+        ([60] if 'mpii' in name else [70, 95])
+        if 'hrnet' in name
+        else ([130] if 'mpii' in name else [120, 140])
+    )
     small_batch = 'hrnet' in name or 'res101' in name and '512x512' in name
     batch_size = 16 if small_batch else 32
     assert f'_4xb{batch_size}-200e_' in name
@@ -197,8 +202,7 @@ def test_schedule(name):
     transforms = [t.type for t in cfg.train_dataloader.dataset.pipeline]
     assert 'RandomHalfBody' not in transforms
     if 'coco' in name:
-        assert cfg.test_dataloader.dataset.bbox_file.endswith(
-            'COCO_val2017_detr_detections.json')
+        assert cfg.test_dataloader.dataset.bbox_file.endswith('COCO_val2017_detr_detections.json')
         assert 'bbox_file' not in cfg.train_dataloader.dataset
 
 
@@ -207,9 +211,13 @@ def test_augmentation(name):
     """The paper's: flips, scales and rotations, and nothing else."""
     steps = {t.type: t for t in load(name).train_dataloader.dataset.pipeline}
     assert set(steps) - {'ClipBBoxInclusive'} == {
-        'LoadImage', 'GetBBoxCenterScale', 'RandomFlip',
-        'RandomBBoxClippedNormal', 'TopdownAffine', 'GenerateTarget',
-        'PackPoseInputs'
+        'LoadImage',
+        'GetBBoxCenterScale',
+        'RandomFlip',
+        'RandomBBoxClippedNormal',
+        'TopdownAffine',
+        'GenerateTarget',
+        'PackPoseInputs',
     }
     assert steps['GetBBoxCenterScale'].padding == 1.25
     flip = steps['RandomFlip']
@@ -220,26 +228,26 @@ def test_augmentation(name):
         shift_prob=0,
         scale_factor=(0.75, 1.25) if mpii else (0.7, 1.3),
         rotate_factor=30 if mpii else 90 if hand else 40,
-        rotate_prob=0.6)
+        rotate_prob=0.6,
+    )
 
 
-@pytest.mark.parametrize('name, backbone_lr', [
-    (R50.format('coco-384x288'), 1e-5),
-    (R50.format('mpii-256x256'), 1e-5),
-    (W32.format('coco-384x288'), 1e-4),
-    (W32.format('mpii-256x256'), 1e-4),
-])
+@pytest.mark.parametrize(
+    'name, backbone_lr',
+    [
+        (R50.format('coco-384x288'), 1e-5),
+        (R50.format('mpii-256x256'), 1e-5),
+        (W32.format('coco-384x288'), 1e-4),
+        (W32.format('mpii-256x256'), 1e-4),
+    ],
+)
 def test_optimizer(name, backbone_lr):
     model = build(name)
     wrapper = build_optim_wrapper(model, load(name).optim_wrapper)
     assert isinstance(wrapper.optimizer, torch.optim.AdamW)
     assert wrapper.clip_grad_kwargs == dict(max_norm=0.1)
-    rates = {
-        p: group['lr']
-        for group in wrapper.optimizer.param_groups for p in group['params']
-    }
-    assert {g['weight_decay']
-            for g in wrapper.optimizer.param_groups} == {1e-4}
+    rates = {p: group['lr'] for group in wrapper.optimizer.param_groups for p in group['params']}
+    assert {g['weight_decay'] for g in wrapper.optimizer.param_groups} == {1e-4}
     for key, param in model.named_parameters():
         if param.requires_grad:
             in_backbone = key.startswith('backbone.')
@@ -277,10 +285,7 @@ def test_base_names_are_unique():
 def metafiles() -> dict:
     """Contents of the metafiles in model-index.yml by their paths."""
     index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
-    return {
-        ROOT / path: yaml.safe_load((ROOT / path).read_text())
-        for path in index['Import']
-    }
+    return {ROOT / path: yaml.safe_load((ROOT / path).read_text()) for path in index['Import']}
 
 
 def test_metafiles_name_every_config_once():
@@ -290,12 +295,8 @@ def test_metafiles_name_every_config_once():
     for model in models:
         assert ROOT / model['Config'] == FILES[model['Name']]
         assert 'Weights' not in model
-    collections = [
-        c for content in metafiles().values()
-        for c in content.get('Collections', [])
-    ]
-    assert {m['In Collection']
-            for m in models} == {c['Name'] for c in collections}
+    collections = [c for content in metafiles().values() for c in content.get('Collections', [])]
+    assert {m['In Collection'] for m in models} == {c['Name'] for c in collections}
     for collection in collections:
         assert (ROOT / collection['README']).is_file()
     assert len(PAPER) == 16
@@ -303,9 +304,11 @@ def test_metafiles_name_every_config_once():
 
 @pytest.mark.parametrize('name', FILES)
 def test_metafile_agrees_with_the_config(name):
-    meta, = [
-        model['Metadata'] for content in metafiles().values()
-        for model in content['Models'] if model['Name'] == name
+    (meta,) = [
+        model['Metadata']
+        for content in metafiles().values()
+        for model in content['Models']
+        if model['Name'] == name
     ]
     cfg = load(name)
     num_gpus = int(re.search(r'_(\d+)xb', name)[1])

@@ -1,4 +1,5 @@
 """The configs of the deformable models say what the paper's authors say."""
+
 import warnings
 
 import pytest
@@ -6,17 +7,20 @@ import torch
 from mmengine.analysis import FlopAnalyzer
 from mmengine.optim import build_optim_wrapper
 from test_configs import (  # noqa: F401
-    FILES, backbone_norm_params, build, count, load, one_thread)
+    FILES,
+    backbone_norm_params,
+    build,
+    count,
+    load,
+    one_thread,
+)
 
 NAMES = [name for name in FILES if name.startswith('td-deformable-prtr_res')]
-R50, R101 = (
-    f'td-deformable-prtr_res{depth}_4xb16-100e_coco-384x288'
-    for depth in (50, 101))
+R50, R101 = (f'td-deformable-prtr_res{depth}_4xb16-100e_coco-384x288' for depth in (50, 101))
 PLAIN = 'td-prtr_res50_4xb32-200e_coco-384x288'
 
 
-@pytest.mark.parametrize('name, total', [(R50, 46_251_734),
-                                         (R101, 65_191_638)])
+@pytest.mark.parametrize('name, total', [(R50, 46_251_734), (R101, 65_191_638)])
 def test_parameter_count(name, total):
     params = set(build(name).parameters())
     params -= set(backbone_norm_params(build(name)))
@@ -24,10 +28,7 @@ def test_parameter_count(name, total):
     assert count(p for p in params if not p.requires_grad) == 222_400
 
 
-@pytest.mark.parametrize('name, published, counted', [
-    (R50, 29.1, 29.373),
-    (R101, 37.3, 37.577),
-])
+@pytest.mark.parametrize('name, published, counted', [(R50, 29.1, 29.373), (R101, 37.3, 37.577)])
 @pytest.mark.usefixtures('one_thread')
 def test_flops(name, published, counted, monkeypatch):
     model = build(name, 'cpu').eval()
@@ -57,7 +58,7 @@ def test_schedule():
         assert cfg.train_dataloader.batch_size == 16
         assert cfg.auto_scale_lr.base_batch_size == 64
         assert cfg.train_cfg.max_epochs == 100
-        scheduler, = cfg.param_scheduler
+        (scheduler,) = cfg.param_scheduler
         assert scheduler.type == 'MultiStepLR'
         assert (scheduler.milestones, scheduler.gamma) == ([50, 70], 0.5)
         assert scheduler.end == 100
@@ -65,13 +66,18 @@ def test_schedule():
         assert cfg.model.head.with_kpt_refine is False
         # colours, augmentation, detections and flip test are the plain one's
         plain = load(PLAIN)
-        for key in ('train_pipeline', 'val_pipeline', 'test_dataloader',
-                    'test_evaluator', 'codec'):
+        for key in ('train_pipeline', 'val_pipeline', 'test_dataloader', 'test_evaluator', 'codec'):
             assert cfg[key] == plain[key], key
         for key in ('data_preprocessor', 'test_cfg'):
             assert cfg.model[key] == plain.model[key], key
-        for key in ('loss_cls', 'loss_kpt', 'assigner', 'num_queries',
-                    'embed_dims', 'positional_encoding'):
+        for key in (
+            'loss_cls',
+            'loss_kpt',
+            'assigner',
+            'num_queries',
+            'embed_dims',
+            'positional_encoding',
+        ):
             assert cfg.model.head[key] == plain.model.head[key], key
 
 
@@ -80,12 +86,8 @@ def test_optimizer(name):
     model = build(name)
     wrapper = build_optim_wrapper(model, load(name).optim_wrapper)
     assert wrapper.clip_grad_kwargs == dict(max_norm=0.1)
-    rates = {
-        p: group['lr']
-        for group in wrapper.optimizer.param_groups for p in group['params']
-    }
-    assert {g['weight_decay']
-            for g in wrapper.optimizer.param_groups} == {1e-4}
+    rates = {p: group['lr'] for group in wrapper.optimizer.param_groups for p in group['params']}
+    assert {g['weight_decay'] for g in wrapper.optimizer.param_groups} == {1e-4}
     slow = 0
     for key, param in model.named_parameters():
         if not param.requires_grad:

@@ -1,4 +1,5 @@
 """14, 16, 21 and 133 joints: a step of training, and mmpose's metrics."""
+
 from pathlib import Path
 
 import pytest
@@ -13,23 +14,25 @@ from prtr_plugin.datasets import check_data_files
 SIZE = (72, 96)
 # number of joints, config, dataset, and what a perfect prediction scores
 CASES = [
-    (14, 'td-prtr_res50_4xb32-200e_crowdpose-384x288', 'crowdpose', {
-        'crowdpose/AP': 1,
-        'crowdpose/AP(M)': 1
-    }),
-    (16, 'td-prtr_res50_4xb32-200e_mpii-256x256', 'mpii', {
-        'PCK': 100,
-    }),
-    (21, 'td-prtr_res50_4xb32-200e_coco-wholebody-hand-256x256',
-     'coco_wholebody', {
-         'PCK': 1,
-         'EPE': 0
-     }),
-    (133, 'td-prtr_res50_4xb32-200e_coco-wholebody-384x288', 'coco_wholebody',
-     {
-         'coco-wholebody/AP': 1,
-         'coco-wholebody/AR': 1
-     }),
+    (
+        14,
+        'td-prtr_res50_4xb32-200e_crowdpose-384x288',
+        'crowdpose',
+        {'crowdpose/AP': 1, 'crowdpose/AP(M)': 1},
+    ),
+    (16, 'td-prtr_res50_4xb32-200e_mpii-256x256', 'mpii', {'PCK': 100}),
+    (
+        21,
+        'td-prtr_res50_4xb32-200e_coco-wholebody-hand-256x256',
+        'coco_wholebody',
+        {'PCK': 1, 'EPE': 0},
+    ),
+    (
+        133,
+        'td-prtr_res50_4xb32-200e_coco-wholebody-384x288',
+        'coco_wholebody',
+        {'coco-wholebody/AP': 1, 'coco-wholebody/AR': 1},
+    ),
 ]
 
 
@@ -47,7 +50,8 @@ def set_input_size(value) -> None:
 def build_runner(name: str, data_root: Path, work_dir: Path) -> Runner:
     """A runner of one epoch of one step, with a small network."""
     cfg = load_config(
-        str(FILES[name]), {
+        str(FILES[name]),
+        {
             'data_root': f'{data_root}/',
             'work_dir': str(work_dir),
             'train_cfg.max_epochs': 1,
@@ -60,7 +64,8 @@ def build_runner(name: str, data_root: Path, work_dir: Path) -> Runner:
             'model.head.in_channels': 64,
             'model.head.transformer.num_encoder_layers': 1,
             'model.head.transformer.num_decoder_layers': 2,
-        })
+        },
+    )
     set_input_size(cfg._cfg_dict)
     for split in ('train', 'val', 'test'):
         loader = cfg[f'{split}_dataloader']
@@ -81,34 +86,29 @@ def answer_truth(head, monkeypatch) -> None:
     predict = head.predict
 
     def predict_truth(feats, samples, test_cfg):
-        coords = torch.cat([
-            torch.from_numpy(sample.gt_instances.transformed_keypoints)
-            for sample in samples
-        ]).float() / torch.tensor(head.decoder.input_size)
+        coords = torch.cat(
+            [torch.from_numpy(sample.gt_instances.transformed_keypoints) for sample in samples]
+        ).float() / torch.tensor(head.decoder.input_size)
         if test_cfg.get('flip_test'):
             mirrored = coords[:, samples[0].metainfo['flip_indices']]
-            coords = torch.cat(
-                (coords,
-                 torch.tensor([1, 0]) + mirrored * torch.tensor([-1, 1])))
+            coords = torch.cat((coords, torch.tensor([1, 0]) + mirrored * torch.tensor([-1, 1])))
         num_queries, num_joints = head.num_queries, head.out_channels
-        order = torch.randperm(
-            num_queries, generator=torch.Generator().manual_seed(0))
-        classes = torch.full((num_queries, ), num_joints)
+        order = torch.randperm(num_queries, generator=torch.Generator().manual_seed(0))
+        classes = torch.full((num_queries,), num_joints)
         classes[order[:num_joints]] = torch.arange(num_joints)
-        cls_logits = 20. * torch.eye(num_joints + 1)[classes]
+        cls_logits = 20.0 * torch.eye(num_joints + 1)[classes]
         queries = torch.zeros(len(coords), num_queries, 2)
         queries[:, order[:num_joints]] = coords
         monkeypatch.setattr(
-            head, 'forward', lambda feats:
-            (cls_logits.expand(len(coords), -1, -1), queries))
+            head, 'forward', lambda feats: (cls_logits.expand(len(coords), -1, -1), queries)
+        )
         return predict(feats, samples, test_cfg)
 
     monkeypatch.setattr(head, 'predict', predict_truth)
 
 
 @pytest.mark.parametrize('num_joints, name, dataset, perfect', CASES)
-def test_joint_number(num_joints, name, dataset, perfect, tmp_path,
-                      monkeypatch):
+def test_joint_number(num_joints, name, dataset, perfect, tmp_path, monkeypatch):
     data_root, work_dir = tmp_path / 'data', tmp_path / 'work_dir'
     getattr(tiny_datasets, f'write_{dataset}')(data_root)
     torch.manual_seed(0)

@@ -3,6 +3,7 @@
 The datasets and transforms are mmpose's own; ``check_data_files`` runs ahead
 of them where their errors are not plain.
 """
+
 import json
 
 import cv2
@@ -14,8 +15,7 @@ from mmpose.datasets import CocoDataset
 from prtr_plugin.datasets import check_data_files
 
 INPUT_SIZE = (96, 128)
-CODEC = dict(
-    type='HungarianKeypointCodec', input_size=INPUT_SIZE, num_keypoints=17)
+CODEC = dict(type='HungarianKeypointCodec', input_size=INPUT_SIZE, num_keypoints=17)
 
 pytestmark = pytest.mark.usefixtures('mmpose_scope')
 
@@ -29,7 +29,8 @@ def person(**kwargs):
         keypoints=[10, 10, 2] * 17,
         num_keypoints=17,
         iscrowd=0,
-        area=300)
+        area=300,
+    )
     return dict(base, **kwargs)
 
 
@@ -46,7 +47,10 @@ def write(folder, *people):
             dict(
                 images=[dict(id=1, width=64, height=48, file_name='a.jpg')],
                 annotations=people,
-                categories=[dict(id=1, name='person')])))
+                categories=[dict(id=1, name='person')],
+            )
+        )
+    )
 
 
 def dataset(folder, clip=True, **kwargs):
@@ -66,7 +70,8 @@ def dataset(folder, clip=True, **kwargs):
         data_root=str(folder),
         data_prefix=dict(img=''),
         pipeline=pipeline,
-        **kwargs)
+        **kwargs,
+    )
 
 
 def config(folder, **kwargs):
@@ -103,8 +108,15 @@ def test_missing_section(folder):
 
 
 @pytest.mark.parametrize(
-    'people', [[], [person(iscrowd=1)], [person(bbox=[5, 5, 0, 30])],
-               [person(keypoints=[0] * 51, num_keypoints=0)], [dict(id=1)]])
+    'people',
+    [
+        [],
+        [person(iscrowd=1)],
+        [person(bbox=[5, 5, 0, 30])],
+        [person(keypoints=[0] * 51, num_keypoints=0)],
+        [dict(id=1)],
+    ],
+)
 def test_nobody_to_learn_from(folder, people):
     write(folder, *people)
     with pytest.raises(ValueError, match='no person with a box and a label'):
@@ -124,13 +136,10 @@ def test_good_files_pass(folder):
 
 def test_wrapped_dataset(folder):
     inner = config(folder).train_dataloader.dataset
-    cfg = Config(
-        dict(
-            val_dataloader=dict(
-                dataset=dict(type='CombinedDataset', datasets=[inner]))))
+    cfg = Config(dict(val_dataloader=dict(dataset=dict(type='CombinedDataset', datasets=[inner]))))
     with pytest.raises(FileNotFoundError, match='val_dataloader: ann_file'):
         check_data_files(cfg)
-    check_data_files(cfg, splits=('train', ))
+    check_data_files(cfg, splits=('train',))
 
 
 @pytest.mark.parametrize('content', [None, b'', b'no picture'])
@@ -139,8 +148,9 @@ def test_unreadable_image(folder, content):
     (folder / 'a.jpg').unlink()
     if content is not None:
         (folder / 'a.jpg').write_bytes(content)
-    with pytest.raises((FileNotFoundError, AssertionError, cv2.error),
-                       match=r'(?s)loading `.*a\.jpg`'):
+    with pytest.raises(
+        (FileNotFoundError, AssertionError, cv2.error), match=r'(?s)loading `.*a\.jpg`'
+    ):
         dataset(folder)[0]
 
 
@@ -157,14 +167,12 @@ def test_empty_detection(folder):
     """The crop is one point of the image: no numbers break."""
     write(folder, person())
     (folder / 'boxes.json').write_text(
-        json.dumps(
-            [dict(image_id=1, category_id=1, bbox=[5, 5, 0, 0], score=0.9)]))
-    sample = dataset(
-        folder, bbox_file=str(folder / 'boxes.json'), test_mode=True)[0]
+        json.dumps([dict(image_id=1, category_id=1, bbox=[5, 5, 0, 0], score=0.9)])
+    )
+    sample = dataset(folder, bbox_file=str(folder / 'boxes.json'), test_mode=True)[0]
     assert sample['data_samples'].input_scale.tolist() == [0, 0]
     assert (sample['inputs'] == 99).all()
-    assert np.isfinite(
-        sample['data_samples'].gt_instance_labels.keypoint_labels).all()
+    assert np.isfinite(sample['data_samples'].gt_instance_labels.keypoint_labels).all()
 
 
 def test_person_without_labelled_joint(folder):

@@ -1,4 +1,5 @@
 """From an annotation file through the configs' pipelines into the cascade."""
+
 import json
 from pathlib import Path
 
@@ -12,9 +13,7 @@ from mmpose.registry import DATASETS, MODELS
 from prtr_plugin.apis import load_config
 from prtr_plugin.models.estimators.cascade_data import split_ground_truth
 
-CONFIGS = (
-    Path(__file__).resolve().parents[2] /
-    'configs/body_2d_keypoint/prtr_cascade')
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs/body_2d_keypoint/prtr_cascade'
 SMALL = CONFIGS / 'synthetic/prtr-cascade_res18_1xb8-24e_synthetic-144x192.py'
 COCO = CONFIGS / 'coco/prtr-cascade_res50_8xb2-50e_coco-800x1333.py'
 
@@ -33,7 +32,8 @@ def people(synthetic_people, tmp_path_factory):
         first, second = [image['id'] for image in data['images'][:2]]
         data['annotations'] = [
             dict(a, iscrowd=int(a['image_id'] == second))
-            for a in data['annotations'] if a['image_id'] != first
+            for a in data['annotations']
+            if a['image_id'] != first
         ]
         (folder / name).write_text(json.dumps(data))
     return folder
@@ -56,11 +56,8 @@ def steps(pipeline, **changes):
 
 def batches(cfg, loader, size):
     loader = dict(
-        cfg[loader],
-        batch_size=size,
-        num_workers=0,
-        persistent_workers=False,
-        drop_last=False)
+        cfg[loader], batch_size=size, num_workers=0, persistent_workers=False, drop_last=False
+    )
     return list(Runner.build_dataloader(loader, seed=0))
 
 
@@ -71,9 +68,8 @@ def test_flip_swaps_joints(people):
     load, *_, pack = cfg.train_pipeline
     plain = DATASETS.build(dict(dataset, pipeline=[load, pack]))
     flipped = DATASETS.build(
-        dict(
-            dataset,
-            pipeline=[load, dict(cfg.train_pipeline[1], prob=1.), pack]))
+        dict(dataset, pipeline=[load, dict(cfg.train_pipeline[1], prob=1.0), pack])
+    )
     swap = plain.metainfo['flip_indices']
     assert swap != sorted(swap)
     # the first image is one of a crowd: those of nobody are the last
@@ -86,18 +82,14 @@ def test_flip_swaps_joints(people):
         if not before.keys():
             continue
         x, y = before.keypoints[:, swap].unbind(-1)
-        torch.testing.assert_close(
-            after.keypoints, torch.stack((159 - x, y), dim=-1))
-        torch.testing.assert_close(after.keypoints_visible,
-                                   before.keypoints_visible[:, swap])
+        torch.testing.assert_close(after.keypoints, torch.stack((159 - x, y), dim=-1))
+        torch.testing.assert_close(after.keypoints_visible, before.keypoints_visible[:, swap])
         torch.testing.assert_close(after.iscrowd, before.iscrowd)
         x1, y1, x2, y2 = before.bboxes.unbind(-1)
-        torch.testing.assert_close(
-            after.bboxes, torch.stack((159 - x2, y1, 159 - x1, y2), dim=-1))
+        torch.testing.assert_close(after.bboxes, torch.stack((159 - x2, y1, 159 - x1, y2), dim=-1))
 
 
-@pytest.mark.parametrize('path, size', [(SMALL, (144, 192)),
-                                        (COCO, (800, 1067))])
+@pytest.mark.parametrize('path, size', [(SMALL, (144, 192)), (COCO, (800, 1067))])
 def test_test_images_are_plainly_resized(people, path, size):
     """Sizes without padding, in (h, w), and no field that misleads
     CocoMetric; boxes and joints follow."""
@@ -118,22 +110,19 @@ def test_test_images_are_plainly_resized(people, path, size):
         scale = np.array([size[1] / 160, size[0] / 120])
         found = InstanceData.cat([persons, crowds])
         if 'bbox' in info:
-            np.testing.assert_allclose(
-                found.bboxes, info['bbox'] * np.tile(scale, 2), rtol=1e-5)
-            np.testing.assert_allclose(
-                found.keypoints, info['keypoints'] * scale, rtol=1e-5)
+            np.testing.assert_allclose(found.bboxes, info['bbox'] * np.tile(scale, 2), rtol=1e-5)
+            np.testing.assert_allclose(found.keypoints, info['keypoints'] * scale, rtol=1e-5)
 
 
-@pytest.mark.parametrize('path, scales', [(SMALL, [(96, 72)]),
-                                          (COCO, [(72, 128), (96, 128)])])
+@pytest.mark.parametrize('path, scales', [(SMALL, [(96, 72)]), (COCO, [(72, 128), (96, 128)])])
 def test_augmented_batches_train_and_predict(people, path, scales):
     """Flips, crops and sizes as in the config, at a smaller scale."""
     cfg = config(path, people)
     cfg.train_dataloader.dataset.pipeline = steps(
         cfg.train_pipeline,
         BottomupRandomChoiceResize=dict(scales=scales),
-        PersonRandomCrop=(
-            dict(crop_size=(40, 60)) if path == COCO else dict()))
+        PersonRandomCrop=(dict(crop_size=(40, 60)) if path == COCO else dict()),
+    )
     torch.manual_seed(0)
     model = MODELS.build(config(SMALL, people).model)
     np.random.seed(0)
@@ -159,8 +148,7 @@ def test_augmented_batches_train_and_predict(people, path, scales):
 
     model.eval()
     with torch.no_grad():
-        found = model(
-            **model.data_preprocessor(batch, training=False), mode='predict')
+        found = model(**model.data_preprocessor(batch, training=False), mode='predict')
     for sample in found:
         keypoints = sample.pred_instances.keypoints
         assert keypoints.shape[1:] == (17, 2)
@@ -171,8 +159,7 @@ def test_augmented_batches_train_and_predict(people, path, scales):
 def test_pictures_of_nobody(people):
     """Kept for joint training, left out for a frozen detector."""
     sizes = {
-        'frozen' in path.stem:
-        len(DATASETS.build(config(path, people).train_dataloader.dataset))
+        'frozen' in path.stem: len(DATASETS.build(config(path, people).train_dataloader.dataset))
         for path in COCO.parent.glob('*res50*.py')
     }
     assert sizes == {False: 8, True: 7}
@@ -194,15 +181,22 @@ def test_runner(people, run_tool, tmp_path):
         options[f'{split}_dataloader.persistent_workers'] = False
     done = run_tool('train.py', SMALL, '--work-dir', tmp_path, options=options)
     assert done.code == 0, done.error
-    log, = tmp_path.glob('*/vis_data/scalars.json')
+    (log,) = tmp_path.glob('*/vis_data/scalars.json')
     *train, val = map(json.loads, log.read_text().splitlines())
     assert [line['iter'] for line in train] == [1, 2]
     assert all(np.isfinite(line['loss']) for line in train)
     assert {'coco/AP', 'coco/bbox_AP'} <= set(val)
 
     done = run_tool(
-        'test.py', SMALL, tmp_path / 'epoch_1.pth', '--work-dir', tmp_path,
-        '--out', tmp_path / 'metrics.json', options=options)
+        'test.py',
+        SMALL,
+        tmp_path / 'epoch_1.pth',
+        '--work-dir',
+        tmp_path,
+        '--out',
+        tmp_path / 'metrics.json',
+        options=options,
+    )
     assert done.code == 0, done.error
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     for name in ('coco/AP', 'coco/bbox_AP'):

@@ -5,6 +5,7 @@ images without masks; ``coco_protocol.npz`` holds what the authors' code
 computes from it: boxes, crops, targets, and the evaluation of made-up
 predictions. The pixels of the crops need the images of the shared folder.
 """
+
 import json
 from pathlib import Path
 
@@ -27,10 +28,10 @@ import prtr_plugin.datasets  # noqa: F401
 INPUT_SIZE = (288, 384)
 CFG = Config.fromfile(
     Path(__file__).parents[2] / 'configs/body_2d_keypoint/prtr/coco/'
-    'td-prtr_res50_4xb32-200e_coco-384x288_paper-gtbox.py')
+    'td-prtr_res50_4xb32-200e_coco-384x288_paper-gtbox.py'
+)
 # In the order of the stored statistics.
-STATS = ('AP', 'AP .5', 'AP .75', 'AP (M)', 'AP (L)', 'AR', 'AR .5', 'AR .75',
-         'AR (M)', 'AR (L)')
+STATS = ('AP', 'AP .5', 'AP .75', 'AP (M)', 'AP (L)', 'AR', 'AR .5', 'AR .75', 'AR (M)', 'AR (L)')
 
 pytestmark = pytest.mark.usefixtures('mmpose_scope')
 
@@ -53,7 +54,8 @@ def build_dataset(ann_file, load=None, images='', **kwargs):
         data_prefix=dict(img=str(images)),
         test_mode=True,
         pipeline=[load or first, *others, targets, last],
-        **kwargs)
+        **kwargs,
+    )
 
 
 def by_annotation(dataset, golden):
@@ -93,16 +95,15 @@ def test_boxes_centers_scales(samples, golden):
         np.concatenate([i.bboxes for i in instances]),
         np.stack([x1, y1, x1 + w, y1 + h], axis=1),
         rtol=0,
-        atol=1e-6)
+        atol=1e-6,
+    )
     np.testing.assert_allclose(
-        np.stack([s['data_samples'].input_center for s in samples]),
-        golden['center'],
-        rtol=1e-6)
+        np.stack([s['data_samples'].input_center for s in samples]), golden['center'], rtol=1e-6
+    )
     # theirs is in units of 200 pixels
     np.testing.assert_allclose(
-        np.stack([s['data_samples'].input_scale for s in samples]) / 200,
-        golden['scale'],
-        rtol=1e-6)
+        np.stack([s['data_samples'].input_scale for s in samples]) / 200, golden['scale'], rtol=1e-6
+    )
 
 
 def test_untouched_box_loses_a_pixel(golden):
@@ -121,7 +122,7 @@ def theirs_matrix(center, scale):
     """The authors' affine matrix: three points, the second one along y."""
     src = np.zeros((3, 2), dtype=np.float32)
     src[0] = center
-    src[1] = center + np.array([0., scale[0] * -0.5])
+    src[1] = center + np.array([0.0, scale[0] * -0.5])
     # the third one: the way from the second to the first, turned by 90
     # degrees, from the second on
     down = src[0] - src[1]
@@ -139,44 +140,39 @@ def test_affine(samples, golden):
     crop this is below 1e-4 pixels. The authors' points give their matrix.
     """
     corners = np.array([[0, 0], [288, 0], [0, 384], [288, 384], [144, 192]])
-    for sample, matrix, inverse in zip(samples, golden['affine'],
-                                       golden['affine_inverse']):
+    for sample, matrix, inverse in zip(samples, golden['affine'], golden['affine_inverse']):
         meta = sample['data_samples']
-        args = (meta.input_center, meta.input_scale, 0., INPUT_SIZE)
+        args = (meta.input_center, meta.input_scale, 0.0, INPUT_SIZE)
         ours, back = get_warp_matrix(*args), get_warp_matrix(*args, inv=True)
         in_image = apply_affine(inverse, corners)
         np.testing.assert_allclose(
             apply_affine(ours, in_image) / INPUT_SIZE,
             apply_affine(matrix, in_image) / INPUT_SIZE,
             rtol=0,
-            atol=1e-6)
+            atol=1e-6,
+        )
         # relative to the crop's size in the image
         np.testing.assert_allclose(
             apply_affine(back, corners) / meta.input_scale,
             in_image / meta.input_scale,
             rtol=0,
-            atol=1e-6)
+            atol=1e-6,
+        )
 
-    for center, scale, matrix in zip(golden['center'], golden['scale'] * 200,
-                                     golden['affine']):
-        np.testing.assert_allclose(
-            theirs_matrix(center, scale), matrix, rtol=0, atol=1e-9)
+    for center, scale, matrix in zip(golden['center'], golden['scale'] * 200, golden['affine']):
+        np.testing.assert_allclose(theirs_matrix(center, scale), matrix, rtol=0, atol=1e-9)
 
 
 def test_back_to_the_image(samples, golden):
     """mmpose maps predictions back without a matrix: the same points."""
-    pixels = np.array([[0., 0.], [288., 384.], [100.5, 7.25]])
+    pixels = np.array([[0.0, 0.0], [288.0, 384.0], [100.5, 7.25]])
     for sample, inverse in zip(samples, golden['affine_inverse']):
         meta = sample['data_samples']
-        ours = (
-            pixels / INPUT_SIZE * meta.input_scale + meta.input_center -
-            0.5 * meta.input_scale)
+        ours = pixels / INPUT_SIZE * meta.input_scale + meta.input_center - 0.5 * meta.input_scale
         theirs = apply_affine(inverse, pixels)
         np.testing.assert_allclose(
-            ours / meta.input_scale,
-            theirs / meta.input_scale,
-            rtol=0,
-            atol=1e-6)
+            ours / meta.input_scale, theirs / meta.input_scale, rtol=0, atol=1e-6
+        )
 
 
 def test_targets_and_weights(samples, golden):
@@ -185,16 +181,17 @@ def test_targets_and_weights(samples, golden):
         torch.cat([label.keypoint_labels for label in labels]).numpy(),
         golden['target'],
         rtol=1e-6,
-        atol=1e-6)
+        atol=1e-6,
+    )
     np.testing.assert_array_equal(
         torch.cat([label.keypoint_weights for label in labels]).numpy(),
-        golden['target_weight'][..., 0])
+        golden['target_weight'][..., 0],
+    )
     # occluded joints (v = 1) count like visible ones
-    raw = np.stack([
-        s['data_samples'].raw_ann_info['keypoints'] for s in samples
-    ]).reshape(-1, 17, 3)
-    np.testing.assert_array_equal(raw[..., 2] > 0,
-                                  golden['target_weight'][..., 0] == 1)
+    raw = np.stack([s['data_samples'].raw_ann_info['keypoints'] for s in samples]).reshape(
+        -1, 17, 3
+    )
+    np.testing.assert_array_equal(raw[..., 2] > 0, golden['target_weight'][..., 0] == 1)
     assert (raw[..., 2] == 1).any()
 
 
@@ -204,46 +201,44 @@ def test_detector_boxes(golden, data_dir, tmp_path):
     boxes[0] = [-20, -10, 700, 50]
     file = tmp_path / 'detections.json'
     file.write_text(
-        json.dumps([
-            dict(image_id=int(i), category_id=1, bbox=box.tolist(), score=0.5)
-            for i, box in zip(golden['image_id'], boxes)
-        ]))
+        json.dumps(
+            [
+                dict(image_id=int(i), category_id=1, bbox=box.tolist(), score=0.5)
+                for i, box in zip(golden['image_id'], boxes)
+            ]
+        )
+    )
 
     def load_black(results):
         results['img'] = np.zeros((*results['img_shape'], 3), dtype=np.uint8)
         return results
 
-    dataset = build_dataset(
-        data_dir / 'coco_protocol.json', load_black, bbox_file=str(file))
+    dataset = build_dataset(data_dir / 'coco_protocol.json', load_black, bbox_file=str(file))
     assert len(dataset) == len(boxes)
     for sample, (x, y, w, h) in zip(dataset, boxes):
         meta = sample['data_samples']
-        np.testing.assert_allclose(
-            meta.input_center, [x + w / 2, y + h / 2], rtol=1e-6)
+        np.testing.assert_allclose(meta.input_center, [x + w / 2, y + h / 2], rtol=1e-6)
         side = 1.25 * max(w, h * 288 / 384)
-        np.testing.assert_allclose(
-            meta.input_scale, [side, side * 384 / 288], rtol=1e-5)
+        np.testing.assert_allclose(meta.input_scale, [side, side * 384 / 288], rtol=1e-5)
 
 
 def predictions(golden):
     """The made-up predictions as ``Evaluator`` hands them to a metric."""
     for i, (x, y, w, h, area, score) in enumerate(golden['pred_boxes']):
-        sample = PoseDataSample(
-            metainfo=dict(id=i, img_id=int(golden['pred_image_id'][i])))
+        sample = PoseDataSample(metainfo=dict(id=i, img_id=int(golden['pred_image_id'][i])))
         scale = 200 * np.array([[w, h]])
         assert np.isclose(scale.prod(), area, rtol=1e-6)
-        sample.gt_instances = InstanceData(
-            bbox_scales=scale, bbox_scores=np.array([score]))
-        keypoints = golden['pred_keypoints'][i:i + 1]
+        sample.gt_instances = InstanceData(bbox_scales=scale, bbox_scores=np.array([score]))
+        keypoints = golden['pred_keypoints'][i : i + 1]
         sample.pred_instances = InstanceData(
-            keypoints=keypoints[..., :2], keypoint_scores=keypoints[..., 2])
+            keypoints=keypoints[..., :2], keypoint_scores=keypoints[..., 2]
+        )
         yield sample.to_dict()
 
 
 def evaluate(golden, data_dir, tmp_path, **kwargs):
     ann_file = str(data_dir / 'coco_protocol.json')
-    metric = CocoMetric(
-        ann_file=ann_file, outfile_prefix=str(tmp_path / 'out'), **kwargs)
+    metric = CocoMetric(ann_file=ann_file, outfile_prefix=str(tmp_path / 'out'), **kwargs)
     metric.dataset_meta = CocoDataset(ann_file=ann_file).metainfo
     batch = list(predictions(golden))
     metric.process([], batch)
@@ -252,8 +247,7 @@ def evaluate(golden, data_dir, tmp_path, **kwargs):
     return stats, written
 
 
-@pytest.mark.parametrize('name, settings', [('nms', dict()),
-                                            ('no_nms', dict(nms_mode='none'))])
+@pytest.mark.parametrize('name, settings', [('nms', dict()), ('no_nms', dict(nms_mode='none'))])
 def test_evaluation(golden, data_dir, tmp_path, name, settings):
     """Scores, survivors of the NMS, AP and AR with the defaults."""
     stats, written = evaluate(golden, data_dir, tmp_path, **settings)
@@ -264,28 +258,24 @@ def test_evaluation(golden, data_dir, tmp_path, name, settings):
     index = {
         (int(image_id), keypoints.astype('float64').tobytes()): i
         for i, (image_id, keypoints) in enumerate(
-            zip(golden['pred_image_id'], golden['pred_keypoints']))
+            zip(golden['pred_image_id'], golden['pred_keypoints'])
+        )
     }
-    scores = {
-        index[r['image_id'], np.array(r['keypoints']).tobytes()]: r['score']
-        for r in written
-    }
+    scores = {index[r['image_id'], np.array(r['keypoints']).tobytes()]: r['score'] for r in written}
     assert len(scores) == len(written)
     assert set(scores) == set(golden[f'{name}/result_index'])
-    for i, score in zip(golden[f'{name}/result_index'],
-                        golden[f'{name}/result_score']):
+    for i, score in zip(golden[f'{name}/result_index'], golden[f'{name}/result_score']):
         assert scores[i] == pytest.approx(score, abs=1e-6)
         assert scores[i] == pytest.approx(golden['pred_rescored'][i], abs=1e-6)
 
 
 def test_similarity(golden, data_dir):
     """The similarity behind the NMS, for every pair in an image."""
-    sigmas = CocoDataset(ann_file=str(data_dir /
-                                      'coco_protocol.json')).metainfo['sigmas']
+    sigmas = CocoDataset(ann_file=str(data_dir / 'coco_protocol.json')).metainfo['sigmas']
     flat = golden['pred_keypoints'].reshape(-1, 51)
     area = golden['pred_boxes'][:, 4]
     values = [
-        oks_iou(flat[i], flat[j:j + 1], area[i], area[j:j + 1], sigmas)[0]
+        oks_iou(flat[i], flat[j : j + 1], area[i], area[j : j + 1], sigmas)[0]
         for i, j in golden['oks_pair_index']
     ]
     np.testing.assert_allclose(values, golden['oks_pair_value'], atol=1e-6)
@@ -299,29 +289,26 @@ def pixels(shared):
 
 
 def normalise(crops, bgr_to_rgb):
-    preprocessor = MODELS.build(
-        dict(CFG.model.data_preprocessor, bgr_to_rgb=bgr_to_rgb))
+    preprocessor = MODELS.build(dict(CFG.model.data_preprocessor, bgr_to_rgb=bgr_to_rgb))
     data = dict(
         inputs=[crop['inputs'] for crop in crops],
-        data_samples=[crop['data_samples'] for crop in crops])
+        data_samples=[crop['data_samples'] for crop in crops],
+    )
     return preprocessor(data)['inputs'].numpy()
 
 
 def test_pixels(pixels, golden, shared, data_dir):
     """BGR pixels with RGB-ordered statistics, as in the ResNet models."""
     dataset = build_dataset(
-        data_dir / 'coco_protocol.json',
-        images=shared / 'data' / 'coco_protocol' / 'images')
+        data_dir / 'coco_protocol.json', images=shared / 'data' / 'coco_protocol' / 'images'
+    )
     crops = by_annotation(dataset, golden)
     assert not CFG.model.data_preprocessor.bgr_to_rgb
     inputs = normalise(crops, bgr_to_rgb=False)
-    np.testing.assert_allclose(
-        inputs.mean(axis=(2, 3)), pixels['input_channel_mean'], atol=1e-2)
-    np.testing.assert_allclose(
-        inputs.std(axis=(2, 3)), pixels['input_channel_std'], atol=1e-2)
+    np.testing.assert_allclose(inputs.mean(axis=(2, 3)), pixels['input_channel_mean'], atol=1e-2)
+    np.testing.assert_allclose(inputs.std(axis=(2, 3)), pixels['input_channel_std'], atol=1e-2)
     few = pixels['input_every_16th_pixel']
-    np.testing.assert_allclose(
-        inputs[:len(few), :, ::16, ::16], few, atol=1e-2)
+    np.testing.assert_allclose(inputs[: len(few), :, ::16, ::16], few, atol=1e-2)
 
     # the other order, that of the HRNet models, would be noticed
     swapped = normalise(crops, bgr_to_rgb=True)

@@ -1,4 +1,5 @@
 """Box AP of people, against pycocotools and mmdet's way to call it."""
+
 import json
 
 import numpy as np
@@ -31,20 +32,22 @@ def ground_truth(tmp_path):
                     image_id=image_id,
                     category_id=1,
                     bbox=[x, y, w, h],
-                    area=w * h * .6,
+                    area=w * h * 0.6,
                     iscrowd=int(image_id == 5 or i == 4),
                     keypoints=(points * (not unlabelled)).ravel().tolist(),
-                    num_keypoints=K * (not unlabelled)))
+                    num_keypoints=K * (not unlabelled),
+                )
+            )
     path = tmp_path / 'ann.json'
     path.write_text(
         json.dumps(
             dict(
-                images=[
-                    dict(id=i, width=512, height=512, file_name='')
-                    for i in range(12)
-                ],
+                images=[dict(id=i, width=512, height=512, file_name='') for i in range(12)],
                 annotations=anns,
-                categories=[dict(id=1, name='person')])))
+                categories=[dict(id=1, name='person')],
+            )
+        )
+    )
     return str(path)
 
 
@@ -74,7 +77,10 @@ def predictions(ann_file, nobody=False):
                     bboxes=np.float32(boxes[:num]).reshape(-1, 4),
                     bbox_scores=np.float32(rng.random(num)),
                     keypoints=np.float32(points[:num]).reshape(-1, K, 2),
-                    keypoint_scores=np.ones((num, K), np.float32))))
+                    keypoint_scores=np.ones((num, K), np.float32),
+                ),
+            )
+        )
     return samples
 
 
@@ -82,7 +88,7 @@ def evaluate(ann_file, samples, kind='PersonBoxMetric', **kwargs):
     metric = METRICS.build(dict(type=kind, ann_file=ann_file, **kwargs))
     metric.dataset_meta = META
     for start in range(0, len(samples), 4):
-        metric.process({}, samples[start:start + 4])
+        metric.process({}, samples[start : start + 4])
     return metric.evaluate(len(samples))
 
 
@@ -93,38 +99,39 @@ def test_equals_pycocotools(ground_truth):
     results = []
     for sample in samples:
         pred = sample['pred_instances']
-        for (x1, y1, x2, y2), score in zip(
-                pred['bboxes'].tolist(), pred['bbox_scores'].tolist()):
+        for (x1, y1, x2, y2), score in zip(pred['bboxes'].tolist(), pred['bbox_scores'].tolist()):
             results.append(
                 dict(
                     image_id=sample['img_id'],
                     category_id=1,
                     bbox=[x1, y1, x2 - x1, y2 - y1],
-                    score=score))
+                    score=score,
+                )
+            )
     truth = COCO(ground_truth)
     reference = COCOeval(truth, truth.loadRes(results), 'bbox')
     reference.evaluate()
     reference.accumulate()
     reference.summarize()
     assert list(found) == [
-        'coco/bbox_AP', 'coco/bbox_AP .5', 'coco/bbox_AP .75',
-        'coco/bbox_AP (S)', 'coco/bbox_AP (M)', 'coco/bbox_AP (L)',
-        'coco/bbox_AR@1', 'coco/bbox_AR@10', 'coco/bbox_AR@100'
+        'coco/bbox_AP',
+        'coco/bbox_AP .5',
+        'coco/bbox_AP .75',
+        'coco/bbox_AP (S)',
+        'coco/bbox_AP (M)',
+        'coco/bbox_AP (L)',
+        'coco/bbox_AR@1',
+        'coco/bbox_AR@10',
+        'coco/bbox_AR@100',
     ]
-    np.testing.assert_allclose(
-        list(found.values()), reference.stats[:9], atol=1e-6)
-    assert .1 < found['coco/bbox_AP'] < .9
+    np.testing.assert_allclose(list(found.values()), reference.stats[:9], atol=1e-6)
+    assert 0.1 < found['coco/bbox_AP'] < 0.9
 
 
 def test_counts_people_without_joints(ground_truth):
     """Keypoint AP ignores them, and has other names."""
     samples = predictions(ground_truth)
-    keypoints = evaluate(
-        ground_truth,
-        samples,
-        'CocoMetric',
-        score_mode='bbox',
-        nms_mode='none')
+    keypoints = evaluate(ground_truth, samples, 'CocoMetric', score_mode='bbox', nms_mode='none')
     boxes = evaluate(ground_truth, samples)
     assert not set(keypoints) & set(boxes)
     assert keypoints['coco/AP'] != boxes['coco/bbox_AP']
@@ -143,5 +150,4 @@ def test_nobody_found(ground_truth):
     """Both metrics take it."""
     samples = predictions(ground_truth, nobody=True)
     assert evaluate(ground_truth, samples)['coco/bbox_AP'] == 0
-    assert evaluate(
-        ground_truth, samples, 'CocoMetric', nms_mode='none')['coco/AP'] == 0
+    assert evaluate(ground_truth, samples, 'CocoMetric', nms_mode='none')['coco/AP'] == 0

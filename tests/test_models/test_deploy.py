@@ -17,10 +17,10 @@ def model(request, mmpose_scope):
     model = MODELS.build(cfg.model).eval()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, std=.1)
-            nn.init.uniform_(module.running_var, .5, 2)
-            nn.init.uniform_(module.weight, .5, 2)
-            nn.init.normal_(module.bias, std=.1)
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 2)
+            nn.init.normal_(module.bias, std=0.1)
     return model
 
 
@@ -31,12 +31,10 @@ def batch_norms(model):
 def channels_last(model):
     """Whether all convolutions are; 1x1 ones always look as if they were."""
     weights = [
-        m.weight for m in model.modules()
-        if isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1)
+        m.weight for m in model.modules() if isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1)
     ]
     assert weights
-    return all(
-        w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+    return all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
 
 
 def test_predictions_stay(model):
@@ -54,9 +52,7 @@ def test_predictions_stay(model):
 @pytest.mark.parametrize('fuse_conv_bn', [False, True])
 @pytest.mark.parametrize('last', [False, True])
 def test_switches(model, fuse_conv_bn, last):
-    hook = HOOKS.build(
-        dict(type='DeployHook', fuse_conv_bn=fuse_conv_bn,
-             channels_last=last))
+    hook = HOOKS.build(dict(type='DeployHook', fuse_conv_bn=fuse_conv_bn, channels_last=last))
     before = batch_norms(model)
     hook.before_test(SimpleNamespace(model=model))
     assert batch_norms(model) == (0 if fuse_conv_bn else before)
@@ -67,8 +63,7 @@ def test_switches(model, fuse_conv_bn, last):
 def test_training_in_channels_last(model):
     weights = [w.detach().clone() for w in model.parameters()]
     assert not channels_last(model)
-    HOOKS.build(dict(type='ChannelsLastHook')).before_train(
-        SimpleNamespace(model=model.train()))
+    HOOKS.build(dict(type='ChannelsLastHook')).before_train(SimpleNamespace(model=model.train()))
     assert channels_last(model) and model.training
     for before, after in zip(weights, model.parameters()):
         assert after.requires_grad and torch.equal(before, after)

@@ -1,4 +1,5 @@
 """Under autocast everything that decides is computed in float32."""
+
 import copy
 
 import pytest
@@ -30,16 +31,16 @@ def batch(model):
     """Two images, with the labels of both kinds of model."""
     samples = []
     for _ in range(2):
-        sample = PoseDataSample(
-            metainfo=dict(img_shape=(H, W), ori_shape=(H, W)))
-        box = torch.tensor([[20., 10., 70., 90.]])
+        sample = PoseDataSample(metainfo=dict(img_shape=(H, W), ori_shape=(H, W)))
+        box = torch.tensor([[20.0, 10.0, 70.0, 90.0]])
         keypoints = box[:, None, :2] + torch.rand(1, K, 2) * 50
         sample.gt_instance_labels = InstanceData(
             bboxes=box,
             keypoints=keypoints,
             keypoints_visible=torch.ones(1, K),
             keypoint_labels=torch.rand(1, K, 2),
-            keypoint_weights=torch.ones(1, K))
+            keypoint_weights=torch.ones(1, K),
+        )
         samples.append(sample)
     return torch.randn(2, 3, H, W), samples
 
@@ -93,13 +94,11 @@ def test_large_logits(small_config, mmpose_scope, dtype):
     torch.manual_seed(0)
     head = MODELS.build(load_config(small_config).model).head
     num_queries = head.num_queries
-    logits = (torch.randn(2, 3, num_queries, K + 1) * 2e4).clamp(
-        -6e4, 6e4).to(dtype)
+    logits = (torch.randn(2, 3, num_queries, K + 1) * 2e4).clamp(-6e4, 6e4).to(dtype)
     coords = torch.rand(2, 3, num_queries, 2).to(dtype)
     labels, weights = torch.rand(3, K, 2), torch.ones(3, K)
 
-    expected = head.loss_by_feat(logits.float(), coords.float(), labels,
-                                 weights)
+    expected = head.loss_by_feat(logits.float(), coords.float(), labels, weights)
     with torch.autocast('cpu', torch.bfloat16):
         found = head.loss_by_feat(logits, coords, labels, weights)
     for name, value in found.items():

@@ -1,4 +1,5 @@
 """Fixtures: run_project runs a script of ``projects/`` in this process."""
+
 import pytest
 
 

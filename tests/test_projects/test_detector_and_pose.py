@@ -1,4 +1,5 @@
 """A detector of mmdet and PRTR, as a script and through mmpose."""
+
 import json
 import shutil
 from pathlib import Path
@@ -30,28 +31,30 @@ def detector(tmp_path_factory):
     """mmdet's DETR, tiny and with random weights that take all for buses."""
     folder = tmp_path_factory.mktemp('detector')
     cfg = Config.fromfile(
-        Path(mmdet.__file__).parent / '.mim/configs/detr' /
-        'detr_r50_8xb2-150e_coco.py')
+        Path(mmdet.__file__).parent / '.mim/configs/detr' / 'detr_r50_8xb2-150e_coco.py'
+    )
     attention = dict(embed_dims=16, num_heads=2)
     ffn = dict(embed_dims=16, feedforward_channels=32)
-    cfg.merge_from_dict({
-        'model.num_queries': 5,
-        'model.test_cfg.max_per_img': 5,
-        'model.backbone': dict(depth=18, base_channels=8, stem_channels=8),
-        'model.neck': dict(in_channels=[64], out_channels=16),
-        'model.encoder': dict(
-            num_layers=1,
-            layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=ffn)),
-        'model.decoder': dict(
-            num_layers=1,
-            layer_cfg=dict(
-                self_attn_cfg=attention, cross_attn_cfg=attention,
-                ffn_cfg=ffn)),
-        'model.positional_encoding.num_feats': 8,
-        'model.bbox_head.embed_dims': 16,
-        'test_pipeline.1.scale': (96, 96),
-        'test_dataloader.dataset.pipeline.1.scale': (96, 96),
-    }, allow_list_keys=True)
+    cfg.merge_from_dict(
+        {
+            'model.num_queries': 5,
+            'model.test_cfg.max_per_img': 5,
+            'model.backbone': dict(depth=18, base_channels=8, stem_channels=8),
+            'model.neck': dict(in_channels=[64], out_channels=16),
+            'model.encoder': dict(
+                num_layers=1, layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=ffn)
+            ),
+            'model.decoder': dict(
+                num_layers=1,
+                layer_cfg=dict(self_attn_cfg=attention, cross_attn_cfg=attention, ffn_cfg=ffn),
+            ),
+            'model.positional_encoding.num_feats': 8,
+            'model.bbox_head.embed_dims': 16,
+            'test_pipeline.1.scale': (96, 96),
+            'test_dataloader.dataset.pipeline.1.scale': (96, 96),
+        },
+        allow_list_keys=True,
+    )
     cfg.dump(folder / 'detr.py')
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmdet'):
@@ -62,10 +65,9 @@ def detector(tmp_path_factory):
         model.bbox_head.fc_cls.bias[BUS] += 5
     classes = get_classes('coco')
     torch.save(
-        dict(
-            state_dict=model.state_dict(),
-            meta=dict(dataset_meta=dict(classes=classes))),
-        folder / 'detr.pth')
+        dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(classes=classes))),
+        folder / 'detr.pth',
+    )
     return str(folder / 'detr.py'), str(folder / 'detr.pth')
 
 
@@ -81,13 +83,17 @@ def run(run_project, detector, pose):
     """Runs the script with the two models."""
 
     def run(source, out, *args, **kwargs):
-        files = dict(
-            zip(('det-config', 'det-weights', 'pose', 'pose-weights'),
-                (*detector, *pose)))
+        files = dict(zip(('det-config', 'det-weights', 'pose', 'pose-weights'), (*detector, *pose)))
         files.update(kwargs)
         return run_project(
-            SCRIPT, source, out, '--device=cpu', f'--person-class={BUS}',
-            *(f'--{k}={v}' for k, v in files.items()), *args)
+            SCRIPT,
+            source,
+            out,
+            '--device=cpu',
+            f'--person-class={BUS}',
+            *(f'--{k}={v}' for k, v in files.items()),
+            *args,
+        )
 
     return run
 
@@ -101,8 +107,7 @@ def folder(synthetic_people):
 def video(folder, tmp_path_factory):
     """Five frames."""
     path = tmp_path_factory.mktemp('video') / 'people.mp4'
-    writer = cv2.VideoWriter(
-        str(path), cv2.VideoWriter_fourcc(*'mp4v'), 10, (160, 120))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 10, (160, 120))
     for file in [*sorted(folder.glob('*.jpg')), min(folder.glob('*.jpg'))]:
         writer.write(cv2.imread(str(file)))
     writer.release()
@@ -119,22 +124,16 @@ def test_folder(run, folder, tmp_path, pose):
     assert list(out.parent.iterdir()) == [out]
     result = read(out)
     files = sorted(folder.glob('*.jpg'))
-    assert [frame['name'] for frame in result['frames']] == [
-        file.name for file in files
-    ]
+    assert [frame['name'] for frame in result['frames']] == [file.name for file in files]
     assert len(result['keypoint_names']) == 17
     model = load_model(*pose, 'cpu')
     for file, frame in zip(files, result['frames']):
         assert 0 < len(frame['people']) <= 5
         for person in frame['people']:
             assert person['bbox_score'] > 0.3
-            alone, = predict(model, [str(file)], [[person['bbox']]])
-            assert np.allclose(
-                person['keypoints'], alone[0].keypoints, atol=1e-2)
-            assert np.allclose(
-                person['keypoint_scores'],
-                alone[0].keypoint_scores,
-                atol=1e-4)
+            (alone,) = predict(model, [str(file)], [[person['bbox']]])
+            assert np.allclose(person['keypoints'], alone[0].keypoints, atol=1e-2)
+            assert np.allclose(person['keypoint_scores'], alone[0].keypoint_scores, atol=1e-4)
         drawn = cv2.imread(str(out / 'images' / file.name))
         image = cv2.imread(str(file))
         assert drawn.shape == image.shape
@@ -144,8 +143,7 @@ def test_folder(run, folder, tmp_path, pose):
 @pytest.mark.parametrize('batch_size', [1, 3])
 def test_frames_of_a_step_change_nothing(run, folder, tmp_path, batch_size):
     assert run(folder, tmp_path / 'a').code == 0
-    assert run(
-        folder, tmp_path / 'b', f'--batch-size={batch_size}').code == 0
+    assert run(folder, tmp_path / 'b', f'--batch-size={batch_size}').code == 0
     first, second = [
         [p for frame in read(out)['frames'] for p in frame['people']]
         for out in (tmp_path / 'a', tmp_path / 'b')
@@ -203,8 +201,7 @@ def test_failure_leaves_nothing(run, folder, video, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [pictures]
 
 
-def test_bad_arguments(run, folder, tmp_path, cascade_config,
-                       train_an_epoch, quick_options):
+def test_bad_arguments(run, folder, tmp_path, cascade_config, train_an_epoch, quick_options):
     out = tmp_path / 'out'
     empty = tmp_path / 'empty'
     empty.mkdir()
@@ -237,14 +234,11 @@ def test_through_mmpose(run, detector, pose, folder, tmp_path):
     """The lines of the README."""
     picture = min(folder.glob('*.jpg'))
     inferencer = MMPoseInferencer(
-        *pose,
-        det_model=detector[0],
-        det_weights=detector[1],
-        det_cat_ids=BUS,
-        device='cpu')
+        *pose, det_model=detector[0], det_weights=detector[1], det_cat_ids=BUS, device='cpu'
+    )
     result = next(inferencer(str(picture), bbox_thr=0.3))
     assert run(picture, tmp_path / 'out').code == 0
-    people, = [frame['people'] for frame in read(tmp_path / 'out')['frames']]
+    (people,) = [frame['people'] for frame in read(tmp_path / 'out')['frames']]
     found = result['predictions'][0]
     assert len(found) == len(people)
     for person, other in zip(people, found):
@@ -254,27 +248,23 @@ def test_through_mmpose(run, detector, pose, folder, tmp_path):
 
 def test_evaluation(run_project, synthetic_people, tmp_path, capsys):
     """Of predictions that are the annotations, or all in a corner."""
-    annotations = (
-        synthetic_people / 'annotations/person_keypoints_val2017.json')
+    annotations = synthetic_people / 'annotations/person_keypoints_val2017.json'
     data = json.loads(annotations.read_text())
     names = {image['id']: image['file_name'] for image in data['images']}
     frames = {name: [] for name in names.values()}
     for person in data['annotations']:
         joints = np.reshape(person['keypoints'], (17, 3))[:, :2]
         frames[names[person['image_id']]].append(
-            dict(
-                bbox_score=0.9,
-                keypoints=joints.tolist(),
-                keypoint_scores=[0.8] * 17))
+            dict(bbox_score=0.9, keypoints=joints.tolist(), keypoint_scores=[0.8] * 17)
+        )
 
     def evaluate(frames):
         path = tmp_path / 'predictions.json'
         path.write_text(
             json.dumps(
-                dict(frames=[
-                    dict(name=name, people=people)
-                    for name, people in frames.items()
-                ])))
+                dict(frames=[dict(name=name, people=people) for name, people in frames.items()])
+            )
+        )
         done = run_project('detector_and_pose/evaluate.py', path, annotations)
         return done.code, capsys.readouterr()
 
@@ -290,24 +280,29 @@ def test_evaluation(run_project, synthetic_people, tmp_path, capsys):
     assert code == 2 and 'has no people' in printed.err
 
 
-def test_detector_of_the_cascade(run, run_project, cascade_config,
-                                 train_an_epoch, quick_options, folder,
-                                 tmp_path):
+def test_detector_of_the_cascade(
+    run, run_project, cascade_config, train_an_epoch, quick_options, folder, tmp_path
+):
     """It finds what it finds in the cascade."""
     weights = tmp_path / 'detector.pth'
     checkpoint = train_an_epoch(cascade_config)
     cut = 'detector_and_pose/cascade_to_detector.py'
     assert run_project(cut, checkpoint, weights).code == 0
-    config, = (PROJECT / 'configs').glob('*.py')
+    (config,) = (PROJECT / 'configs').glob('*.py')
     # the options do not change the detector
-    cascade = load_model(
-        cascade_config, checkpoint, 'cpu', cfg_options=quick_options)
-    assert run(
-        folder, tmp_path / 'out', '--person-class=0', '--bbox-thr=0',
-        '--nms-thr=1',
-        **{'det-config': config, 'det-weights': weights}).code == 0
-    expected = predict(
-        cascade, [str(p) for p in sorted(folder.glob('*.jpg'))], bbox_thr=0)
+    cascade = load_model(cascade_config, checkpoint, 'cpu', cfg_options=quick_options)
+    assert (
+        run(
+            folder,
+            tmp_path / 'out',
+            '--person-class=0',
+            '--bbox-thr=0',
+            '--nms-thr=1',
+            **{'det-config': config, 'det-weights': weights},
+        ).code
+        == 0
+    )
+    expected = predict(cascade, [str(p) for p in sorted(folder.glob('*.jpg'))], bbox_thr=0)
     for frame, people in zip(read(tmp_path / 'out')['frames'], expected):
         # nearly equal scores may change places
         boxes = np.array([person['bbox'] for person in frame['people']])

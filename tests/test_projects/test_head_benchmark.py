@@ -1,4 +1,5 @@
 """PRTR against mmpose's heads."""
+
 import json
 import sys
 from pathlib import Path
@@ -33,18 +34,18 @@ def script(load_tool, run_tool):
 @pytest.fixture(scope='module')
 def run(script, synthetic_people, as_arguments):
     """Runs it for two steps."""
-    options = as_arguments({
-        'data_root': f'{synthetic_people}/',
-        'train_cfg.max_epochs': 1,
-        'train_dataloader.batch_size': 4,
-        'train_dataloader.num_batch_per_epoch': 2,
-    })
+    options = as_arguments(
+        {
+            'data_root': f'{synthetic_people}/',
+            'train_cfg.max_epochs': 1,
+            'train_dataloader.batch_size': 4,
+            'train_dataloader.num_batch_per_epoch': 2,
+        }
+    )
 
     def run(out, *args):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                sys, 'argv', ['compare_heads.py', f'--out={out}', *args,
-                              *options])
+            patch.setattr(sys, 'argv', ['compare_heads.py', f'--out={out}', *args, *options])
             script.calls.clear()
             script.main()
         return json.loads((out / 'results.json').read_text())
@@ -55,16 +56,14 @@ def run(script, synthetic_people, as_arguments):
 def test_all_heads(run, script, tmp_path, capsys):
     results = run(tmp_path)
     assert script.calls == ['train.py', 'test.py'] * 4
-    assert [row['head'] for row in results] == [
-        'PRTR', 'heatmap', 'SimCC', 'RLE'
-    ]
+    assert [row['head'] for row in results] == ['PRTR', 'heatmap', 'SimCC', 'RLE']
     for row in results:
         assert 0 <= row['AP'] <= row['AP50'] <= 1
         assert row['parameters'] > 5e5 and row['people_per_second'] > 1
         assert row['curve'] == {'1': row['AP']}
     assert len({row['parameters'] for row in results}) == 4
     table = capsys.readouterr().out
-    table = table[table.rindex('| head |'):]
+    table = table[table.rindex('| head |') :]
     for row in results:
         assert f'| {row["head"]} | {row["AP"]:.3f} |' in table
     height, width, _ = cv2.imread(str(tmp_path / 'results.png')).shape
@@ -72,8 +71,8 @@ def test_all_heads(run, script, tmp_path, capsys):
 
 
 def test_a_trained_head_is_kept(run, script, tmp_path):
-    first, = run(tmp_path, '--heads', 'rle')
-    second, = run(tmp_path, '--heads', 'rle')
+    (first,) = run(tmp_path, '--heads', 'rle')
+    (second,) = run(tmp_path, '--heads', 'rle')
     assert script.calls == ['test.py']
     for row in (first, second):
         del row['people_per_second']
@@ -83,11 +82,16 @@ def test_a_trained_head_is_kept(run, script, tmp_path):
 @pytest.mark.parametrize('head', ['heatmap', 'simcc', 'rle'])
 def test_one_budget(head):
     """Only the head and its targets differ."""
-    cfg, prtr = [
-        load_config(str(CONFIGS / f'{name}.py')) for name in (head, 'prtr')
-    ]
-    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'randomness',
-                'custom_hooks', 'val_dataloader', 'val_evaluator'):
+    cfg, prtr = [load_config(str(CONFIGS / f'{name}.py')) for name in (head, 'prtr')]
+    for key in (
+        'optim_wrapper',
+        'param_scheduler',
+        'train_cfg',
+        'randomness',
+        'custom_hooks',
+        'val_dataloader',
+        'val_evaluator',
+    ):
         assert cfg[key] == prtr[key], key
     assert cfg.model.backbone == prtr.model.backbone
     assert cfg.model.head.type != prtr.model.head.type

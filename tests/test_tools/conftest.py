@@ -8,6 +8,7 @@ Fixtures:
     export: exports such a model.
     onnx_model: path of an exported model, of both kinds.
 """
+
 import functools
 
 import pytest
@@ -62,8 +63,8 @@ def deploy_configs(tmp_path_factory, small_config, cascade_config) -> dict:
     texts = dict(two_stage=SMALL, cascade=CASCADE, deformable=DEFORMABLE)
     for name, text in texts.items():
         (folder / f'{name}.py').write_text(
-            text.format(
-                small_config=small_config, cascade_config=cascade_config))
+            text.format(small_config=small_config, cascade_config=cascade_config)
+        )
     return {name: str(folder / f'{name}.py') for name in texts}
 
 
@@ -73,13 +74,12 @@ def random_model():
 
     def build(config: str, options: dict = {}) -> nn.Module:
         torch.manual_seed(0)
-        model = init_model(
-            load_config(config, options), device='cpu', cfg_options={})
+        model = init_model(load_config(config, options), device='cpu', cfg_options={})
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 # as if trained, so that folding them changes numbers
-                nn.init.normal_(module.running_mean, std=.1)
-                nn.init.uniform_(module.running_var, .5, 2)
+                nn.init.normal_(module.running_mean, std=0.1)
+                nn.init.uniform_(module.running_var, 0.5, 2)
         return model
 
     return build
@@ -97,11 +97,16 @@ def export(tmp_path_factory, deploy_configs, random_model, run_tool):
         ending = dict(torchscript='pt', torch_export='pt2')
         checkpoint = folder / 'model.pth'
         out = folder / 'new' / f'm.{ending.get(file_format, file_format)}'
-        torch.save(
-            dict(state_dict=random_model(config).state_dict()), checkpoint)
-        result = run_tool('deployment/export_onnx.py', config, checkpoint, out,
-                          f'--format={file_format}', '--repeats=0',
-                          '--batch-sizes=3')
+        torch.save(dict(state_dict=random_model(config).state_dict()), checkpoint)
+        result = run_tool(
+            'deployment/export_onnx.py',
+            config,
+            checkpoint,
+            out,
+            f'--format={file_format}',
+            '--repeats=0',
+            '--batch-sizes=3',
+        )
         if result.code:
             raise result.error or RuntimeError(result.code)
         return str(out)

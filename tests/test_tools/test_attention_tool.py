@@ -21,7 +21,8 @@ def draw(run_tool, small_config, checkpoint, quick_options, image, tmp_path):
             image,
             tmp_path / 'out/a.png',
             *args,
-            options=quick_options)
+            options=quick_options,
+        )
 
     return run
 
@@ -34,39 +35,55 @@ def test_all_joints(draw, tmp_path):
 
 def test_options(draw, tmp_path):
     """A panel for the point and each of two joints."""
-    result = draw('--point', '40', '50', '--joints', 'nose', 'left_knee',
-                  '--level=1', '--head=2', '--encoder-level=1', '--bbox', '20',
-                  '30', '60', '80')
+    result = draw(
+        '--point',
+        '40',
+        '50',
+        '--joints',
+        'nose',
+        'left_knee',
+        '--level=1',
+        '--head=2',
+        '--encoder-level=1',
+        '--bbox',
+        '20',
+        '30',
+        '60',
+        '80',
+    )
     assert result.code == 0, result.error
     picture = matplotlib.image.imread(tmp_path / 'out/a.png')
     assert picture.shape[1] == 4.5 * 120
 
 
-def test_deformable_attention(run_tool, small_config, train_an_epoch,
-                              quick_options, image, tmp_path):
+def test_deformable_attention(
+    run_tool, small_config, train_an_epoch, quick_options, image, tmp_path
+):
     config = tmp_path / 'deformable.py'
     config.write_text(
         f"_base_ = '{small_config}'\n"
         "head = dict(type='DeformablePRTRHead', in_channels=[128], "
-        "num_feature_levels=2)\n"
-        'model = dict(head=head)\n')
-    arguments = (TOOL, config, train_an_epoch(str(config)), image,
-                 tmp_path / 'out/a.png')
+        'num_feature_levels=2)\n'
+        'model = dict(head=head)\n'
+    )
+    arguments = (TOOL, config, train_an_epoch(str(config)), image, tmp_path / 'out/a.png')
     point = run_tool(*arguments, '--point', '40', '50', options=quick_options)
     assert '--point and --encoder-level need PRTRHead' in str(point.error)
     assert not (tmp_path / 'out').exists()
-    result = run_tool(
-        *arguments, '--joints', 'nose', '--head=2', options=quick_options)
+    result = run_tool(*arguments, '--joints', 'nose', '--head=2', options=quick_options)
     assert result.code == 0, result.error
     assert (tmp_path / 'out/a.png').stat().st_size > 1000
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['--joints', 'tail'], '--joints: there is no tail. The dataset has nose'),
-    (['--level=3'], 'levels 1 to 2'),
-    (['--head=9'], 'heads 1 to 4'),
-    (['--point', '999', '0'], 'outside of the crop'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--joints', 'tail'], '--joints: there is no tail. The dataset has nose'),
+        (['--level=3'], 'levels 1 to 2'),
+        (['--head=9'], 'heads 1 to 4'),
+        (['--point', '999', '0'], 'outside of the crop'),
+    ],
+)
 def test_bad_arguments(draw, tmp_path, arguments, message):
     assert message in str(draw(*arguments).error)
     assert not (tmp_path / 'out').exists()

@@ -13,23 +13,35 @@ SMALL = ('--batch-size', 2, '--repeats', 2, '--threads', 1)
 
 
 @pytest.fixture(scope='module')
-def result(run_tool, load_tool, small_config, benchmark_options,
-           tmp_path_factory):
+def result(run_tool, load_tool, small_config, benchmark_options, tmp_path_factory):
     """What the script writes for everything at once."""
     load_tool(SCRIPT)  # so that the files beside it are known
     out = tmp_path_factory.mktemp('benchmark') / 'new'
     with pytest.MonkeyPatch.context() as patch:
         # a process for each model takes long, and is tested on its own
-        patch.setattr('memory_utils.memory_in_new_process',
-                      lambda *args: 10 if 'plain' in args[1] else 5)
+        patch.setattr(
+            'memory_utils.memory_in_new_process', lambda *args: 10 if 'plain' in args[1] else 5
+        )
         patch.setattr('benchmark_scaling.BATCH_SIZES', (1, 2))
         patch.setattr('benchmark_scaling.MATCHING', ((1, 2), (2, 2)))
         patch.setattr('benchmark_scaling.READ_OUT', ((3, 20), (17, 30)))
         done = run_tool(
-            SCRIPT, small_config, *SMALL, '--plain', '--heads', 'all',
-            '--dtype', 'float32', 'bfloat16', '--scaling', '--loss-curve', 3,
-            '--out', out,
-            options=benchmark_options)
+            SCRIPT,
+            small_config,
+            *SMALL,
+            '--plain',
+            '--heads',
+            'all',
+            '--dtype',
+            'float32',
+            'bfloat16',
+            '--scaling',
+            '--loss-curve',
+            3,
+            '--out',
+            out,
+            options=benchmark_options,
+        )
     assert done.code == 0, done.error
     return json.loads((out / 'benchmark.json').read_text()), out
 
@@ -55,29 +67,23 @@ def test_times(result):
     for row in rows:
         parts = {
             'inference': {'pipeline', 'forward', 'read_out', 'other'},
-            'train': {
-                'data', 'forward', 'loss', 'backward', 'optimizer'
-            },
+            'train': {'data', 'forward', 'loss', 'backward', 'optimizer'},
             'read_out': {'read_out'},
             'matching_loss': {'loss'},
         }[row['task']]
-        if row['task'] in ('train', 'matching_loss') and '(' not in row[
-                'name']:
+        if row['task'] in ('train', 'matching_loss') and '(' not in row['name']:
             parts = parts | {'matching'}
         assert set(row['parts']) == parts, row
         for times in (row['total'], *row['parts'].values()):
-            assert (0 < times['min'] <= times['q1'] <= times['median'] <=
-                    times['q3'] <= times['max'])
-        assert row['images_per_second'] * row['total']['median'] == \
-            pytest.approx(row['images'])
+            assert 0 < times['min'] <= times['q1'] <= times['median'] <= times['q3'] <= times['max']
+        assert row['images_per_second'] * row['total']['median'] == pytest.approx(row['images'])
 
 
 def test_models(result, small_cfg, cases):
     models = result[0]['models']
     config, fast, plain = [m for m in models if '(' not in m['name']]
     model = cases.Variant('name', 'config', small_cfg).build(training=True)
-    assert config['params'] == plain['params'] == sum(
-        p.numel() for p in model.parameters())
+    assert config['params'] == plain['params'] == sum(p.numel() for p in model.parameters())
     assert fast['params'] < config['params']  # without batch norms
     # the same network, whose fused attention is counted; the plain one also
     # runs the heads on the level before the last one
@@ -134,25 +140,35 @@ def test_differences(result):
     rows = result[0]['differences']
     assert [r['between'] for r in rows] == [
         f'config float32 and {other}'
-        for other in ('config bfloat16', 'fast float32', 'fast bfloat16',
-                      'plain float32', 'plain bfloat16')
+        for other in (
+            'config bfloat16',
+            'fast float32',
+            'fast bfloat16',
+            'plain float32',
+            'plain bfloat16',
+        )
     ]
     for row in rows:
-        assert row['pixels'] < (1e-2 if 'and fast float32' in row['between']
-                                or 'and plain float32' in row['between'] else
-                                20)
+        assert row['pixels'] < (
+            1e-2
+            if 'and fast float32' in row['between'] or 'and plain float32' in row['between']
+            else 20
+        )
         # else they would show nothing
         assert row['spread'] > 0.1
 
 
 def test_scaling(result):
-    scaling, = result[0]['scaling'].values()
+    (scaling,) = result[0]['scaling'].values()
     assert [r['batch_size'] for r in scaling['batch']] == [1, 2]
     assert [(r['levels'], r['crops']) for r in scaling['matching']] == [
         (1, 2), (2, 2)]  # yapf: disable
-    assert [(r['joints'], r['queries'], r['plain'])
-            for r in scaling['read_out']] == [(3, 20, False), (3, 20, True),
-                                              (17, 30, False), (17, 30, True)]
+    assert [(r['joints'], r['queries'], r['plain']) for r in scaling['read_out']] == [
+        (3, 20, False),
+        (3, 20, True),
+        (17, 30, False),
+        (17, 30, True),
+    ]
     row = scaling['batch'][1]
     assert row['per_crop'] * 2 == row['seconds']['median']
 
@@ -165,28 +181,36 @@ def test_losses(result, cases, tasks, small_cfg):
     assert [r['dtype'] for r in rows] == ['float32', 'bfloat16']
     assert expected['mean'] == expected['max'] == 0
     assert 0 < other['mean'] <= other['max'] < 0.1
-    case = tasks.Training(
-        cases.Variant('name', 'fast', small_cfg), 2, torch.device('cpu'))
+    case = tasks.Training(cases.Variant('name', 'fast', small_cfg), 2, torch.device('cpu'))
     losses = []
     for step in range(3):
         set_random_seed(step)
         case()
         losses.append(case.loss.item())
     assert expected['losses'] == pytest.approx(losses, rel=1e-4)
-    differences = [
-        abs(a / b - 1) for a, b in zip(other['losses'], expected['losses'])
-    ]
+    differences = [abs(a / b - 1) for a, b in zip(other['losses'], expected['losses'])]
     assert other['max'] == pytest.approx(max(differences), rel=1e-6)
 
 
-def test_profile(run_tool, load_tool, small_config, benchmark_options,
-                 tmp_path, capsys, monkeypatch):
+def test_profile(
+    run_tool, load_tool, small_config, benchmark_options, tmp_path, capsys, monkeypatch
+):
     load_tool(SCRIPT)
-    monkeypatch.setattr('benchmark_profile.matrix_rates',
-                        lambda *args: dict(product=1e9, convolution=2e9))
+    monkeypatch.setattr(
+        'benchmark_profile.matrix_rates', lambda *args: dict(product=1e9, convolution=2e9)
+    )
     done = run_tool(
-        SCRIPT, small_config, *SMALL, '--tasks', 'inference,train',
-        '--profile', 3, '--out', tmp_path, options=benchmark_options)
+        SCRIPT,
+        small_config,
+        *SMALL,
+        '--tasks',
+        'inference,train',
+        '--profile',
+        3,
+        '--out',
+        tmp_path,
+        options=benchmark_options,
+    )
     assert done.code == 0, done.error
     result = json.loads((tmp_path / 'benchmark.json').read_text())
     assert [r['task'] for r in result['profiles']] == ['inference', 'train']
@@ -216,8 +240,16 @@ def test_pictures(result):
 def test_text(result, load_tool, capsys):
     load_tool(f'{FOLDER}/benchmark_report.py').print_tables(result[0])
     text = capsys.readouterr().out
-    for word in ('threads: 1', 'torch', 'Peak memory', 'read_out', 'images/s',
-                 '0.50x', '(heatmap)', 'ms per crop'):
+    for word in (
+        'threads: 1',
+        'torch',
+        'Peak memory',
+        'read_out',
+        'images/s',
+        '0.50x',
+        '(heatmap)',
+        'ms per crop',
+    ):
         assert word in text
 
 
@@ -228,7 +260,6 @@ def test_stopwatch(tasks, monkeypatch):
     watch = tasks.Stopwatch(torch.device('cpu'))
 
     class Model:
-
         def step(self, seconds):
             now[0] += seconds
             return seconds
@@ -257,8 +288,7 @@ def test_interleave(tasks):
     times = tasks.interleave({n: (lambda n=n: call(n)) for n in 'ab'}, 2)
     assert order == list('ababab')
     assert times == dict(a=dict(part=[3, 5]), b=dict(part=[4, 6]))
-    assert tasks.summarize([1, 2, 3, 4, 9]) == dict(
-        median=3, q1=2, q3=4, min=1, max=9)
+    assert tasks.summarize([1, 2, 3, 4, 9]) == dict(median=3, q1=2, q3=4, min=1, max=9)
 
 
 def test_trained_outputs(tasks):
@@ -276,8 +306,7 @@ def test_trained_outputs(tasks):
 @pytest.mark.parametrize('mode', ['config', 'fast', 'plain'])
 def test_peak_memory(tasks, cases, small_cfg, mode):
     variant = cases.Variant('name', mode, small_cfg)
-    peak = tasks.peak_memory(variant, 'train', 2, torch.float32,
-                             torch.device('cpu'))
+    peak = tasks.peak_memory(variant, 'train', 2, torch.float32, torch.device('cpu'))
     assert peak is None or peak >= 0
 
 
@@ -289,23 +318,28 @@ def test_checkpoint(cases, small_cfg, tmp_path):
         for param in model.parameters():
             param.add_(1)
     torch.save(dict(state_dict=model.state_dict()), path)
-    for variant in cases.make_variants({'name': small_cfg}, ['rle'],
-                                       ['config', 'plain'], False, path):
+    for variant in cases.make_variants(
+        {'name': small_cfg}, ['rle'], ['config', 'plain'], False, path
+    ):
         loaded = variant.build(training=False).state_dict()
-        same = [
-            torch.equal(loaded[k], v) for k, v in model.state_dict().items()
-            if k in loaded
-        ]
+        same = [torch.equal(loaded[k], v) for k, v in model.state_dict().items() if k in loaded]
         assert all(same) == (variant.name == 'name')
 
 
-def test_memory_of_a_process(run_tool, small_config, benchmark_options,
-                             capsys):
+def test_memory_of_a_process(run_tool, small_config, benchmark_options, capsys):
     """What the processes for the memory are told and print."""
     name = small_config.split('/')[-1][:-3]
     done = run_tool(
-        SCRIPT, small_config, *SMALL, '--fast', '--memory-of',
-        f'{name} [fast]', 'inference', 'bfloat16', options=benchmark_options)
+        SCRIPT,
+        small_config,
+        *SMALL,
+        '--fast',
+        '--memory-of',
+        f'{name} [fast]',
+        'inference',
+        'bfloat16',
+        options=benchmark_options,
+    )
     assert done.code == 0, done.error
     json.loads(capsys.readouterr().out.splitlines()[-1])
 
@@ -313,8 +347,15 @@ def test_memory_of_a_process(run_tool, small_config, benchmark_options,
 def test_cascade(run_tool, cascade_config, tmp_path):
     """Any pose estimator can be measured."""
     done = run_tool(
-        SCRIPT, cascade_config, *SMALL, '--plain', '--tasks',
-        'complexity,inference,train', '--out', tmp_path)
+        SCRIPT,
+        cascade_config,
+        *SMALL,
+        '--plain',
+        '--tasks',
+        'complexity,inference,train',
+        '--out',
+        tmp_path,
+    )
     assert done.code == 0, done.error
     rows = json.loads((tmp_path / 'benchmark.json').read_text())['times']
     assert {r['mode'] for r in rows} == {'config', 'fast', 'plain'}
@@ -326,19 +367,19 @@ def test_head_after_a_neck(cases, small_cfg, tasks):
     """RLE pools what the neck puts out."""
     cfg = copy.deepcopy(small_cfg)
     cfg.model.neck = dict(
-        type='mmdet.ChannelMapper', in_channels=[32], out_channels=16,
-        kernel_size=1, num_outs=1)
+        type='mmdet.ChannelMapper', in_channels=[32], out_channels=16, kernel_size=1, num_outs=1
+    )
     cfg.model.head.in_channels = 16
     variant = cases.Variant('name', 'config', cases.with_head(cfg, 'rle'))
     times = tasks.Training(variant, 2, torch.device('cpu'))()
     assert 'loss' in times
 
 
-def test_mode_config_keeps_the_switches_of_the_config(cases, small_cfg,
-                                                      monkeypatch):
+def test_mode_config_keeps_the_switches_of_the_config(cases, small_cfg, monkeypatch):
     calls = []
-    monkeypatch.setattr(cases, 'turn_on_efficient_conv_bn_eval',
-                        lambda model, names: calls.append(names))
+    monkeypatch.setattr(
+        cases, 'turn_on_efficient_conv_bn_eval', lambda model, names: calls.append(names)
+    )
     cfg = copy.deepcopy(small_cfg)
     for mode in cases.MODES:
         cases.Variant('name', mode, cfg).build(training=True)
@@ -350,26 +391,28 @@ def test_mode_config_keeps_the_switches_of_the_config(cases, small_cfg,
     assert len(calls) == len(cases.FAST_MODES) + len(cases.MODES) - 1
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (('nowhere.py', ), 'there is no config file nowhere.py'),
-    (('--batch-size', 0), '--batch-size must be at least 1, but is 0'),
-    (('--repeats', -1), '--repeats must be at least 1'),
-    (('--threads', 0), '--threads must be at least 1'),
-    (('--loss-curve', 0), '--loss-curve must be at least 1'),
-    (('--tasks', 'train,fly'), "--tasks has ['fly']"),
-    (('--conflicts', 2), 'a share is in [0, 1]'),
-    (('--checkpoint', 'nowhere.pth'), 'there is no checkpoint nowhere.pth'),
-    (('--device', 'nothing'), '--device nothing does not work'),
-    (('--heads', 'none'), 'none'),
-    (('--dtype', 'int8'), 'int8'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (('nowhere.py',), 'there is no config file nowhere.py'),
+        (('--batch-size', 0), '--batch-size must be at least 1, but is 0'),
+        (('--repeats', -1), '--repeats must be at least 1'),
+        (('--threads', 0), '--threads must be at least 1'),
+        (('--loss-curve', 0), '--loss-curve must be at least 1'),
+        (('--tasks', 'train,fly'), "--tasks has ['fly']"),
+        (('--conflicts', 2), 'a share is in [0, 1]'),
+        (('--checkpoint', 'nowhere.pth'), 'there is no checkpoint nowhere.pth'),
+        (('--device', 'nothing'), '--device nothing does not work'),
+        (('--heads', 'none'), 'none'),
+        (('--dtype', 'int8'), 'int8'),
+    ],
+)
 def test_bad_arguments(run_tool, small_config, capsys, arguments, message):
     assert run_tool(SCRIPT, small_config, *arguments).code == 2
     assert message in capsys.readouterr().err
 
 
-def test_impossible_comparisons(run_tool, small_config, cascade_config,
-                                tmp_path, cases, small_cfg):
+def test_impossible_comparisons(run_tool, small_config, cascade_config, tmp_path, cases, small_cfg):
     done = run_tool(SCRIPT, cascade_config, '--heads', 'all')
     assert 'PRTRCascade, not TopdownPoseEstimator' in str(done.error)
     done = run_tool(SCRIPT, cascade_config, '--scaling')

@@ -1,4 +1,5 @@
 """The plain version of the benchmark computes what the plugin does."""
+
 import copy
 
 import pytest
@@ -12,17 +13,14 @@ def pair(request, small_cfg, cases):
     cfg.model.head.transformer.pre_norm = request.param == 'pre_norm'
     if request.param == 'deformable':
         cfg.model.backbone.out_indices = (1, 2)
-        cfg.model.head.update(
-            type='DeformablePRTRHead', in_channels=[16, 32],
-            num_feature_levels=3)
+        cfg.model.head.update(type='DeformablePRTRHead', in_channels=[16, 32], num_feature_levels=3)
     ours, plain = (
-        cases.Variant('name', mode, cfg).build(training=False)
-        for mode in ('config', 'plain'))
+        cases.Variant('name', mode, cfg).build(training=False) for mode in ('config', 'plain')
+    )
     # they take the same weights
     plain.load_state_dict(ours.state_dict())
     width, height = cases.input_size(cfg)
-    image = torch.randn(
-        4, 3, height, width, generator=torch.Generator().manual_seed(0))
+    image = torch.randn(4, 3, height, width, generator=torch.Generator().manual_seed(0))
     return ours, plain, image
 
 
@@ -31,8 +29,7 @@ def test_plain_outputs(pair):
     with torch.no_grad():
         for a, b in zip(ours(image, None), plain(image, None)):
             torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-5)
-        for a, b in zip(*(m.head.forward_levels(m.extract_feat(image))
-                          for m in (ours, plain))):
+        for a, b in zip(*(m.head.forward_levels(m.extract_feat(image)) for m in (ours, plain))):
             torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-5)
 
 
@@ -41,8 +38,7 @@ def test_plain_read_out(pair, tasks):
     with torch.no_grad():
         outputs = ours(image, None)
     # few conflicts, and many
-    for logits, coords in (tuple(
-            x[0] for x in tasks.trained_outputs(1, 8, 20, 17)[:2]), outputs):
+    for logits, coords in (tuple(x[0] for x in tasks.trained_outputs(1, 8, 20, 17)[:2]), outputs):
         mine = ours.head.decoder.batch_decode(logits, coords)
         theirs = plain.head.decoder.batch_decode(logits, coords)
         for a, b in zip(mine, theirs):
@@ -68,8 +64,7 @@ def test_plain_losses_and_gradients(pair):
     (losses, grads, outputs), (plain_losses, plain_grads, _) = found
     assert list(losses) == list(plain_losses) and len(losses) == 4
     for key, value in losses.items():
-        torch.testing.assert_close(
-            plain_losses[key], value, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(plain_losses[key], value, rtol=1e-5, atol=1e-5)
     for key, value in grads.items():
         if value is not None:
             error = (plain_grads[key] - value).norm()
@@ -96,8 +91,7 @@ def test_plain_uses_unfused_attention(pair, monkeypatch):
 
 
 @pytest.mark.parametrize('training', [True, False])
-def test_modes_compute_the_same(cases, tasks, small_cfg, training,
-                                monkeypatch):
+def test_modes_compute_the_same(cases, tasks, small_cfg, training, monkeypatch):
     """They only differ in speed."""
     compiled = []
 
@@ -117,9 +111,10 @@ def test_modes_compute_the_same(cases, tasks, small_cfg, training,
         if training:
             rng = torch.Generator().manual_seed(0)
             losses = case.model.head.loss_by_feat(
-                *case.model.head.forward_levels(
-                    case.model.extract_feat(case.batch()['inputs'])),
-                torch.rand(2, 17, 2, generator=rng), torch.ones(2, 17))
+                *case.model.head.forward_levels(case.model.extract_feat(case.batch()['inputs'])),
+                torch.rand(2, 17, 2, generator=rng),
+                torch.ones(2, 17),
+            )
             found.append([v for k, v in losses.items() if 'loss' in k])
         else:
             found.append(case.outputs())

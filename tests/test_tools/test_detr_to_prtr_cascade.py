@@ -1,4 +1,5 @@
 """Tests of the converter from DETR to the detector of PRTRCascade."""
+
 import copy
 import gzip
 import json
@@ -19,7 +20,8 @@ FFN = dict(
     feedforward_channels=32,
     num_fcs=2,
     ffn_drop=0.0,
-    act_cfg=dict(type='ReLU', inplace=True))
+    act_cfg=dict(type='ReLU', inplace=True),
+)
 SHAPES = [(64, 90), (50, 96)]  # padded to 64x96
 
 
@@ -29,12 +31,7 @@ def mmdet_detr(num_classes=80, num_queries=9):
     cfg = dict(
         type='DETR',
         num_queries=num_queries,
-        backbone=dict(
-            type='ResNet',
-            depth=18,
-            base_channels=8,
-            stem_channels=8,
-            out_indices=(3, )),
+        backbone=dict(type='ResNet', depth=18, base_channels=8, stem_channels=8, out_indices=(3,)),
         neck=dict(
             type='ChannelMapper',
             in_channels=[64],
@@ -42,17 +39,14 @@ def mmdet_detr(num_classes=80, num_queries=9):
             out_channels=16,
             act_cfg=None,
             norm_cfg=None,
-            num_outs=1),
-        encoder=dict(
-            num_layers=1,
-            layer_cfg=dict(self_attn_cfg=ATTENTION, ffn_cfg=FFN)),
+            num_outs=1,
+        ),
+        encoder=dict(num_layers=1, layer_cfg=dict(self_attn_cfg=ATTENTION, ffn_cfg=FFN)),
         decoder=dict(
             num_layers=2,
-            layer_cfg=dict(
-                self_attn_cfg=ATTENTION,
-                cross_attn_cfg=ATTENTION,
-                ffn_cfg=FFN),
-            return_intermediate=True),
+            layer_cfg=dict(self_attn_cfg=ATTENTION, cross_attn_cfg=ATTENTION, ffn_cfg=FFN),
+            return_intermediate=True,
+        ),
         positional_encoding=dict(num_feats=8, normalize=True),
         bbox_head=dict(
             type='DETRHead',
@@ -64,7 +58,10 @@ def mmdet_detr(num_classes=80, num_queries=9):
                 bg_cls_weight=0.1,
                 use_sigmoid=False,
                 loss_weight=1.0,
-                class_weight=1.0)))
+                class_weight=1.0,
+            ),
+        ),
+    )
     torch.manual_seed(4)
     model = DET_MODELS.build(copy.deepcopy(cfg)).eval()
     for name, value in model.state_dict().items():
@@ -128,7 +125,7 @@ def as_facebook(mmdet):
         if key.endswith('num_batches_tracked'):
             continue
         ours, theirs = next(n for n in NAMES if key.startswith(n[0]))
-        key = theirs + key[len(ours):]
+        key = theirs + key[len(ours) :]
         if key.startswith('transformer.'):
             for ours, theirs in PARTS.items():
                 key = key.replace(ours, theirs)
@@ -150,8 +147,7 @@ def load(result):
 
 
 def batch():
-    images, samples = small_cascade.batch(
-        InstanceData(), InstanceData(), shapes=SHAPES)
+    images, samples = small_cascade.batch(InstanceData(), InstanceData(), shapes=SHAPES)
     for sample in samples:
         sample.set_metainfo(dict(batch_input_shape=small_cascade.SIZE))
     return images, samples
@@ -168,8 +164,7 @@ def assert_same_people(cascade, detr):
         scores, boxes = detr._forward(*batch())
     ours = detect(cascade)
     assert boxes.std(dim=2).min() > 1e-3  # the test tells queries apart
-    torch.testing.assert_close(
-        ours[0], scores[..., [0, 80]], rtol=0, atol=1e-5)
+    torch.testing.assert_close(ours[0], scores[..., [0, 80]], rtol=0, atol=1e-5)
     torch.testing.assert_close(ours[1], boxes, rtol=0, atol=1e-5)
 
 
@@ -181,15 +176,16 @@ def test_mmdet(tool, detr, mmdet):
     assert 'rows 0 (person) and 80 (none) kept, 79 dropped' in summary
 
 
-@pytest.mark.parametrize('wrap', [
-    lambda x: x,
-    lambda x: dict(model=x),
-    lambda x: dict(model=x, optimizer={}, epoch=3),
-    lambda x: {f'module.{k}': v
-               for k, v in x.items()},
-    lambda x: dict(state_dict={f'module.{k}': v
-                               for k, v in x.items()}),
-])
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        lambda x: x,
+        lambda x: dict(model=x),
+        lambda x: dict(model=x, optimizer={}, epoch=3),
+        lambda x: {f'module.{k}': v for k, v in x.items()},
+        lambda x: dict(state_dict={f'module.{k}': v for k, v in x.items()}),
+    ],
+)
 def test_facebook(tool, detr, mmdet, facebook, wrap):
     result, summary = tool.convert_state_dict(wrap(facebook))
     assert 'facebook' in summary
@@ -217,30 +213,33 @@ def test_sizes_of_the_published_files(tool, data_dir):
         manifests = json.load(file)
     shapes = {
         key: shape
-        for name, start in (('prtr_res50_384x288_coco', 'backbone'),
-                            ('prtr_sequential_res50', ''))
-        for key, shape in manifests[name] if key.startswith(start)
-        and not key.startswith(('transformer_kpt', 'row_', 'col_'))
+        for name, start in (('prtr_res50_384x288_coco', 'backbone'), ('prtr_sequential_res50', ''))
+        for key, shape in manifests[name]
+        if key.startswith(start) and not key.startswith(('transformer_kpt', 'row_', 'col_'))
     }
     shapes['class_embed.weight'], shapes['class_embed.bias'] = [92, 256], [92]
-    state = {
-        key: torch.zeros(1).expand(shape)
-        for key, shape in shapes.items()
-    }
+    state = {key: torch.zeros(1).expand(shape) for key, shape in shapes.items()}
     result, summary = tool.convert_state_dict(dict(model=state))
     assert '100 queries, 6 encoder and 6 decoder layers' in summary
-    params = sum(v.numel() for k, v in result.items()
-                 if not re.search('running_|tracked|bn|downsample.1', k))
+    params = sum(
+        v.numel() for k, v in result.items() if not re.search('running_|tracked|bn|downsample.1', k)
+    )
     # those of DETR-R50 and its frozen stages, without 90 rows of classes
     assert params == 41302368 + 222400 - 90 * 257
 
 
-@pytest.mark.parametrize('key', [
-    'decoder.layers.1.norms.2.bias', 'backbone.layer2.1.bn1.running_mean',
-    'query_embedding.weight', 'bbox_head.fc_cls.bias',
-    'neck.convs.0.conv.weight', 'encoder.layers.0.ffn.layers.1.bias',
-    'decoder.layers.0.ffn.layers.0.0.weight'
-])
+@pytest.mark.parametrize(
+    'key',
+    [
+        'decoder.layers.1.norms.2.bias',
+        'backbone.layer2.1.bn1.running_mean',
+        'query_embedding.weight',
+        'bbox_head.fc_cls.bias',
+        'neck.convs.0.conv.weight',
+        'encoder.layers.0.ffn.layers.1.bias',
+        'decoder.layers.0.ffn.layers.0.0.weight',
+    ],
+)
 def test_missing_keys(tool, mmdet, key):
     del mmdet[key]
     with pytest.raises(ValueError, match=rf'missing \(1\):\n  {key}'):
@@ -249,8 +248,7 @@ def test_missing_keys(tool, mmdet, key):
 
 def test_unknown_keys(tool, mmdet, facebook):
     mmdet['bbox_head.gamma'] = torch.ones(1)
-    with pytest.raises(
-            ValueError, match=r'unexpected \(1\):\n  bbox_head\.gamma'):
+    with pytest.raises(ValueError, match=r'unexpected \(1\):\n  bbox_head\.gamma'):
         tool.convert_state_dict(mmdet)
     facebook['gamma'] = torch.ones(1)
     with pytest.raises(ValueError, match=r'without a place \(1\):\n  gamma'):
@@ -279,17 +277,20 @@ def test_number_of_classes(tool, facebook):
         tool.convert_state_dict(facebook)
 
 
-@pytest.mark.parametrize('key, message', [
-    ('detr.transformer.encoder.norm.weight', 'segmentation'),
-    ('mask_head.lay1.weight', 'segmentation'),
-    ('bbox_head.transformer.encoder.x', r'mmdet 2\.x'),
-    ('transformer_kpt.input_proj.bias', 'sequential_to_prtr_cascade'),
-    ('kpt_embed.layers.0.bias', 'two-stage PRTR'),
-    ('head.fc_cls.bias', 'two-stage PRTR'),
-    ('detector.bbox_head.fc_cls.bias', 'PRTRCascade already'),
-    ('bbox_head.cls_branches.0.bias', 'another detector'),
-    ('backbone.conv1.weight', 'no DETR'),
-])
+@pytest.mark.parametrize(
+    'key, message',
+    [
+        ('detr.transformer.encoder.norm.weight', 'segmentation'),
+        ('mask_head.lay1.weight', 'segmentation'),
+        ('bbox_head.transformer.encoder.x', r'mmdet 2\.x'),
+        ('transformer_kpt.input_proj.bias', 'sequential_to_prtr_cascade'),
+        ('kpt_embed.layers.0.bias', 'two-stage PRTR'),
+        ('head.fc_cls.bias', 'two-stage PRTR'),
+        ('detector.bbox_head.fc_cls.bias', 'PRTRCascade already'),
+        ('bbox_head.cls_branches.0.bias', 'another detector'),
+        ('backbone.conv1.weight', 'no DETR'),
+    ],
+)
 def test_other_files(tool, key, message):
     with pytest.raises(ValueError, match=message):
         tool.convert_state_dict({key: torch.ones(1)})

@@ -26,27 +26,25 @@ def skip_missing(file_format):
 
 def outputs_of(model, images):
     """As mmpose runs a model: uint8 images through its preprocessor."""
-    samples = [
-        PoseDataSample(metainfo=dict(img_shape=image.shape[1:]))
-        for image in images
-    ]
+    samples = [PoseDataSample(metainfo=dict(img_shape=image.shape[1:])) for image in images]
     with torch.no_grad():
-        data = model.data_preprocessor(
-            dict(inputs=list(images), data_samples=samples))
+        data = model.data_preprocessor(dict(inputs=list(images), data_samples=samples))
         return model(**data, mode='tensor')
 
 
 # the others take long or differ little
-@pytest.mark.parametrize('file_format, kind', [
-    ('onnx', 'two_stage'),
-    ('onnx', 'cascade'),
-    ('onnx', 'deformable'),
-    ('torchscript', 'two_stage'),
-    ('torchscript', 'cascade'),
-    ('torch_export', 'two_stage'),
-])
-def test_formats(formats, deploy_configs, export, random_model, file_format,
-                 kind):
+@pytest.mark.parametrize(
+    'file_format, kind',
+    [
+        ('onnx', 'two_stage'),
+        ('onnx', 'cascade'),
+        ('onnx', 'deformable'),
+        ('torchscript', 'two_stage'),
+        ('torchscript', 'cascade'),
+        ('torch_export', 'two_stage'),
+    ],
+)
+def test_formats(formats, deploy_configs, export, random_model, file_format, kind):
     """Outputs equal those of the model for other batches than the one that
     was exported and checked, and for other image sizes where the help says
     so."""
@@ -59,14 +57,12 @@ def test_formats(formats, deploy_configs, export, random_model, file_format,
         shapes.append((2, height + 33, width + 20))
     for num, *size in shapes:
         generator = torch.Generator().manual_seed(num)
-        images = torch.randint(
-            256, (num, 3, *size), generator=generator, dtype=torch.uint8)
+        images = torch.randint(256, (num, 3, *size), generator=generator, dtype=torch.uint8)
         found = run(images.numpy())
         expected = outputs_of(model, images)
         assert len(found) == len(expected) == (4 if kind == 'cascade' else 2)
         for f, e in zip(found, expected):
-            torch.testing.assert_close(
-                torch.from_numpy(f), e, atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(torch.from_numpy(f), e, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize('kind', ['two_stage', 'cascade'])
@@ -92,8 +88,7 @@ def test_what_cannot_be_exported(utils, deploy_configs, random_model):
         utils.describe(random_model(deploy_configs['two_stage'], udp), 'a.py')
     resized = {'test_dataloader.dataset.pipeline.1.type': 'Resize'}
     with pytest.raises(ValueError, match='no BottomupRandomChoiceResize'):
-        utils.describe(
-            random_model(deploy_configs['cascade'], resized), 'a.py')
+        utils.describe(random_model(deploy_configs['cascade'], resized), 'a.py')
     other = SimpleNamespace(head=torch.nn.Identity())
     with pytest.raises(ValueError, match='PRTRHead.*Identity'):
         utils.describe(other, 'a.py')
@@ -101,9 +96,10 @@ def test_what_cannot_be_exported(utils, deploy_configs, random_model):
 
 class FakeModel:
     """Two images with three people, the last two of one score."""
+
     output_names = ['scores', 'boxes']
-    scores = np.array([[.9, .5, .5], [.8, .4, .4]])
-    boxes = np.arange(24.).reshape(2, 3, 4)
+    scores = np.array([[0.9, 0.5, 0.5], [0.8, 0.4, 0.4]])
+    boxes = np.arange(24.0).reshape(2, 3, 4)
 
     def example(self, metadata, batch_size):
         return torch.zeros(batch_size, 3, 4, 4)
@@ -115,8 +111,7 @@ class FakeModel:
 def test_comparison(utils, capsys):
 
     def passed(scores, boxes, tolerance=1e-4):
-        return utils.compare(model, lambda images: [scores, boxes], {}, [2],
-                             tolerance)
+        return utils.compare(model, lambda images: [scores, boxes], {}, [2], tolerance)
 
     model = FakeModel()
     assert passed(model.scores, model.boxes)
@@ -128,8 +123,7 @@ def test_comparison(utils, capsys):
     assert not passed(model.scores, model.boxes + 3e-3)
     assert passed(model.scores + 0.1, model.boxes, tolerance=0.2)
     assert not passed(model.scores * np.nan, model.boxes)
-    assert 'batch 2: scores nan (0.90), boxes 0.0e+00 (23.00)' in (
-        capsys.readouterr().out)
+    assert 'batch 2: scores nan (0.90), boxes 0.0e+00 (23.00)' in (capsys.readouterr().out)
 
 
 def test_times(utils, capsys):
@@ -151,8 +145,7 @@ def broken(deploy_configs, random_model, tmp_path):
 
 
 def run_broken(run_tool, broken, *args):
-    result = run_tool('deployment/export_onnx.py', *broken, '--repeats=0',
-                      '--batch-sizes=1', *args)
+    result = run_tool('deployment/export_onnx.py', *broken, '--repeats=0', '--batch-sizes=1', *args)
     config, checkpoint, out = broken
     # no new file, nothing half-written
     assert [f.read_text() for f in out.parent.iterdir()] == ['old']
@@ -202,7 +195,6 @@ def test_opset(deploy_configs, random_model, formats, utils, tmp_path):
     onnx = pytest.importorskip('onnx')
     model = random_model(deploy_configs['two_stage'])
     metadata = utils.describe(model, 'a.py')
-    formats.write_onnx(
-        utils.RawModel(model), metadata, tmp_path / 'm.onnx', opset=16)
+    formats.write_onnx(utils.RawModel(model), metadata, tmp_path / 'm.onnx', opset=16)
     proto = onnx.load(str(tmp_path / 'm.onnx'))
     assert proto.opset_import[0].version == 16

@@ -1,4 +1,5 @@
 """Several processes: ``tools/dist_*.sh`` on the CPU, ``tools/slurm_*.sh``."""
+
 import json
 import math
 import os
@@ -89,12 +90,16 @@ def start(config, as_arguments):
     def start(*args, options={}, **variables):
         args = [*map(str, args), *as_arguments(options)]
         env = dict(
-            os.environ, PYTHONPATH=f'{ROOT}{os.pathsep}{config.parent}',
-            PYTHON=sys.executable, CUDA_VISIBLE_DEVICES='',
-            OMP_NUM_THREADS='1', **variables)
+            os.environ,
+            PYTHONPATH=f'{ROOT}{os.pathsep}{config.parent}',
+            PYTHON=sys.executable,
+            CUDA_VISIBLE_DEVICES='',
+            OMP_NUM_THREADS='1',
+            **variables,
+        )
         return subprocess.Popen(
-            args, env=env, text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT)
+            args, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
 
     return start
 
@@ -111,11 +116,20 @@ def trained(start, config, quick_options, tmp_path_factory):
     """The work folder of one epoch by one and by two processes."""
     work_dir = tmp_path_factory.mktemp('trained')
     jobs = [
-        start(TOOLS / 'dist_train.sh', config, processes, '--no-validate',
-              '--work-dir', work_dir, PORT=str(free_port()),
-              options={
-                  **quick_options, 'train_cfg.max_epochs': 1,
-                  'train_dataloader.batch_size': 4 // processes})
+        start(
+            TOOLS / 'dist_train.sh',
+            config,
+            processes,
+            '--no-validate',
+            '--work-dir',
+            work_dir,
+            PORT=str(free_port()),
+            options={
+                **quick_options,
+                'train_cfg.max_epochs': 1,
+                'train_dataloader.batch_size': 4 // processes,
+            },
+        )
         for processes in (1, 2)
     ]
     finish(*jobs)
@@ -123,9 +137,7 @@ def trained(start, config, quick_options, tmp_path_factory):
 
 
 def recorded(work_dir, *names):
-    return [
-        json.loads((work_dir / f'{name}.json').read_text()) for name in names
-    ]
+    return [json.loads((work_dir / f'{name}.json').read_text()) for name in names]
 
 
 def test_two_processes_equal_one(trained):
@@ -136,13 +148,13 @@ def test_two_processes_equal_one(trained):
         # later steps also compare the gradients, through the new weights;
         # the matching may amplify a rounding error
         assert (a['loss'] + b['loss']) / 2 == pytest.approx(
-            whole['loss'], rel=1e-3 if step else 1e-6)
+            whole['loss'], rel=1e-3 if step else 1e-6
+        )
         assert a['loss'] != b['loss']
         assert a['weights'] == b['weights']
 
 
-def test_cascade_with_images_of_nobody(start, config, quick_options,
-                                       synthetic_people, tmp_path):
+def test_cascade_with_images_of_nobody(start, config, quick_options, synthetic_people, tmp_path):
     """All parameters take part on all processes, whoever sees people."""
     data = shutil.copytree(synthetic_people, tmp_path / 'data')
     path = data / 'annotations' / 'person_keypoints_train2017.json'
@@ -150,31 +162,36 @@ def test_cascade_with_images_of_nobody(start, config, quick_options,
     # the dataset puts the images of nobody behind the others, and images go
     # to the processes in turn: somebody to both, to one, to none
     kept = {image['id'] for image in content['images'][:3]}
-    content['annotations'] = [
-        ann for ann in content['annotations'] if ann['image_id'] in kept
-    ]
+    content['annotations'] = [ann for ann in content['annotations'] if ann['image_id'] in kept]
     path.write_text(json.dumps(content))
 
-    work_dirs = {
-        frozen: tmp_path / f'frozen_{frozen}' for frozen in (False, True)
-    }
-    finish(*[
-        start(TOOLS / 'dist_train.sh', config.with_name('cascade.py'), 2,
-              '--no-validate', '--work-dir', work_dir, PORT=str(free_port()),
-              options={
-                  **quick_options, 'data_root': f'{data}/',
-                  'train_cfg.max_epochs': 1,
-                  'train_dataloader.batch_size': 1,
-                  'model.freeze_detector': frozen,
-                  'model.detach_boxes': False})
-        for frozen, work_dir in work_dirs.items()
-    ])
+    work_dirs = {frozen: tmp_path / f'frozen_{frozen}' for frozen in (False, True)}
+    finish(
+        *[
+            start(
+                TOOLS / 'dist_train.sh',
+                config.with_name('cascade.py'),
+                2,
+                '--no-validate',
+                '--work-dir',
+                work_dir,
+                PORT=str(free_port()),
+                options={
+                    **quick_options,
+                    'data_root': f'{data}/',
+                    'train_cfg.max_epochs': 1,
+                    'train_dataloader.batch_size': 1,
+                    'model.freeze_detector': frozen,
+                    'model.detach_boxes': False,
+                },
+            )
+            for frozen, work_dir in work_dirs.items()
+        ]
+    )
     for frozen, work_dir in work_dirs.items():
         first, second = recorded(work_dir, '0_of_2', '1_of_2')
-        people = [[set(step['images']) <= kept for step in steps]
-                  for steps in (first, second)]
-        assert people == [[True, True, False, False],
-                          [True, False, False, False]]
+        people = [[set(step['images']) <= kept for step in steps] for steps in (first, second)]
+        assert people == [[True, True, False, False], [True, False, False, False]]
         for a, b in zip(first, second):
             assert math.isfinite(a['loss']) and a['weights'] == b['weights']
         losses = [step['loss'] for step in first + second]
@@ -189,18 +206,35 @@ def test_dist_test(trained, start, config, quick_options, tmp_path):
     checkpoint = trained / 'epoch_1.pth'
     out = tmp_path / 'two.json'
     finish(
-        start(TOOLS / 'dist_test.sh', config, checkpoint, 2, '--work-dir',
-              tmp_path, '--out', out, '--dump', tmp_path / 'two.pkl',
-              PORT=str(free_port()), options=quick_options))
+        start(
+            TOOLS / 'dist_test.sh',
+            config,
+            checkpoint,
+            2,
+            '--work-dir',
+            tmp_path,
+            '--out',
+            out,
+            '--dump',
+            tmp_path / 'two.pkl',
+            PORT=str(free_port()),
+            options=quick_options,
+        )
+    )
     metrics = json.loads(out.read_text())
     assert 0 <= metrics['coco/AP'] <= 1
     assert (tmp_path / 'two.pkl').stat().st_size > 0
 
 
-@pytest.mark.parametrize('name, args', [
-    ('dist_train.sh', ['CONFIG']), ('dist_test.sh', ['CONFIG', 'CHECKPOINT']),
-    ('slurm_train.sh', ['PARTITION', 'NAME', 'CONFIG']), ('slurm_test.sh', [])
-])
+@pytest.mark.parametrize(
+    'name, args',
+    [
+        ('dist_train.sh', ['CONFIG']),
+        ('dist_test.sh', ['CONFIG', 'CHECKPOINT']),
+        ('slurm_train.sh', ['PARTITION', 'NAME', 'CONFIG']),
+        ('slurm_test.sh', []),
+    ],
+)
 def test_usage(start, name, args):
     job = start(TOOLS / name, *args)
     assert 'usage: ' in job.communicate()[0]
@@ -220,7 +254,8 @@ def srun(tmp_path):
         '#!/usr/bin/env bash\n'
         'printf "%s\\n" "$@" > "$SRUN_LOG"\n'
         'while [[ $1 == --* ]]; do shift; done\n'
-        'exec "$@" --launcher none\n')
+        'exec "$@" --launcher none\n'
+    )
     path.chmod(0o755)
     return path.parent
 
@@ -232,7 +267,7 @@ def check_slurm(log, *expected):
     assert set(expected) <= set(arguments[:command])
     assert all(arg.startswith('--') for arg in arguments[:command])
     assert arguments[arguments.index('--launcher') + 1] == 'slurm'
-    return arguments[command + 1:]
+    return arguments[command + 1 :]
 
 
 def test_slurm(start, srun, small_config, quick_options, checkpoint, tmp_path):
@@ -240,23 +275,48 @@ def test_slurm(start, srun, small_config, quick_options, checkpoint, tmp_path):
     work_dir, out = tmp_path / 'work dir', tmp_path / 'metrics.json'
     options = {**quick_options, 'train_cfg.max_epochs': 1}
     finish(
-        start(TOOLS / 'slurm_train.sh', 'gpu', 'a_name', small_config,
-              work_dir, '--no-validate', options=options, PATH=path,
-              GPUS='16', SRUN_ARGS='--time=9 --quiet',
-              SRUN_LOG=str(tmp_path / 'train')),
-        start(TOOLS / 'slurm_test.sh', 'gpu', 'a_name', small_config,
-              checkpoint, '--work-dir', tmp_path, '--out', out,
-              options=options, PATH=path, GPUS='2',
-              SRUN_LOG=str(tmp_path / 'test')))
+        start(
+            TOOLS / 'slurm_train.sh',
+            'gpu',
+            'a_name',
+            small_config,
+            work_dir,
+            '--no-validate',
+            options=options,
+            PATH=path,
+            GPUS='16',
+            SRUN_ARGS='--time=9 --quiet',
+            SRUN_LOG=str(tmp_path / 'train'),
+        ),
+        start(
+            TOOLS / 'slurm_test.sh',
+            'gpu',
+            'a_name',
+            small_config,
+            checkpoint,
+            '--work-dir',
+            tmp_path,
+            '--out',
+            out,
+            options=options,
+            PATH=path,
+            GPUS='2',
+            SRUN_LOG=str(tmp_path / 'test'),
+        ),
+    )
     command = check_slurm(
-        tmp_path / 'train', '--partition=gpu', '--job-name=a_name',
-        '--gres=gpu:8', '--ntasks=16', '--ntasks-per-node=8',
-        '--cpus-per-task=5', '--time=9', '--quiet')
+        tmp_path / 'train',
+        '--partition=gpu',
+        '--job-name=a_name',
+        '--gres=gpu:8',
+        '--ntasks=16',
+        '--ntasks-per-node=8',
+        '--cpus-per-task=5',
+        '--time=9',
+        '--quiet',
+    )
     assert command[:3] == ['-u', str(TOOLS / 'train.py'), small_config]
     assert (work_dir / 'epoch_1.pth').is_file()
-    command = check_slurm(
-        tmp_path / 'test', '--gres=gpu:2', '--ntasks=2', '--cpus-per-task=5')
-    assert command[:4] == [
-        '-u', str(TOOLS / 'test.py'), small_config, checkpoint
-    ]
+    command = check_slurm(tmp_path / 'test', '--gres=gpu:2', '--ntasks=2', '--cpus-per-task=5')
+    assert command[:4] == ['-u', str(TOOLS / 'test.py'), small_config, checkpoint]
     assert 'coco/AP' in json.loads(out.read_text())

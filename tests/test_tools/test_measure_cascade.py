@@ -20,8 +20,7 @@ def config(tmp_path):
 
 def test_table(run_tool, config, tmp_path, capsys):
     out = tmp_path / 'new' / 'result.json'
-    done = run_tool(SCRIPT, config, *SMALL, '--num-persons', 5, 2,
-                    '--no-memory', '--out', out)
+    done = run_tool(SCRIPT, config, *SMALL, '--num-persons', 5, 2, '--no-memory', '--out', out)
     assert done.code == 0, done.error
     result = json.loads(out.read_text())
     # as many people as queries are always measured

@@ -1,4 +1,5 @@
 """The script that runs exported models without PyTorch."""
+
 import json
 import subprocess
 import sys
@@ -50,39 +51,32 @@ def image_file(image, tmp_path):
 
 
 def run_alone(*args, forbidden=FORBIDDEN):
-    code = WITHOUT.format(
-        argv=list(map(str, (SCRIPT, *args))), forbidden=forbidden)
+    code = WITHOUT.format(argv=list(map(str, (SCRIPT, *args))), forbidden=forbidden)
     command = [sys.executable, '-c', code]
     return subprocess.run(command, text=True, capture_output=True)
 
 
 @pytest.mark.parametrize('flip_test', [False, True])
-def test_two_stage_equals_pytorch(tool, export, deploy_configs, random_model,
-                                  image, flip_test):
+def test_two_stage_equals_pytorch(tool, export, deploy_configs, random_model, image, flip_test):
     model = random_model(deploy_configs['two_stage'])
     model.test_cfg['flip_test'] = flip_test
     expected = inference_topdown(model, image, np.float32(BOXES))
-    found = tool.predict(
-        tool.Model(export('two_stage')), image, BOXES, flip_test)
+    found = tool.predict(tool.Model(export('two_stage')), image, BOXES, flip_test)
     assert len(found) == len(expected) == 3
     for bbox, f, e in zip(BOXES, found, expected):
         e = e.pred_instances
         assert f['bbox'] == bbox
-        np.testing.assert_allclose(
-            f['keypoints'], e.keypoints[0], atol=1e-3, rtol=0)
-        np.testing.assert_allclose(
-            f['keypoint_scores'], e.keypoint_scores[0], atol=1e-5)
+        np.testing.assert_allclose(f['keypoints'], e.keypoints[0], atol=1e-3, rtol=0)
+        np.testing.assert_allclose(f['keypoint_scores'], e.keypoint_scores[0], atol=1e-5)
 
 
 def test_whole_image_by_default(tool, export, image):
     model = tool.Model(export('two_stage'))
-    assert tool.predict(model, image) == tool.predict(model, image,
-                                                      [[0, 0, 160, 120]])
+    assert tool.predict(model, image) == tool.predict(model, image, [[0, 0, 160, 120]])
 
 
 @pytest.mark.parametrize('upright', [False, True])
-def test_cascade_equals_pytorch(tool, export, deploy_configs, random_model,
-                                image, upright):
+def test_cascade_equals_pytorch(tool, export, deploy_configs, random_model, image, upright):
     if upright:
         image = np.ascontiguousarray(image.transpose(1, 0, 2))
     people = inference_bottomup(random_model(deploy_configs['cascade']), image)
@@ -95,10 +89,8 @@ def test_cascade_equals_pytorch(tool, export, deploy_configs, random_model,
         values = [person[key] for person in found]
         # a thousandth of a pixel, or of a percent
         np.testing.assert_allclose(
-            values,
-            expected[names.get(key, key)],
-            atol=1e-5 if 'score' in key else 1e-3,
-            rtol=0)
+            values, expected[names.get(key, key)], atol=1e-5 if 'score' in key else 1e-3, rtol=0
+        )
 
     threshold = np.median(expected.bbox_scores)
     assert len(tool.predict(model, image, bbox_thr=threshold)) == 5
@@ -108,8 +100,10 @@ def test_cascade_equals_pytorch(tool, export, deploy_configs, random_model,
 @pytest.mark.parametrize('bbox', BOXES)
 def test_crop_equals_mmpose(tool, image, bbox):
     results = dict(img=image, bbox=np.float32([bbox]))
-    for cfg in (dict(type='GetBBoxCenterScale', padding=1.3),
-                dict(type='TopdownAffine', input_size=(96, 128))):
+    for cfg in (
+        dict(type='GetBBoxCenterScale', padding=1.3),
+        dict(type='TopdownAffine', input_size=(96, 128)),
+    ):
         results = TRANSFORMS.build(cfg)(results)
     crop, center, scale = tool.crop_person(image, bbox, (96, 128), 1.3)
     assert (crop == results['img']).all()
@@ -120,18 +114,14 @@ def test_crop_equals_mmpose(tool, image, bbox):
 @pytest.mark.parametrize('keep_ratio', [False, True])
 @pytest.mark.parametrize('size', [(160, 120), (33, 200), (500, 70)])
 def test_resize_equals_mmpose(tool, size, keep_ratio):
-    image = np.random.default_rng(0).integers(
-        0, 256, (*size, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     transform = TRANSFORMS.build(
-        dict(
-            type='BottomupRandomChoiceResize',
-            scales=[(192, 144)],
-            keep_ratio=keep_ratio))
+        dict(type='BottomupRandomChoiceResize', scales=[(192, 144)], keep_ratio=keep_ratio)
+    )
     results = transform(dict(img=image, ori_shape=size))
     resized = tool.resize_image(image, (192, 144), keep_ratio, 1)
     assert (resized == results['img']).all()
-    height, width = tool.resize_image(image, (192, 144), keep_ratio,
-                                      32).shape[:2]
+    height, width = tool.resize_image(image, (192, 144), keep_ratio, 32).shape[:2]
     assert height % 32 == width % 32 == 0
     assert abs(height - resized.shape[0]) <= 32
 
@@ -147,11 +137,12 @@ def test_read_out_equals_the_codec(tool, include_background):
             type='HungarianKeypointCodec',
             input_size=(1, 1),
             num_keypoints=4,
-            include_background=include_background))
+            include_background=include_background,
+        )
+    )
     expected = codec.batch_decode(cls_logits, coords)
     model = object.__new__(tool.Model)
-    model.meta = dict(
-        include_background=include_background, keypoint_names='abcd')
+    model.meta = dict(include_background=include_background, keypoint_names='abcd')
     found = model.read_out(cls_logits.numpy(), coords.numpy())
     for f, e in zip(found, expected):
         np.testing.assert_allclose(f[:, None], np.stack(e), atol=1e-6)
@@ -159,8 +150,7 @@ def test_read_out_equals_the_codec(tool, include_background):
 
 def test_without_pytorch(onnx_model, image_file, tmp_path):
     out, drawn = tmp_path / 'joints.json', tmp_path / 'drawn.png'
-    done = run_alone(onnx_model, image_file, '--with-readout', '--out', out,
-                     '--draw', drawn)
+    done = run_alone(onnx_model, image_file, '--with-readout', '--out', out, '--draw', drawn)
     assert done.returncode == 0, done.stderr
     result = json.loads(out.read_text())
     assert len(result['keypoint_names']) == 17
@@ -198,13 +188,12 @@ def test_json_on_the_screen(onnx_model, image_file, run_tool, capsys):
 
 def test_drawing(tool):
     """Left and right have colours of their own; low scores are not drawn."""
-    meta = dict(
-        keypoint_names=['nose', 'left_eye', 'right_eye'],
-        skeleton_links=[[0, 1]])
+    meta = dict(keypoint_names=['nose', 'left_eye', 'right_eye'], skeleton_links=[[0, 1]])
     person = dict(
         bbox=[10, 10, 60, 60],
         keypoints=[[20, 20], [40, 20], [40, 40]],
-        keypoint_scores=[.9, .9, .9])
+        keypoint_scores=[0.9, 0.9, 0.9],
+    )
     black = np.zeros((640, 640, 3), np.uint8)
 
     def at(picture, x, y):
@@ -215,7 +204,7 @@ def test_drawing(tool):
     assert at(picture, 40, 20) == tool.COLORS['left']
     assert at(picture, 40, 40) == tool.COLORS['right']
     assert at(picture, 10, 35) == (255, 255, 255)
-    person['keypoint_scores'] = [.9, .1, .9]
+    person['keypoint_scores'] = [0.9, 0.1, 0.9]
     picture = tool.draw(black, [person], meta, 0.5)
     assert at(picture, 40, 20) == at(picture, 30, 20) == (0, 0, 0)
 
@@ -239,11 +228,8 @@ def test_bad_input(export, image_file, run_tool, tmp_path):
         assert message in run(run_tool, *args).code
 
 
-@pytest.mark.parametrize('args', [
-    ['--with-readout', '--out=a.npz'],
-    ['--out=a.json'],
-    ['--flip-test'],
-    ['--draw=a.png'],
-])
+@pytest.mark.parametrize(
+    'args', [['--with-readout', '--out=a.npz'], ['--out=a.json'], ['--flip-test'], ['--draw=a.png']]
+)
 def test_arguments(run_tool, args):
     assert run(run_tool, 'model.onnx', 'image.jpg', *args).code == 2

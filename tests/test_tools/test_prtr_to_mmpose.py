@@ -3,6 +3,7 @@
 ``tests/data/manifests.json.gz`` holds keys and shapes of the authors'
 checkpoints. Values are one number per key, stored without memory.
 """
+
 import copy
 import gzip
 import json
@@ -28,10 +29,7 @@ def tool(load_tool):
 def manifests(data_dir):
     with gzip.open(data_dir / 'manifests.json.gz', 'rt') as file:
         return {
-            name: {
-                key: tuple(shape)
-                for key, shape in params
-            }
+            name: {key: tuple(shape) for key, shape in params}
             for name, params in json.load(file).items()
         }
 
@@ -88,11 +86,14 @@ def assert_same(left, right):
 
 # Parameters: those of the authors plus the affine parameters of the
 # ResNets' batch norms, which the authors count as buffers.
-@pytest.mark.parametrize('depth, num_keypoints, num_params', [
-    (50, 17, 41_505_236 + 53_120),
-    (101, 17, 60_445_140 + 105_344),
-    (152, 16, 76_042_451 + 151_424),
-])
+@pytest.mark.parametrize(
+    'depth, num_keypoints, num_params',
+    [
+        (50, 17, 41_505_236 + 53_120),
+        (101, 17, 60_445_140 + 105_344),
+        (152, 16, 76_042_451 + 151_424),
+    ],
+)
 def test_resnet_round_trip(tool, manifests, depth, num_keypoints, num_params):
     shapes = deeper(manifests['prtr_res50_384x288_coco'], depth, num_keypoints)
     theirs = weights(shapes)
@@ -107,16 +108,16 @@ def test_resnet_round_trip(tool, manifests, depth, num_keypoints, num_params):
     assert_same(tool.revert_state_dict(ours), theirs)
 
 
-@pytest.mark.parametrize('depth, num_keypoints, num_params', [
-    (50, 17, 46_251_734 + 53_120),
-    (101, 17, 46_251_734 + 18_939_904 + 105_344),
-    (50, 3, 46_251_734 - 14 * 257 + 53_120),
-])
-def test_deformable_round_trip(tool, manifests, depth, num_keypoints,
-                               num_params):
-    theirs = weights(
-        deeper(manifests['deform_prtr_res50_384x288_coco'], depth,
-               num_keypoints))
+@pytest.mark.parametrize(
+    'depth, num_keypoints, num_params',
+    [
+        (50, 17, 46_251_734 + 53_120),
+        (101, 17, 46_251_734 + 18_939_904 + 105_344),
+        (50, 3, 46_251_734 - 14 * 257 + 53_120),
+    ],
+)
+def test_deformable_round_trip(tool, manifests, depth, num_keypoints, num_params):
+    theirs = weights(deeper(manifests['deform_prtr_res50_384x288_coco'], depth, num_keypoints))
     ours = tool.convert_state_dict(theirs)
     model = tool.infer_model(ours)
     assert model['backbone']['depth'] == depth
@@ -138,17 +139,22 @@ def test_deformable_norms(tool, deformable):
         for i, theirs in enumerate(order):
             assert torch.equal(
                 ours[f'head.transformer.{part}.layers.2.norms.{i}.bias'],
-                deformable[f'transformer.{part}.layers.2.norm{theirs}.bias'])
+                deformable[f'transformer.{part}.layers.2.norm{theirs}.bias'],
+            )
 
 
-@pytest.mark.parametrize('key, name', [
-    ('transformer.level_embed', 'head.transformer.level_embed'),
-    ('transformer.reference_points.bias',
-     'head.transformer.reference_points_fc.bias'),
-    ('input_proj.3.0.weight', 'head.input_proj.extra_convs.0.conv.weight'),
-    ('transformer.encoder.layers.5.',
-     'head.transformer.encoder.layers.5.self_attn.value_proj.weight'),
-])
+@pytest.mark.parametrize(
+    'key, name',
+    [
+        ('transformer.level_embed', 'head.transformer.level_embed'),
+        ('transformer.reference_points.bias', 'head.transformer.reference_points_fc.bias'),
+        ('input_proj.3.0.weight', 'head.input_proj.extra_convs.0.conv.weight'),
+        (
+            'transformer.encoder.layers.5.',
+            'head.transformer.encoder.layers.5.self_attn.value_proj.weight',
+        ),
+    ],
+)
 def test_deformable_must_be_complete(tool, deformable, key, name):
     for found in [k for k in deformable if k.startswith(key)]:
         del deformable[found]
@@ -158,25 +164,26 @@ def test_deformable_must_be_complete(tool, deformable, key, name):
 
 
 def test_deformable_unknown_key(tool, deformable):
-    deformable['transformer.decoder.layers.0.cross_attn.gamma'] = (
-        torch.ones(1))
+    deformable['transformer.decoder.layers.0.cross_attn.gamma'] = torch.ones(1)
     deformable['input_proj.4.0.bias'] = torch.ones(256)
     with pytest.raises(ValueError, match=r'(?s)unexpected \(2\).*gamma'):
         tool.convert_state_dict(deformable)
 
 
-@pytest.mark.parametrize('change', [
-    lambda w: w.pop('kpt_embed.4.layers.1.bias'),
-    lambda w: w.update({'kpt_embed.4.layers.1.bias': torch.zeros(256)}),
-    lambda w: w.update({'kpt_embed.4.layers.1.bias': torch.zeros(3)}),
-    # a decoder of one layer less, with the copies of all
-    lambda w: [w.pop(k) for k in list(w) if '.decoder.layers.4.' in k],
-])
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda w: w.pop('kpt_embed.4.layers.1.bias'),
+        lambda w: w.update({'kpt_embed.4.layers.1.bias': torch.zeros(256)}),
+        lambda w: w.update({'kpt_embed.4.layers.1.bias': torch.zeros(3)}),
+        # a decoder of one layer less, with the copies of all
+        lambda w: [w.pop(k) for k in list(w) if '.decoder.layers.4.' in k],
+    ],
+)
 def test_deformable_copies_must_be_the_same(tool, deformable, change):
     """Else the decoder layers would not share their outputs."""
     change(deformable)
-    with pytest.raises(
-            ValueError, match=r'(?s)one copy.*kpt_embed\.4\.layers\.1\.bias'):
+    with pytest.raises(ValueError, match=r'(?s)one copy.*kpt_embed\.4\.layers\.1\.bias'):
         tool.convert_state_dict(deformable)
 
 
@@ -188,24 +195,24 @@ def test_hrnet_round_trip(tool, manifests):
     assert total == ['total', f'{len(ours):,}', '57,234,004', '74,949']
     assert torch.equal(
         ours['neck.incre_modules.2.0.downsample.0.weight'],
-        theirs['backbone.0.body.incre_modules.2.0.downsample.0.weight'])
+        theirs['backbone.0.body.incre_modules.2.0.downsample.0.weight'],
+    )
     assert torch.equal(
         ours['backbone.stage3.1.branches.2.0.conv1.weight'],
-        theirs['backbone.0.body.stage3.1.branches.2.0.conv1.weight'])
+        theirs['backbone.0.body.stage3.1.branches.2.0.conv1.weight'],
+    )
     assert_same(tool.revert_state_dict(ours), theirs)
 
 
 def test_meaning_of_keys(tool, res50):
     """The map, spelled out for one layer of each kind."""
     pairs = {
-        'backbone.0.body.layer3.5.bn2.running_var':
-        'backbone.layer3.5.bn2.running_var',
+        'backbone.0.body.layer3.5.bn2.running_var': 'backbone.layer3.5.bn2.running_var',
         'input_proj.weight': 'head.input_proj.weight',
         'query_embed.weight': 'head.query_embedding.weight',
         'class_embed.bias': 'head.fc_cls.bias',
         'kpt_embed.layers.2.weight': 'head.kpt_branch.layers.2.weight',
-        'transformer.decoder.norm.bias':
-        'head.transformer.decoder.post_norm.bias',
+        'transformer.decoder.norm.bias': 'head.transformer.decoder.post_norm.bias',
     }
     encoder = {
         'self_attn.in_proj_weight': 'self_attn.attn.in_proj_weight',
@@ -219,17 +226,11 @@ def test_meaning_of_keys(tool, res50):
         'multihead_attn.in_proj_bias': 'cross_attn.attn.in_proj_bias',
         'multihead_attn.out_proj.weight': 'cross_attn.attn.out_proj.weight',
         'norm3.bias': 'norms.2.bias',
-        **{
-            k: v
-            for k, v in encoder.items() if 'attn' not in k
-        },
+        **{k: v for k, v in encoder.items() if 'attn' not in k},
     }
     for part, names in (('encoder', encoder), ('decoder', decoder)):
         prefix = f'transformer.{part}.layers.4.'
-        pairs.update({
-            prefix + k: f'head.{prefix}{v}'
-            for k, v in names.items()
-        })
+        pairs.update({prefix + k: f'head.{prefix}{v}' for k, v in names.items()})
 
     ours = tool.convert_state_dict(res50)
     for theirs, name in pairs.items():
@@ -273,20 +274,22 @@ def test_every_key_must_be_known(tool, res50):
         tool.convert_state_dict(res50)
 
 
-@pytest.mark.parametrize('key, name', [
-    ('transformer.decoder.layers.3.norm3.bias',
-     'head.transformer.decoder.layers.3.norms.2.bias'),
-    ('backbone.0.body.layer2.1.bn1.running_mean',
-     'backbone.layer2.1.bn1.running_mean'),
-    ('query_embed.weight', 'head.query_embedding.weight'),
-    ('class_embed.bias', 'head.fc_cls.bias'),
-    # a whole last block or layer: no gap in the keys shows it
-    ('backbone.0.body.layer3.5.', 'backbone.layer3.5.conv1.weight'),
-    ('transformer.encoder.layers.5.',
-     'head.transformer.encoder.layers.5.norms.1.bias'),
-    ('transformer.decoder.layers.5.',
-     'head.transformer.decoder.layers.5.norms.2.bias'),
-])
+@pytest.mark.parametrize(
+    'key, name',
+    [
+        (
+            'transformer.decoder.layers.3.norm3.bias',
+            'head.transformer.decoder.layers.3.norms.2.bias',
+        ),
+        ('backbone.0.body.layer2.1.bn1.running_mean', 'backbone.layer2.1.bn1.running_mean'),
+        ('query_embed.weight', 'head.query_embedding.weight'),
+        ('class_embed.bias', 'head.fc_cls.bias'),
+        # a whole last block or layer: no gap in the keys shows it
+        ('backbone.0.body.layer3.5.', 'backbone.layer3.5.conv1.weight'),
+        ('transformer.encoder.layers.5.', 'head.transformer.encoder.layers.5.norms.1.bias'),
+        ('transformer.decoder.layers.5.', 'head.transformer.decoder.layers.5.norms.2.bias'),
+    ],
+)
 def test_every_parameter_must_be_filled(tool, res50, key, name):
     for found in [k for k in res50 if k.startswith(key)]:
         del res50[found]
@@ -334,10 +337,8 @@ def test_wrong_direction(tool, res50):
 
 
 @pytest.mark.parametrize(
-    'checkpoint',
-    [[], dict(),
-     dict(state_dict=None),
-     dict(epoch=1, model='hrnet')])
+    'checkpoint', [[], dict(), dict(state_dict=None), dict(epoch=1, model='hrnet')]
+)
 def test_no_state_dict(tool, checkpoint):
     with pytest.raises(ValueError, match='state_dict'):
         tool.convert_state_dict(checkpoint)
@@ -370,16 +371,16 @@ def test_config_of_another_variant(tool, res50, tmp_path, monkeypatch):
     source, out = tmp_path / 'theirs.pth', tmp_path / 'ours.pth'
     torch.save(res50, source)
     model = tool.infer_model(tool.convert_state_dict(res50))
-    model['data_preprocessor'] = dict(
-        type='PoseDataPreprocessor', mean=[1, 2, 3], std=[1, 2, 3])
+    model['data_preprocessor'] = dict(type='PoseDataPreprocessor', mean=[1, 2, 3], std=[1, 2, 3])
     other = copy.deepcopy(model)
     other['head']['num_queries'] = 50
     for name, cfg in (('same', model), ('other', other)):
         Config(dict(model=cfg)).dump(tmp_path / f'{name}.py')
     with pytest.raises(
-            SystemExit,
-            match=r'query_embedding\.weight: file \('
-            r'100, 256\), model \(50, 256\)'):
+        SystemExit,
+        match=r'query_embedding\.weight: file \('
+        r'100, 256\), model \(50, 256\)',
+    ):
         run(tool, monkeypatch, source, out, '--config', tmp_path / 'other.py')
     assert not out.exists()
     run(tool, monkeypatch, source, out, '--config', tmp_path / 'same.py')

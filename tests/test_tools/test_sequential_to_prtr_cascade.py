@@ -2,6 +2,7 @@
 
 Its outputs are compared with theirs in test_cascade_golden.py.
 """
+
 import gzip
 import json
 
@@ -24,11 +25,9 @@ def theirs(data_dir):
         manifests = json.load(file)
     shapes = dict(manifests['prtr_sequential_res50'])
     # the backbone is that of the two-stage model and listed there
-    shapes.update(x for x in manifests['prtr_res50_384x288_coco']
-                  if x[0].startswith('backbone'))
+    shapes.update(x for x in manifests['prtr_res50_384x288_coco'] if x[0].startswith('backbone'))
     return {
-        key: torch.tensor(i / 1024).expand(shape)
-        for i, (key, shape) in enumerate(shapes.items())
+        key: torch.tensor(i / 1024).expand(shape) for i, (key, shape) in enumerate(shapes.items())
     }
 
 
@@ -40,13 +39,15 @@ def test_every_key_has_a_place(tool, theirs):
         model = MODELS.build(tool.infer_model(result))
     assert set(model.state_dict()) == set(result)
     for ours, key in (
-        ('detector.decoder.layers.5.cross_attn.attn.in_proj_bias',
-         'transformer.decoder.layers.5.multihead_attn.in_proj_bias'),
-        ('head.transformer.decoder.layers.5.cross_attn.attn.in_proj_bias',
-         'transformer_kpt.transformer.decoder.layers.5.multihead_attn.'
-         'in_proj_bias'),
-        ('head.kpt_branch.layers.2.bias',
-         'transformer_kpt.coord_predictor.layers.2.bias'),
+        (
+            'detector.decoder.layers.5.cross_attn.attn.in_proj_bias',
+            'transformer.decoder.layers.5.multihead_attn.in_proj_bias',
+        ),
+        (
+            'head.transformer.decoder.layers.5.cross_attn.attn.in_proj_bias',
+            'transformer_kpt.transformer.decoder.layers.5.multihead_attn.in_proj_bias',
+        ),
+        ('head.kpt_branch.layers.2.bias', 'transformer_kpt.coord_predictor.layers.2.bias'),
         ('detector.bbox_head.fc_reg.bias', 'bbox_embed.layers.2.bias'),
         ('head.positional_encoding.x_embed', 'row_embed.weight'),
     ):
@@ -54,7 +55,7 @@ def test_every_key_has_a_place(tool, theirs):
 
 
 def test_background(tool, theirs):
-    theirs['transformer_kpt.class_predictor.bias'] = torch.arange(18.)
+    theirs['transformer_kpt.class_predictor.bias'] = torch.arange(18.0)
     bias = tool.convert_state_dict(theirs)['head.fc_cls.bias']
     assert bias.tolist() == [*range(1, 18), 0]
     bias = tool.convert_state_dict(theirs, 'last')['head.fc_cls.bias']
@@ -72,11 +73,14 @@ def test_strict(tool, theirs):
         tool.convert_state_dict({'class_embed.bias': torch.ones(1)})
 
 
-@pytest.mark.parametrize('key, name', [
-    ('transformer_kpt.input_proj.bias', 'head.input_proj.bias'),
-    ('class_embed.bias', 'detector.bbox_head.fc_cls.bias'),
-    ('query_embed.weight', 'query_embedding.weight'),
-])
+@pytest.mark.parametrize(
+    'key, name',
+    [
+        ('transformer_kpt.input_proj.bias', 'head.input_proj.bias'),
+        ('class_embed.bias', 'detector.bbox_head.fc_cls.bias'),
+        ('query_embed.weight', 'query_embedding.weight'),
+    ],
+)
 def test_missing_keys(tool, theirs, key, name):
     del theirs[key]
     with pytest.raises(ValueError, match=rf'missing \(1\):\n  {name}'):
@@ -88,8 +92,7 @@ def test_command(run_tool, tool, theirs, tmp_path, capsys, monkeypatch):
     source, out = tmp_path / 'theirs.pth', tmp_path / 'ours.pth'
     torch.save(dict(model=theirs), source)
     saved = {}
-    monkeypatch.setattr(torch, 'save', lambda x, path: (
-        saved.update(x), open(path, 'wb').close()))
+    monkeypatch.setattr(torch, 'save', lambda x, path: (saved.update(x), open(path, 'wb').close()))
     done = run_tool(SCRIPT, source, out, '--background', 'last')
     assert done.code == 0, done.error
     assert set(saved['state_dict']) == set(tool.convert_state_dict(theirs))

@@ -1,4 +1,5 @@
 """The synthetic people dataset: layout, labels, determinism, refusals."""
+
 import json
 import subprocess
 import sys
@@ -15,13 +16,17 @@ TINY = ('--num-train', '2', '--num-val', '1', '--image-size', '96', '64')
 
 
 def run(*args):
-    return subprocess.run([sys.executable, str(SCRIPT), *map(str, args)],
-                          capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *map(str, args)], capture_output=True, text=True
+    )
 
 
 def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes()
-            for path in Path(folder).rglob('*') if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in Path(folder).rglob('*')
+        if path.is_file()
+    }
 
 
 def load(folder, split='train2017'):
@@ -41,7 +46,9 @@ def test_read_by_mmpose(people):
     for split, count in (('train2017', 10), ('val2017', 2)):
         dataset = CocoDataset(
             ann_file=f'annotations/person_keypoints_{split}.json',
-            data_root=str(people), data_prefix=dict(img=f'{split}/'))
+            data_root=str(people),
+            data_prefix=dict(img=f'{split}/'),
+        )
         assert len(list((people / split).glob('*.jpg'))) == count
         assert len(load(people, split)['images']) == count
         assert 0 < len(dataset) == len(load(people, split)['annotations'])
@@ -53,14 +60,15 @@ def test_read_by_mmpose(people):
 def test_names_agree_with_mmpose(people):
     dataset = CocoDataset(
         ann_file='annotations/person_keypoints_val2017.json',
-        data_root=str(people), data_prefix=dict(img='val2017/'))
-    category, = load(people)['categories']
+        data_root=str(people),
+        data_prefix=dict(img='val2017/'),
+    )
+    (category,) = load(people)['categories']
     names = dataset.metainfo['keypoint_id2name']
     assert category['keypoints'] == [names[i] for i in range(17)]
-    assert sorted(tuple(sorted(b - 1 for b in bone))
-                  for bone in category['skeleton']) == sorted(
-                      tuple(sorted(bone))
-                      for bone in dataset.metainfo['skeleton_links'])
+    assert sorted(tuple(sorted(b - 1 for b in bone)) for bone in category['skeleton']) == sorted(
+        tuple(sorted(bone)) for bone in dataset.metainfo['skeleton_links']
+    )
 
 
 def test_labels_are_consistent(people):
@@ -97,8 +105,8 @@ def test_left_and_right_follow_the_view(people):
         side = across[0] * -trunk[1] + across[1] * trunk[0]
         (front if joints[0, 2] else back).append(side > 0)
     assert len(front) >= 5
-    assert np.mean(front) > .9
-    assert not back or np.mean(back) < .1
+    assert np.mean(front) > 0.9
+    assert not back or np.mean(back) < 0.1
 
 
 def test_same_seed_same_files(tmp_path):
@@ -114,8 +122,7 @@ def test_same_seed_same_files(tmp_path):
 
 
 def test_picture_does_not_depend_on_the_count(people, tmp_path):
-    assert run(tmp_path / 'few', '--num-train', 3,
-               '--num-val', 1).returncode == 0
+    assert run(tmp_path / 'few', '--num-train', 3, '--num-val', 1).returncode == 0
     few, many = contents(tmp_path / 'few'), contents(people)
     names = [name for name in few if name.endswith('.jpg')]
     assert len(names) == 4
@@ -143,11 +150,14 @@ def test_other_folders_are_never_replaced(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / 'thesis.txt']
 
 
-@pytest.mark.parametrize('args, named', [
-    (('--num-train', '0'), '--num-train'),
-    (('--max-people', '-1'), '--max-people'),
-    (('--image-size', '320', '8'), '--image-size'),
-])
+@pytest.mark.parametrize(
+    'args, named',
+    [
+        (('--num-train', '0'), '--num-train'),
+        (('--max-people', '-1'), '--max-people'),
+        (('--image-size', '320', '8'), '--image-size'),
+    ],
+)
 def test_bad_arguments(tmp_path, args, named):
     done = run(tmp_path / 'people', *args)
     assert done.returncode != 0

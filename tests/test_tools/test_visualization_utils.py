@@ -14,22 +14,19 @@ def utils(load_tool):
 
 def test_box_of_a_file(utils, small_config, quick_options, synthetic_people):
     """What the model sees is the padded box, or else the whole image."""
-    model = init_model(
-        load_config(small_config, quick_options), device='cpu', cfg_options={})
+    model = init_model(load_config(small_config, quick_options), device='cpu', cfg_options={})
     image = str(next((synthetic_people / 'val2017').iterdir()))
     for bbox, center in ((None, [80, 60]), ([10, 20, 40, 60], [30, 50])):
         batch = utils.batch_of_files(model, [image], bbox)
-        sample, = batch['data_samples']
+        (sample,) = batch['data_samples']
         assert sample.input_center.tolist() == center
         assert sample.img_path == image
         assert batch['inputs'][0].shape == (3, 128, 96)
 
 
-def test_entries_of_the_test_set(utils, small_config, quick_options,
-                                 mmpose_scope):
+def test_entries_of_the_test_set(utils, small_config, quick_options, mmpose_scope):
     """The first, the last and what lies between, none of them twice."""
-    model = init_model(
-        load_config(small_config, quick_options), device='cpu', cfg_options={})
+    model = init_model(load_config(small_config, quick_options), device='cpu', cfg_options={})
     everybody = utils.batch_of_dataset(model, 99)['data_samples']
     two = utils.batch_of_dataset(model, 2)['data_samples']
     ids = [sample.id for sample in everybody]
@@ -53,6 +50,5 @@ def test_small_pictures(utils, tmp_path):
     pixels = np.array(small.convert('RGB')).astype(int)
     assert abs(pixels - [0, 255, 0]).sum(axis=-1).min() < 30
     assert (pixels[0, 0] == 255).all()
-    sizes = [(tmp_path / name).stat().st_size
-             for name in ('a/b.png', 'full.png')]
+    sizes = [(tmp_path / name).stat().st_size for name in ('a/b.png', 'full.png')]
     assert sizes[0] < sizes[1] / 2

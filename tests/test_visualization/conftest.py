@@ -7,8 +7,7 @@ from prtr_plugin.apis import load_config
 
 
 def build(config, options):
-    model = init_model(
-        load_config(config, options), device='cpu', cfg_options={})
+    model = init_model(load_config(config, options), device='cpu', cfg_options={})
     model.init_weights()
     return model
 

@@ -7,9 +7,13 @@ from scipy.optimize import linear_sum_assignment
 
 from prtr_plugin.apis import load_config
 from prtr_plugin.models.layers import FusedMultiheadAttention
-from prtr_plugin.visualization import (attend_joints, attention_weights,
-                                       draw_attention, figure_to_image,
-                                       record_attention)
+from prtr_plugin.visualization import (
+    attend_joints,
+    attention_weights,
+    draw_attention,
+    figure_to_image,
+    record_attention,
+)
 from prtr_plugin.visualization.attention import choose_head, weights_at
 
 
@@ -47,10 +51,7 @@ def test_cross_attention(module):
     weights = attention_weights(
         module, query, key, query_pos=query_pos, key_pos=key_pos,
         key_padding_mask=mask)  # yapf: disable
-    assert torch.allclose(
-        weights,
-        naive(module, query, key, query_pos, key_pos, mask),
-        atol=1e-6)
+    assert torch.allclose(weights, naive(module, query, key, query_pos, key_pos, mask), atol=1e-6)
     assert torch.allclose(weights.sum(dim=-1), torch.ones(2, 4, 3))
     assert (weights[1, ..., 4:] == 0).all() and (weights[0] > 0).all()
 
@@ -59,12 +60,8 @@ def test_cross_attention(module):
 def test_self_attention(module):
     query, query_pos = torch.randn(2, 3, 16), torch.randn(1, 3, 16)
     weights = attention_weights(module, query, query_pos=query_pos)
-    assert torch.allclose(
-        weights, naive(module, query, query, query_pos, query_pos), atol=1e-6)
-    assert torch.allclose(
-        attention_weights(module, query),
-        naive(module, query, query),
-        atol=1e-6)
+    assert torch.allclose(weights, naive(module, query, query, query_pos, query_pos), atol=1e-6)
+    assert torch.allclose(attention_weights(module, query), naive(module, query, query), atol=1e-6)
 
 
 @torch.no_grad()
@@ -73,8 +70,7 @@ def test_weights_give_the_output(module):
     query, key = torch.randn(2, 3, 16), torch.randn(2, 7, 16)
     with record_attention(module) as recorded:
         out = module(query, key, identity=torch.zeros(()))
-    values = F.linear(key, module.attn.in_proj_weight[32:],
-                      module.attn.in_proj_bias[32:])
+    values = F.linear(key, module.attn.in_proj_weight[32:], module.attn.in_proj_bias[32:])
     values = values.unflatten(-1, (4, 4)).transpose(1, 2)
     mixed = (recorded[''] @ values).transpose(1, 2).flatten(2)
     assert torch.allclose(out, module.attn.out_proj(mixed), atol=1e-6)
@@ -97,7 +93,7 @@ def test_recording_leaves_no_trace(model, batch):
         'transformer.decoder.layers.0.self_attn',
         'transformer.decoder.layers.0.cross_attn',
         'transformer.decoder.layers.1.self_attn',
-        'transformer.decoder.layers.1.cross_attn'
+        'transformer.decoder.layers.1.cross_attn',
     }
     kept = {name: weights.clone() for name, weights in recorded.items()}
     inputs = inputs.flip(0)
@@ -124,22 +120,20 @@ def test_weights_of_the_matched_queries(model, batch):
         for q, k in zip(*linear_sum_assignment(probs, maximize=True)):
             assert np.allclose(person.decoder[:, k, 5, 2], cross[b, :, q, 32])
             region = person.sample.input_center - person.sample.input_scale / 2
-            keypoint = region + coords[b,
-                                       q].numpy() * person.sample.input_scale
+            keypoint = region + coords[b, q].numpy() * person.sample.input_scale
             assert np.allclose(person.keypoints[k], keypoint, atol=1e-3)
         assert np.allclose(person.encoder[:, 3, 1, 5, 2], places[b, :, 19, 32])
         assert np.allclose(person.decoder.sum(axis=(2, 3)), 1, atol=1e-5)
 
 
 def test_levels_and_heads(model, batch):
-    first, = attend_joints(model, {k: v[:1] for k, v in batch.items()}, 1)
-    last, = attend_joints(model, {k: v[:1] for k, v in batch.items()}, 2)
+    (first,) = attend_joints(model, {k: v[:1] for k, v in batch.items()}, 1)
+    (last,) = attend_joints(model, {k: v[:1] for k, v in batch.items()}, 2)
     assert (first.level, last.level) == (1, 2)
     assert not np.allclose(first.decoder, last.decoder, atol=1e-4)
     assert not np.allclose(first.keypoints, last.keypoints, atol=1e-2)
     assert (choose_head(last.decoder, 2) == last.decoder[1]).all()
-    assert np.allclose(
-        choose_head(last.decoder, None), sum(last.decoder) / 4, atol=1e-6)
+    assert np.allclose(choose_head(last.decoder, None), sum(last.decoder) / 4, atol=1e-6)
     for head in (0, 5):
         with pytest.raises(ValueError, match=f'head={head} .* heads 1 to 4'):
             choose_head(last.decoder, head)
@@ -168,17 +162,14 @@ def test_picture(model, batch):
     person = attend_joints(model, batch)[0]
     image = np.zeros((120, 160, 3), dtype=np.uint8)
     figure = draw_attention(
-        image,
-        person,
-        model.dataset_meta,
-        joints=[0, 9],
-        point=person.sample.input_center)
+        image, person, model.dataset_meta, joints=[0, 9], point=person.sample.input_center
+    )
     assert figure_to_image(figure).ndim == 3
     titles = [axis.get_title().split('\n') for axis in figure.axes]
     assert [title for title, _ in titles[1:]] == ['nose', 'left wrist']
     largest = person.decoder.mean(axis=0)[9].max()
     assert titles[2][1] == f'largest {largest:.2f}'
-    marker, = figure.axes[2].lines
+    (marker,) = figure.axes[2].lines
     assert np.allclose(marker.get_xydata(), person.keypoints[9])
     everything = draw_attention(image, person, model.dataset_meta, head=1)
     assert len(everything.axes) == 17
@@ -188,17 +179,16 @@ def test_picture(model, batch):
 
 def test_without_encoder(small_config, quick_options, batch):
     options = {**quick_options, 'model.head.transformer.num_encoder_layers': 0}
-    model = init_model(
-        load_config(small_config, options), device='cpu', cfg_options={})
+    model = init_model(load_config(small_config, options), device='cpu', cfg_options={})
     assert attend_joints(model, batch)[0].encoder is None
 
 
 def test_deformable_attention_is_refused(small_config, quick_options, batch):
     options = {
-        **quick_options, 'model.head.type': 'DeformablePRTRHead',
-        'model.head.in_channels': [128]
+        **quick_options,
+        'model.head.type': 'DeformablePRTRHead',
+        'model.head.in_channels': [128],
     }
-    model = init_model(
-        load_config(small_config, options), device='cpu', cfg_options={})
+    model = init_model(load_config(small_config, options), device='cpu', cfg_options={})
     with pytest.raises(TypeError, match='DeformablePRTRHead'):
         attend_joints(model, batch)

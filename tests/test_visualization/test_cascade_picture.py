@@ -3,8 +3,7 @@ import pytest
 import torch
 from mmpose.structures import PoseDataSample
 
-from prtr_plugin.visualization import (draw_cascade, figure_to_image,
-                                       find_people)
+from prtr_plugin.visualization import draw_cascade, figure_to_image, find_people
 from prtr_plugin.visualization.cascade import record_grids
 
 
@@ -14,15 +13,12 @@ def images():
     second one is padded."""
     shapes = [((96, 128), (192, 256)), ((64, 96), (128, 192))]
     return dict(
-        inputs=[
-            torch.randint(0, 255, (3, *shape), dtype=torch.uint8)
-            for shape, _ in shapes
-        ],
+        inputs=[torch.randint(0, 255, (3, *shape), dtype=torch.uint8) for shape, _ in shapes],
         data_samples=[
-            PoseDataSample(
-                metainfo=dict(img_shape=shape, ori_shape=ori_shape))
+            PoseDataSample(metainfo=dict(img_shape=shape, ori_shape=ori_shape))
             for shape, ori_shape in shapes
-        ])
+        ],
+    )
 
 
 @pytest.fixture
@@ -40,8 +36,7 @@ def test_grids_lie_around_the_boxes(finder, images):
     for result in results:
         height, width = result.sample.ori_shape
         assert result.grids.shape == (5, 8, 8, 2)
-        for grid, (x1, y1, x2, y2) in zip(result.grids,
-                                          result.sample.pred_instances.bboxes):
+        for grid, (x1, y1, x2, y2) in zip(result.grids, result.sample.pred_instances.bboxes):
             if not (0 < x1 < x2 < width and 0 < y1 < y2 < height):
                 continue  # the box was cut, the grid is not
             checked += 1
@@ -56,8 +51,7 @@ def test_grids_lie_around_the_boxes(finder, images):
 def test_grids_are_what_is_sampled(finder, images):
     """A map that holds its own coordinates is sampled to the grid."""
     seen = []
-    hook = finder.crop.register_forward_pre_hook(
-        lambda _, args: seen.extend(args))
+    hook = finder.crop.register_forward_pre_hook(lambda _, args: seen.extend(args))
     with record_grids(finder) as recorded, torch.no_grad():
         samples = finder.test_step(images)
     hook.remove()
@@ -66,7 +60,8 @@ def test_grids_are_what_is_sampled(finder, images):
     y, x = torch.meshgrid(
         (torch.arange(height) * 2 + 1) / height - 1,
         (torch.arange(width) * 2 + 1) / width - 1,
-        indexing='ij')
+        indexing='ij',
+    )
     coordinates = torch.stack((x, y)).repeat(2, 1, 1, 1)
     sampled = finder.crop([coordinates] * 3, boxes, valid_hw)[:, :2]
     expected = torch.cat(recorded).permute(0, 3, 1, 2)
@@ -78,14 +73,12 @@ def test_grids_are_what_is_sampled(finder, images):
 
 def test_picture(finder, images):
     result = find_people(finder, images)[1]
-    figure = draw_cascade(
-        np.zeros((128, 192, 3), dtype=np.uint8), result, finder.dataset_meta)
+    figure = draw_cascade(np.zeros((128, 192, 3), dtype=np.uint8), result, finder.dataset_meta)
     assert figure_to_image(figure).ndim == 3
     found, read = figure.axes
     # dots, and boxes besides the frame of the picture
     assert len(found.lines) == 5
-    assert np.allclose(found.lines[2].get_xydata(),
-                       result.grids[2].reshape(-1, 2))
+    assert np.allclose(found.lines[2].get_xydata(), result.grids[2].reshape(-1, 2))
     assert len(found.patches) == len(read.patches) == 6
     assert len(read.collections) == 5
     scores = [text.get_text() for text in figure.legends[0].texts]

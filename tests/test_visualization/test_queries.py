@@ -4,9 +4,13 @@ import torch
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from scipy.optimize import linear_sum_assignment
 
-from prtr_plugin.visualization import (QueryStatistics, count_queries,
-                                       draw_answers, draw_density,
-                                       figure_to_image)
+from prtr_plugin.visualization import (
+    QueryStatistics,
+    count_queries,
+    draw_answers,
+    draw_density,
+    figure_to_image,
+)
 
 Q, K, BINS = 6, 3, 4
 
@@ -128,11 +132,9 @@ def test_answers_picture(statistics, meta):
     assert len(figure.axes[1].patches) == len(figure.axes[2].patches) == 4
 
 
-@pytest.mark.parametrize('name, num', [('coco_wholebody', 133),
-                                       ('coco_wholebody_hand', 21)])
+@pytest.mark.parametrize('name, num', [('coco_wholebody', 133), ('coco_wholebody_hand', 21)])
 def test_other_joints(name, num):
-    meta = parse_pose_metainfo(
-        dict(from_file=f'configs/_base_/datasets/{name}.py'))
+    meta = parse_pose_metainfo(dict(from_file=f'configs/_base_/datasets/{name}.py'))
     statistics = QueryStatistics(150, num)
     statistics.num_people = 1
     statistics.answers[:num] = np.eye(num)

@@ -6,9 +6,13 @@ import torch
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
-from prtr_plugin.visualization import (draw_errors, draw_refinement,
-                                       figure_to_image, level_errors,
-                                       read_levels)
+from prtr_plugin.visualization import (
+    draw_errors,
+    draw_refinement,
+    figure_to_image,
+    level_errors,
+    read_levels,
+)
 from prtr_plugin.visualization.refinement import annotated_joints
 
 
@@ -35,8 +39,7 @@ def test_last_level_is_the_prediction(model, batch, monkeypatch):
     with torch.no_grad():
         predicted = model.test_step(copy.deepcopy(batch))
     for person, sample in zip(keypoints, predicted):
-        assert np.allclose(
-            person[-1], sample.pred_instances.keypoints[0], atol=1e-3)
+        assert np.allclose(person[-1], sample.pred_instances.keypoints[0], atol=1e-3)
         assert not np.allclose(person[0], person[-1], atol=1e-3)
 
 
@@ -60,22 +63,28 @@ def test_errors():
             for k in range(5):
                 if visible[n, k]:
                     distances[k].append(
-                        np.hypot(*(keypoints[n, i, k] - annotated[n, k])) /
-                        (130 if n % 2 == 0 else 200))
+                        np.hypot(*(keypoints[n, i, k] - annotated[n, k]))
+                        / (130 if n % 2 == 0 else 200)
+                    )
         assert error['NME'] == pytest.approx(np.mean(sum(distances, [])))
         assert error['PCK'] == pytest.approx(
-            np.mean([np.mean(np.array(d) < 0.3) for d in distances]))
+            np.mean([np.mean(np.array(d) < 0.3) for d in distances])
+        )
 
 
 def test_no_annotations():
     with pytest.raises(ValueError, match='bbox_file'):
         level_errors(
-            np.zeros((1, 2, 5, 2)), np.zeros((1, 5, 2)), np.zeros((1, 5)),
-            np.array([[0, 0, 1, 1]]), 0.1)
+            np.zeros((1, 2, 5, 2)),
+            np.zeros((1, 5, 2)),
+            np.zeros((1, 5)),
+            np.array([[0, 0, 1, 1]]),
+            0.1,
+        )
 
 
 def test_curve():
-    errors = [dict(level=1, NME=0.2, PCK=0.), dict(level=2, NME=0.1, PCK=0.)]
+    errors = [dict(level=1, NME=0.2, PCK=0.0), dict(level=2, NME=0.1, PCK=0.0)]
     figure = draw_errors(errors, 0.1)
     assert figure_to_image(figure).std() > 0
     nme, pck = figure.axes
@@ -103,16 +112,18 @@ def test_picture(model, batch, annotated):
     assert ('annotated' in legend) is annotated
 
 
-@pytest.mark.parametrize('levels, names', [
-    (1, ['level 1']),
-    (2, ['level 1', 'level 2']),
-    (6, ['level 1', 'between', 'level 6']),
-])
+@pytest.mark.parametrize(
+    'levels, names',
+    [(1, ['level 1']), (2, ['level 1', 'level 2']), (6, ['level 1', 'between', 'level 6'])],
+)
 def test_legend_of_levels(model, batch, levels, names):
     samples, keypoints = read_levels(model, batch)
-    figure = draw_refinement([np.zeros((120, 160, 3), dtype=np.uint8)],
-                             keypoints[:1, :1].repeat(levels, axis=1),
-                             samples[:1], model.dataset_meta)
+    figure = draw_refinement(
+        [np.zeros((120, 160, 3), dtype=np.uint8)],
+        keypoints[:1, :1].repeat(levels, axis=1),
+        samples[:1],
+        model.dataset_meta,
+    )
     legend = [text.get_text() for text in figure.legends[0].texts]
     assert legend == ['left', 'right', 'middle', *names, 'annotated']
 
@@ -121,6 +132,6 @@ def test_annotated_joints():
     sample = PoseDataSample()
     assert annotated_joints(sample).shape == (0, 2)
     sample.gt_instances = InstanceData(
-        keypoints=np.arange(6.).reshape(1, 3, 2),
-        keypoints_visible=np.array([[1, 0, 2]]))
+        keypoints=np.arange(6.0).reshape(1, 3, 2), keypoints_visible=np.array([[1, 0, 2]])
+    )
     assert annotated_joints(sample).tolist() == [[0, 1], [4, 5]]

@@ -5,25 +5,23 @@ from mmpose.apis import init_model
 from scipy.optimize import linear_sum_assignment
 
 from prtr_plugin.apis import load_config
-from prtr_plugin.visualization import (draw_sampling, figure_to_image,
-                                       sample_joints)
+from prtr_plugin.visualization import draw_sampling, figure_to_image, sample_joints
 
 
 @pytest.fixture(scope='module')
 def deformable(small_config, quick_options):
     """A deformable model with two feature levels of 8 x 6 and 4 x 3."""
     options = {
-        **quick_options, 'model.head.type': 'DeformablePRTRHead',
+        **quick_options,
+        'model.head.type': 'DeformablePRTRHead',
         'model.head.in_channels': [128],
-        'model.head.num_feature_levels': 2
+        'model.head.num_feature_levels': 2,
     }
-    model = init_model(
-        load_config(small_config, options), device='cpu', cfg_options={})
+    model = init_model(load_config(small_config, options), device='cpu', cfg_options={})
     model.init_weights()
     # weights and offsets that depend on the query
     for layer in model.head.transformer.decoder.layers:
-        for linear in (layer.cross_attn.sampling_offsets,
-                       layer.cross_attn.attention_weights):
+        for linear in (layer.cross_attn.sampling_offsets, layer.cross_attn.attention_weights):
             torch.nn.init.normal_(linear.weight, std=0.1)
     return model
 
@@ -34,20 +32,19 @@ def test_points_give_the_output(deformable, batch):
     attn = deformable.head.transformer.decoder.layers[1].cross_attn
     seen = []
     hook = attn.register_forward_hook(
-        lambda _, args, kwargs, out: seen.append((kwargs, out)),
-        with_kwargs=True)
+        lambda _, args, kwargs, out: seen.append((kwargs, out)), with_kwargs=True
+    )
     people = sample_joints(deformable, batch)
     hook.remove()
     kwargs, out = seen[0]
     with torch.no_grad():
         values = attn.value_proj(kwargs['key']).unflatten(-1, (4, 32))
         cls_logits, _ = deformable.head(
-            deformable.extract_feat(
-                deformable.data_preprocessor(batch)['inputs']))
+            deformable.extract_feat(deformable.data_preprocessor(batch)['inputs'])
+        )
         maps = [
             x.transpose(1, 2).unflatten(-1, size).flatten(0, 1)
-            for x, size in zip(
-                values.flatten(2).split((48, 12), dim=1), ((8, 6), (4, 3)))
+            for x, size in zip(values.flatten(2).split((48, 12), dim=1), ((8, 6), (4, 3)))
         ]
     for b, person in enumerate(people):
         probs = cls_logits[b, :, :-1].softmax(dim=-1).numpy()
@@ -60,10 +57,11 @@ def test_points_give_the_output(deformable, batch):
         mixed = torch.zeros(17, 4, 32)
         for i in range(2):
             for h in range(4):
-                values = maps[i].unflatten(0, (3, 128))[b, 32 * h:32 * h + 32]
+                values = maps[i].unflatten(0, (3, 128))[b, 32 * h : 32 * h + 32]
                 grid = torch.from_numpy(places[:, h, i]).float()
                 sampled = torch.nn.functional.grid_sample(
-                    values[None], grid[None], align_corners=False)[0]
+                    values[None], grid[None], align_corners=False
+                )[0]
                 weights = torch.from_numpy(person.weights[:, h, i])
                 mixed[:, h] += (sampled * weights).sum(dim=-1).T
         with torch.no_grad():

@@ -3,10 +3,17 @@ import pytest
 from matplotlib.text import Text
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
-from prtr_plugin.visualization.style import (figure_to_image, joint_colors,
-                                             joint_names, joint_sides,
-                                             label_points, new_figure,
-                                             show_image, side_handles, spread)
+from prtr_plugin.visualization.style import (
+    figure_to_image,
+    joint_colors,
+    joint_names,
+    joint_sides,
+    label_points,
+    new_figure,
+    show_image,
+    side_handles,
+    spread,
+)
 
 
 def metainfo(*joints):
@@ -19,22 +26,26 @@ def metainfo(*joints):
                 for i, (name, swap) in enumerate(joints)
             },
             skeleton_info={},
-            joint_weights=[1.] * len(joints),
-            sigmas=[0.1] * len(joints)))
+            joint_weights=[1.0] * len(joints),
+            sigmas=[0.1] * len(joints),
+        )
+    )
 
 
 @pytest.mark.parametrize(
     'joints, sides',
     [
-        ([('nose', ''), ('left_hip', 'right_hip'),
-          ('right_hip', 'left_hip')], ['middle', 'left', 'right']),
+        (
+            [('nose', ''), ('left_hip', 'right_hip'), ('right_hip', 'left_hip')],
+            ['middle', 'left', 'right'],
+        ),
         ([('L_Eye', 'R_Eye'), ('R_Eye', 'L_Eye')], ['left', 'right']),
         # a single hand has no pairs, but may be named after its side
         ([('right_thumb1', ''), ('thumb2', '')], ['right', 'middle']),
         # numbered joints of a face, and a name that only begins like a side
-        ([('kpt-0', 'kpt-2'), ('lip', ''),
-          ('kpt-2', 'kpt-0')], ['right', 'middle', 'left']),
-    ])
+        ([('kpt-0', 'kpt-2'), ('lip', ''), ('kpt-2', 'kpt-0')], ['right', 'middle', 'left']),
+    ],
+)
 def test_sides(joints, sides):
     meta = metainfo(*joints)
     assert joint_sides(meta) == sides
@@ -56,13 +67,9 @@ def test_names(model):
     assert joint_names(model.dataset_meta)[5] == 'left shoulder'
 
 
-@pytest.mark.parametrize('wanted', [
-    [0.1, 0.3, 0.9],
-    [0.5, 0.5, 0.5],
-    [0, 0.99, 1.0],
-    [-3, -2, 0.01],
-    [0.9, 5, 6],
-])
+@pytest.mark.parametrize(
+    'wanted', [[0.1, 0.3, 0.9], [0.5, 0.5, 0.5], [0, 0.99, 1.0], [-3, -2, 0.01], [0.9, 5, 6]]
+)
 def test_spread(wanted):
     moved = spread(np.array(wanted), 0.2)
     assert moved.min() >= 0 and moved.max() <= 1
@@ -82,8 +89,7 @@ def labelled(num):
     region = (10, 20, 70, 100)
     show_image(axis, np.zeros((120, 160, 3), dtype=np.uint8), region)
     points = np.random.RandomState(0).uniform(40, 44, (num, 2))
-    label_points(axis, region, points,
-                 [f'a long name {i}' for i in range(num)], np.zeros((num, 3)))
+    label_points(axis, region, points, [f'a long name {i}' for i in range(num)], np.zeros((num, 3)))
     image = figure_to_image(figure)
     assert image.shape == (480, 600, 3) and image.dtype == np.uint8
     return axis
@@ -94,10 +100,7 @@ def test_labels_do_not_overlap():
     renderer = axis.figure.canvas.get_renderer()
     assert len(axis.texts) == 17
     # of the text alone, without the line to its point
-    boxes = [
-        Text.get_window_extent(text, renderer).get_points()
-        for text in axis.texts
-    ]
+    boxes = [Text.get_window_extent(text, renderer).get_points() for text in axis.texts]
     boxes.append(axis.patches[0].get_window_extent(renderer).get_points())
     for i, a in enumerate(boxes):
         # inside of the figure

@@ -1,4 +1,5 @@
 """What faster ways to compute do to the results, for ``benchmark.py``."""
+
 from typing import Dict, List
 
 import numpy as np
@@ -8,8 +9,9 @@ from benchmark_tasks import Inference, Training
 from mmengine.runner import set_random_seed
 
 
-def differences(variants: List[Variant], cases: Dict[str, Inference],
-                dtypes: Dict[str, torch.dtype]) -> List[dict]:
+def differences(
+    variants: List[Variant], cases: Dict[str, Inference], dtypes: Dict[str, torch.dtype]
+) -> List[dict]:
     """How far the coordinates of all queries are from those of the first
     mode in the first type.
 
@@ -32,8 +34,7 @@ def differences(variants: List[Variant], cases: Dict[str, Inference],
                 size = torch.tensor(input_size(variant.cfg))
                 for type_name, dtype in dtypes.items():
                     _, coords = cases[variant.label].outputs(dtype)
-                    outputs[f'{variant.mode} {type_name}'] = (
-                        coords.float().cpu() * size)
+                    outputs[f'{variant.mode} {type_name}'] = coords.float().cpu() * size
         (first, expected), *others = outputs.items()
         for other, coords in others:
             rows.append(
@@ -41,13 +42,19 @@ def differences(variants: List[Variant], cases: Dict[str, Inference],
                     name=name,
                     between=f'{first} and {other}',
                     pixels=(coords - expected).abs().max().item(),
-                    spread=expected.std(dim=1).mean().item()))
+                    spread=expected.std(dim=1).mean().item(),
+                )
+            )
     return rows
 
 
-def measure_losses(variant: Variant, dtypes: Dict[str, torch.dtype],
-                   steps: int, batch_size: int,
-                   device: torch.device) -> List[dict]:
+def measure_losses(
+    variant: Variant,
+    dtypes: Dict[str, torch.dtype],
+    steps: int,
+    batch_size: int,
+    device: torch.device,
+) -> List[dict]:
     """Train from the same weights on the same batches in several types.
 
     Args:
@@ -74,10 +81,5 @@ def measure_losses(variant: Variant, dtypes: Dict[str, torch.dtype],
         losses = torch.stack(losses).tolist()
         expected = np.array(rows[0]['losses'] if rows else losses)
         difference = np.abs(losses - expected) / np.abs(expected)
-        rows.append(
-            dict(
-                dtype=name,
-                losses=losses,
-                mean=difference.mean(),
-                max=difference.max()))
+        rows.append(dict(dtype=name, losses=losses, mean=difference.mean(), max=difference.max()))
     return rows

@@ -1,4 +1,5 @@
 """Models and inputs that ``benchmark.py`` measures."""
+
 import copy
 import warnings
 from dataclasses import dataclass
@@ -9,8 +10,7 @@ import torch
 from benchmark_plain import make_plain
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose
-from mmengine.model.efficient_conv_bn_eval import \
-    turn_on_efficient_conv_bn_eval
+from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import load_checkpoint
@@ -44,6 +44,7 @@ class Variant:
         checkpoint (str, optional): File with weights. Defaults to None, for
             random ones
     """
+
     name: str
     mode: str
     cfg: Config
@@ -96,8 +97,7 @@ class Variant:
         if self.mode == 'plain':
             model = make_plain(model)
         if not training:
-            model = switch_to_deploy(
-                model) if self.mode in FAST_MODES else model.eval()
+            model = switch_to_deploy(model) if self.mode in FAST_MODES else model.eval()
             if self.mode == 'compiled':
                 compile_network(model)
             return model
@@ -117,12 +117,12 @@ class Variant:
         keys = ('optimizer', 'paramwise_cfg', 'clip_grad', 'constructor')
         cfg = ConfigDict(
             type='OptimWrapper',
-            **{k: v
-               for k, v in copy.deepcopy(self.cfg.optim_wrapper).items()
-               if k in keys})
+            **{k: v for k, v in copy.deepcopy(self.cfg.optim_wrapper).items() if k in keys},
+        )
         if self.mode in FAST_MODES and cfg.optimizer.type in ('Adam', 'AdamW'):
             fused = next(model.parameters()).is_cuda or digit_version(
-                torch.__version__) >= digit_version('2.4')
+                torch.__version__
+            ) >= digit_version('2.4')
             cfg.optimizer.fused = fused
         with DefaultScope.overwrite_default_scope('mmpose'):
             return build_optim_wrapper(model, cfg)
@@ -142,12 +142,10 @@ class Variant:
             warnings.simplefilter('ignore')
             meta = dataset_meta_from_config(self.cfg)
         if meta is None:
-            raise ValueError(f'{self.name}: the config has no dataset, whose '
-                             'joints the benchmark needs to know.')
-        return [
-            SyntheticPeople(meta, seed, 1 if self.top_down else 4)
-            for seed in range(num)
-        ]
+            raise ValueError(
+                f'{self.name}: the config has no dataset, whose joints the benchmark needs to know.'
+            )
+        return [SyntheticPeople(meta, seed, 1 if self.top_down else 4) for seed in range(num)]
 
 
 class SyntheticPeople:
@@ -159,9 +157,15 @@ class SyntheticPeople:
         num_people (int): Number of people
     """
 
-    meta_keys = ('dataset_name', 'upper_body_ids', 'lower_body_ids',
-                 'flip_pairs', 'dataset_keypoint_weights', 'flip_indices',
-                 'skeleton_links')
+    meta_keys = (
+        'dataset_name',
+        'upper_body_ids',
+        'lower_body_ids',
+        'flip_pairs',
+        'dataset_keypoint_weights',
+        'flip_indices',
+        'skeleton_links',
+    )
 
     def __init__(self, meta: dict, seed: int, num_people: int) -> None:
         rng = np.random.RandomState(seed)
@@ -179,14 +183,13 @@ class SyntheticPeople:
             category_id=1,
             bbox=np.concatenate((corner, corner + size), 1, dtype=np.float32),
             bbox_score=ones,
-            keypoints=(corner[:, None] + joints * size[:, None]).astype(
-                np.float32),
+            keypoints=(corner[:, None] + joints * size[:, None]).astype(np.float32),
             keypoints_visible=np.ones((num_people, num_joints), np.float32),
             num_keypoints=num_joints * ones,
             area=size.prod(axis=1),
             iscrowd=0 * ones,
-            **{key: meta[key]
-               for key in self.meta_keys if key in meta})
+            **{key: meta[key] for key in self.meta_keys if key in meta},
+        )
 
     def __call__(self) -> dict:
         """Data for a pipeline."""
@@ -200,13 +203,11 @@ def randomize(model: nn.Module) -> None:
     The initialisation of training has neither property: the residual branches
     of an untrained ResNet may even be zero.
     """
-    embeddings = [
-        m.weight for m in model.modules() if isinstance(m, nn.Embedding)
-    ]
+    embeddings = [m.weight for m in model.modules() if isinstance(m, nn.Embedding)]
     with torch.no_grad():
         for param in model.parameters():
             if param.dim() > 1 and not any(param is e for e in embeddings):
-                param.normal_(std=param[0].numel()**-0.5)
+                param.normal_(std=param[0].numel() ** -0.5)
         for module in model.modules():
             if isinstance(module, _BatchNorm):
                 module.running_mean.normal_(std=0.1)
@@ -218,17 +219,18 @@ def compile_network(model: nn.Module) -> None:
 
     What compares and assigns stays as it is: it works on the host.
     """
-    network = 'forward_levels' if isinstance(model.head,
-                                             PRTRHead) else 'forward'
+    network = 'forward_levels' if isinstance(model.head, PRTRHead) else 'forward'
     for owner, name in ((model, 'extract_feat'), (model.head, network)):
         setattr(owner, name, torch.compile(getattr(owner, name)))
 
 
-def make_variants(configs: Dict[str, Config],
-                  heads: List[str],
-                  modes: List[str],
-                  flip_test: bool = False,
-                  checkpoint: Optional[str] = None) -> List[Variant]:
+def make_variants(
+    configs: Dict[str, Config],
+    heads: List[str],
+    modes: List[str],
+    flip_test: bool = False,
+    checkpoint: Optional[str] = None,
+) -> List[Variant]:
     """All variants to measure, those of a config side by side.
 
     Args:
@@ -246,21 +248,23 @@ def make_variants(configs: Dict[str, Config],
     """
     variants = []
     for name, cfg in configs.items():
-        mine = [
-            Variant(name, mode, cfg, flip_test, checkpoint) for mode in modes
-        ]
+        mine = [Variant(name, mode, cfg, flip_test, checkpoint) for mode in modes]
         if 'plain' in modes and not mine[0].has_prtr_head:
-            raise ValueError(f'{name} has no plain version: its head is '
-                             f'{cfg.model.head.type}, not PRTRHead.')
+            raise ValueError(
+                f'{name} has no plain version: its head is {cfg.model.head.type}, not PRTRHead.'
+            )
         if heads and not mine[0].top_down:
-            raise ValueError(f'{name} cannot get other heads: its model is '
-                             f'{cfg.model.type}, not TopdownPoseEstimator.')
+            raise ValueError(
+                f'{name} cannot get other heads: its model is '
+                f'{cfg.model.type}, not TopdownPoseEstimator.'
+            )
         variants += mine
         for head in heads:
             other = with_head(cfg, head)
             variants += [
                 Variant(f'{name} ({head})', mode, other, flip_test)
-                for mode in modes if mode != 'plain'
+                for mode in modes
+                if mode != 'plain'
             ]
     return variants
 
@@ -286,9 +290,7 @@ def with_head(cfg: Config, head: str) -> Config:
     in_channels, feat_size = _feature_map(cfg)
     # as many deconvolutions as it takes from the feature map to the heatmap
     num_deconvs = max(0, round(np.log2(size[0] / 4 / feat_size[0])))
-    deconvs = dict(
-        deconv_out_channels=(256, ) * num_deconvs,
-        deconv_kernel_sizes=(4, ) * num_deconvs)
+    deconvs = dict(deconv_out_channels=(256,) * num_deconvs, deconv_kernel_sizes=(4,) * num_deconvs)
     common = dict(in_channels=in_channels, out_channels=old.out_channels)
 
     if head == 'heatmap':
@@ -296,28 +298,29 @@ def with_head(cfg: Config, head: str) -> Config:
             type='MSRAHeatmap',
             input_size=size,
             heatmap_size=tuple(s * 2**num_deconvs for s in feat_size),
-            sigma=2 * size[0] / 192)
+            sigma=2 * size[0] / 192,
+        )
         new = dict(
             type='HeatmapHead',
             loss=dict(type='KeypointMSELoss', use_target_weight=True),
             **common,
-            **deconvs)
+            **deconvs,
+        )
         test_cfg = dict(flip_mode='heatmap', shift_heatmap=True)
     elif head == 'simcc':
         codec = dict(
-            type='SimCCLabel',
-            input_size=size,
-            sigma=6.0 * size[0] / 192,
-            simcc_split_ratio=2.0)
+            type='SimCCLabel', input_size=size, sigma=6.0 * size[0] / 192, simcc_split_ratio=2.0
+        )
         new = dict(
             type='SimCCHead',
             input_size=size,
             in_featuremap_size=feat_size,
             simcc_split_ratio=2.0,
-            deconv_num_groups=(1, ) * num_deconvs,
+            deconv_num_groups=(1,) * num_deconvs,
             loss=dict(type='KLDiscretLoss', use_target_weight=True),
             **common,
-            **deconvs)
+            **deconvs,
+        )
         test_cfg = dict()
     else:
         codec = dict(type='RegressionLabel', input_size=size)
@@ -325,7 +328,8 @@ def with_head(cfg: Config, head: str) -> Config:
             type='RLEHead',
             in_channels=in_channels,
             num_joints=old.out_channels,
-            loss=dict(type='RLELoss', use_target_weight=True))
+            loss=dict(type='RLELoss', use_target_weight=True),
+        )
         test_cfg = dict(shift_coords=True)
         if cfg.model.get('neck'):
             cfg.pool_after_neck = True
@@ -333,8 +337,7 @@ def with_head(cfg: Config, head: str) -> Config:
             cfg.model.neck = dict(type='GlobalAveragePooling')
 
     cfg.model.head = ConfigDict(new, decoder=codec)
-    cfg.model.test_cfg = dict(
-        test_cfg, flip_test=cfg.model.get('test_cfg', {}).get('flip_test'))
+    cfg.model.test_cfg = dict(test_cfg, flip_test=cfg.model.get('test_cfg', {}).get('flip_test'))
     for step in cfg.train_dataloader.dataset.pipeline:
         if step['type'] == 'GenerateTarget':
             step['encoder'] = codec
@@ -347,8 +350,7 @@ def _feature_map(cfg: Config) -> tuple:
     _drop_init_cfg(model_cfg)
     width, height = input_size(cfg)
     # shapes only
-    with DefaultScope.overwrite_default_scope('mmpose'), \
-            torch.device('meta'), torch.no_grad():
+    with DefaultScope.overwrite_default_scope('mmpose'), torch.device('meta'), torch.no_grad():
         model = MODELS.build(model_cfg).eval()
         feat = model.extract_feat(torch.empty(1, 3, height, width))[-1]
     return feat.shape[1], tuple(feat.shape[:1:-1])

@@ -15,6 +15,7 @@ and read-out equal those of the plugin; what differs is how they are computed:
 
 It only serves as a baseline: nothing here is registered.
 """
+
 from types import SimpleNamespace
 from typing import Dict, List, Optional, Tuple
 
@@ -32,13 +33,15 @@ from prtr_plugin.models.layers import FusedMultiheadAttention
 class PlainAttention(FusedMultiheadAttention):
     """Attention through ``nn.MultiheadAttention``, weights included."""
 
-    def forward(self,
-                query: Tensor,
-                key: Optional[Tensor] = None,
-                identity: Optional[Tensor] = None,
-                query_pos: Optional[Tensor] = None,
-                key_pos: Optional[Tensor] = None,
-                key_padding_mask: Optional[Tensor] = None) -> Tensor:
+    def forward(
+        self,
+        query: Tensor,
+        key: Optional[Tensor] = None,
+        identity: Optional[Tensor] = None,
+        query_pos: Optional[Tensor] = None,
+        key_pos: Optional[Tensor] = None,
+        key_padding_mask: Optional[Tensor] = None,
+    ) -> Tensor:
         """See :meth:`FusedMultiheadAttention.forward`."""
         if key is None:
             key, key_pos = query, query_pos
@@ -52,14 +55,15 @@ class PlainAttention(FusedMultiheadAttention):
             identity=identity,
             query_pos=query_pos,
             key_pos=key_pos,
-            key_padding_mask=key_padding_mask)
+            key_padding_mask=key_padding_mask,
+        )
 
 
 class PlainCodec(HungarianKeypointCodec):
     """Read-out crop by crop."""
 
     def batch_decode(
-            self, cls_logits: Tensor, coords: Tensor
+        self, cls_logits: Tensor, coords: Tensor
     ) -> Tuple[List[np.ndarray], List[np.ndarray]]:
         """See :meth:`HungarianKeypointCodec.batch_decode`."""
         batch_keypoints, batch_scores = [], []
@@ -83,8 +87,9 @@ class PlainHeadMixin:
         return cls_logits[-1], coords[-1]
 
     @torch.no_grad()
-    def match(self, cls_logits: Tensor, coords: Tensor,
-              keypoint_labels: Tensor) -> List[np.ndarray]:
+    def match(
+        self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor
+    ) -> List[np.ndarray]:
         """Query indices of the joints, in shape (K, ) for each crop.
 
         Args:
@@ -101,9 +106,9 @@ class PlainHeadMixin:
             matches.append(linear_sum_assignment(cost)[1])
         return matches
 
-    def loss_by_feat(self, cls_logits: Tensor, coords: Tensor,
-                     keypoint_labels: Tensor,
-                     keypoint_weights: Tensor) -> Dict[str, Tensor]:
+    def loss_by_feat(
+        self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor, keypoint_weights: Tensor
+    ) -> Dict[str, Tensor]:
         """See :meth:`PRTRHead.loss_by_feat`.
 
         Returns:
@@ -111,29 +116,27 @@ class PlainHeadMixin:
         """
         cls_logits, coords = cls_logits.float(), coords.float()
         num_levels, num_joints = len(cls_logits), self.out_channels
-        class_weight = cls_logits.new_tensor([1.0] * num_joints +
-                                             [self.bg_cls_weight])
+        class_weight = cls_logits.new_tensor([1.0] * num_joints + [self.bg_cls_weight])
         losses = dict()
         for i in range(num_levels):
             matches = self.match(cls_logits[i], coords[i], keypoint_labels)
             labels = torch.full(
-                cls_logits.shape[1:3],
-                num_joints,
-                dtype=torch.long,
-                device=cls_logits.device)
+                cls_logits.shape[1:3], num_joints, dtype=torch.long, device=cls_logits.device
+            )
             matched = []
             for crop, queries in enumerate(matches):
                 queries = torch.from_numpy(queries).to(labels.device)
-                labels[crop, queries] = torch.arange(
-                    num_joints, device=labels.device)
+                labels[crop, queries] = torch.arange(num_joints, device=labels.device)
                 matched.append(coords[i, crop, queries])
             prefix = '' if i == num_levels - 1 else f'd{i}.'
             losses[f'{prefix}loss_cls'] = self.loss_cls(
                 cls_logits[i].flatten(0, 1),
                 labels.flatten(),
-                avg_factor=class_weight[labels].sum().item())
+                avg_factor=class_weight[labels].sum().item(),
+            )
             losses[f'{prefix}loss_kpt'] = num_joints * self.loss_kpt(
-                torch.stack(matched), keypoint_labels, keypoint_weights)
+                torch.stack(matched), keypoint_labels, keypoint_weights
+            )
         return losses
 
 
@@ -153,8 +156,10 @@ def make_plain(model: nn.Module) -> nn.Module:
     """
     head = getattr(model, 'head', None)
     if not isinstance(head, PRTRHead):
-        raise ValueError('Only a model with a PRTRHead has a plain version, '
-                         f'but the head is {type(head).__name__}.')
+        raise ValueError(
+            'Only a model with a PRTRHead has a plain version, '
+            f'but the head is {type(head).__name__}.'
+        )
     # The classes have the same parameters and arguments: an object changes
     # over, and keeps its weights.
     cls = type(head)

@@ -1,4 +1,5 @@
 """Where the time goes, for ``benchmark.py --profile``."""
+
 import time
 from functools import lru_cache
 from typing import Callable, Dict
@@ -9,8 +10,9 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def profile_call(call: Callable[[], Dict[str, float]], dtype: torch.dtype,
-                 device: torch.device, rows: int) -> dict:
+def profile_call(
+    call: Callable[[], Dict[str, float]], dtype: torch.dtype, device: torch.device, rows: int
+) -> dict:
     """Where the time of a call goes, and what its operations need at least.
 
     Args:
@@ -30,11 +32,11 @@ def profile_call(call: Callable[[], Dict[str, float]], dtype: torch.dtype,
         macs=macs,
         rates=rates,
         floor=macs / max(rates.values()),
-        seconds=min(sum(call().values()) for _ in range(3)))
+        seconds=min(sum(call().values()) for _ in range(3)),
+    )
 
 
-def profiler_table(call: Callable[[], object], device: torch.device,
-                   rows: int) -> str:
+def profiler_table(call: Callable[[], object], device: torch.device, rows: int) -> str:
     """The profiler's table of the operators that take the most time.
 
     Args:
@@ -52,10 +54,12 @@ def profiler_table(call: Callable[[], object], device: torch.device,
     key = 'self_cpu_time_total'
     if device.type == 'cuda':
         # PyTorch has renamed it
-        key = 'self_device_time_total' if hasattr(
-            averages[0], 'self_device_time_total') else 'self_cuda_time_total'
-    return averages.table(
-        sort_by=key, row_limit=rows, max_name_column_width=40)
+        key = (
+            'self_device_time_total'
+            if hasattr(averages[0], 'self_device_time_total')
+            else 'self_cuda_time_total'
+        )
+    return averages.table(sort_by=key, row_limit=rows, max_name_column_width=40)
 
 
 @lru_cache(maxsize=None)
@@ -70,12 +74,14 @@ def matrix_rates(dtype: torch.dtype, device: torch.device) -> Dict[str, float]:
     a, b = torch.randn(2, 2048, 2048, device=device, dtype=dtype)
     maps = torch.randn(8, 256, 48, 48, device=device, dtype=dtype)
     filters = torch.randn(256, 256, 3, 3, device=device, dtype=dtype)
-    maps, filters = (
-        x.to(memory_format=torch.channels_last) for x in (maps, filters))
+    maps, filters = (x.to(memory_format=torch.channels_last) for x in (maps, filters))
     return dict(
         product=2048**3 / _fastest(lambda: a @ b, device),
-        convolution=maps.numel() * 256 * 9 /
-        _fastest(lambda: F.conv2d(maps, filters, padding=1), device))
+        convolution=maps.numel()
+        * 256
+        * 9
+        / _fastest(lambda: F.conv2d(maps, filters, padding=1), device),
+    )
 
 
 def _fastest(call: Callable[[], object], device: torch.device) -> float:

@@ -1,12 +1,12 @@
 """How the time grows, for ``benchmark.py --scaling``."""
+
 import copy
 from dataclasses import replace
 from typing import Dict, List
 
 import torch
 from benchmark_cases import Variant, input_size
-from benchmark_tasks import (MatchingLoss, ReadOut, Stopwatch, Times,
-                             autocast, interleave, summarize)
+from benchmark_tasks import MatchingLoss, ReadOut, Stopwatch, Times, autocast, interleave, summarize
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 # (levels, crops)
@@ -27,22 +27,20 @@ class Forward:
     def __init__(self, variant: Variant, device: torch.device) -> None:
         self.model = variant.build(training=False).to(device)
         width, height = input_size(variant.cfg)
-        self.inputs = torch.randn(
-            max(BATCH_SIZES), 3, height, width, device=device)
+        self.inputs = torch.randn(max(BATCH_SIZES), 3, height, width, device=device)
         self.stopwatch = Stopwatch(device)
 
     @torch.no_grad()
     def __call__(self, batch_size: int, dtype: torch.dtype) -> Times:
         """Run a batch and return its seconds."""
-        with self.stopwatch.section('forward'), autocast(
-                self.stopwatch.device, dtype):
+        with self.stopwatch.section('forward'), autocast(self.stopwatch.device, dtype):
             self.model(self.inputs[:batch_size], None, mode='tensor')
         return self.stopwatch.pop()
 
 
-def measure_scaling(variant: Variant, dtype: torch.dtype,
-                    device: torch.device, repeats: int,
-                    conflicts: float) -> Dict[str, List[dict]]:
+def measure_scaling(
+    variant: Variant, dtype: torch.dtype, device: torch.device, repeats: int, conflicts: float
+) -> Dict[str, List[dict]]:
     """Time by the size of the problem.
 
     Args:
@@ -60,20 +58,34 @@ def measure_scaling(variant: Variant, dtype: torch.dtype,
     forward = Forward(variant, device)
     rows = dict(
         batch=_measure(
-            {(size, ): (lambda size=size: forward(size, dtype))
-             for size in BATCH_SIZES}, ('batch_size', ), repeats, 'forward'))
+            {(size,): (lambda size=size: forward(size, dtype)) for size in BATCH_SIZES},
+            ('batch_size',),
+            repeats,
+            'forward',
+        )
+    )
     del forward
     rows['matching'] = _measure(
-        {(levels, crops): MatchingLoss(variant, crops, device, conflicts,
-                                       levels)
-         for levels, crops in MATCHING}, ('levels', 'crops'), repeats,
-        'matching')
+        {
+            (levels, crops): MatchingLoss(variant, crops, device, conflicts, levels)
+            for levels, crops in MATCHING
+        },
+        ('levels', 'crops'),
+        repeats,
+        'matching',
+    )
     rows['read_out'] = _measure(
-        {(joints, queries, plain): ReadOut(
-            with_size(variant, joints, queries, plain), READ_OUT_CROPS,
-            device, conflicts)
-         for joints, queries in READ_OUT for plain in (False, True)},
-        ('joints', 'queries', 'plain'), repeats, 'read_out')
+        {
+            (joints, queries, plain): ReadOut(
+                with_size(variant, joints, queries, plain), READ_OUT_CROPS, device, conflicts
+            )
+            for joints, queries in READ_OUT
+            for plain in (False, True)
+        },
+        ('joints', 'queries', 'plain'),
+        repeats,
+        'read_out',
+    )
     for row in rows['batch']:
         row['per_crop'] = row['seconds']['median'] / row['batch_size']
     for row in rows['matching']:
@@ -90,8 +102,7 @@ def _measure(calls: dict, keys: tuple, repeats: int, part: str) -> List[dict]:
     ]
 
 
-def with_size(variant: Variant, num_joints: int, num_queries: int,
-              plain: bool) -> Variant:
+def with_size(variant: Variant, num_joints: int, num_queries: int, plain: bool) -> Variant:
     """The variant with other numbers of joints and queries."""
     cfg = copy.deepcopy(variant.cfg)
     head = cfg.model.head

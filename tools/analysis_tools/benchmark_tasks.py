@@ -1,4 +1,5 @@
 """What ``benchmark.py`` measures."""
+
 import time
 import warnings
 from collections import defaultdict
@@ -83,28 +84,24 @@ class Inference:
         device (torch.device): Device
     """
 
-    def __init__(self, variant: Variant, batch_size: int,
-                 device: torch.device) -> None:
+    def __init__(self, variant: Variant, batch_size: int, device: torch.device) -> None:
         self.model = variant.build(training=False).to(device)
         self.people = variant.people(batch_size)
         self.pipeline = variant.pipeline(training=False)
         self.stopwatch = Stopwatch(device)
         self.stopwatch.watch(self.model, 'predict', 'forward')
         if hasattr(self.model, 'add_pred_to_datasample'):
-            self.stopwatch.watch(self.model, 'add_pred_to_datasample',
-                                 'other')
+            self.stopwatch.watch(self.model, 'add_pred_to_datasample', 'other')
         # batch by batch or crop by crop, with or without the transfers
         self.stopwatch.watch(self.model.head, 'decode', 'read_out')
-        self.stopwatch.watch(self.model.head.decoder, 'batch_decode',
-                             'read_out')
+        self.stopwatch.watch(self.model.head.decoder, 'batch_decode', 'read_out')
 
     @torch.no_grad()
     def __call__(self, dtype: torch.dtype = torch.float32) -> Times:
         """Run once and return the seconds of the parts."""
         section = self.stopwatch.section
         with section('pipeline'):
-            data = pseudo_collate(
-                [self.pipeline(person()) for person in self.people])
+            data = pseudo_collate([self.pipeline(person()) for person in self.people])
         with section('other'), autocast(self.stopwatch.device, dtype):
             self.model.test_step(data)
         return self.stopwatch.pop()
@@ -117,8 +114,7 @@ class Inference:
 
     def batch(self) -> dict:
         """Normalised images and data samples."""
-        data = pseudo_collate(
-            [self.pipeline(person()) for person in self.people])
+        data = pseudo_collate([self.pipeline(person()) for person in self.people])
         return self.model.data_preprocessor(data)
 
     def complexity(self) -> Dict[str, Optional[float]]:
@@ -129,7 +125,6 @@ class Inference:
         """
 
         class Forward(nn.Module):
-
             def __init__(self, model: nn.Module) -> None:
                 super().__init__()
                 self.model = model
@@ -143,9 +138,8 @@ class Inference:
 
         data = self.batch()
         samples = data['data_samples']
-        counter = FlopAnalyzer(Forward(self.model), (data['inputs'], ))
-        counter.set_op_handle('aten::scaled_dot_product_attention',
-                              fused_attention)
+        counter = FlopAnalyzer(Forward(self.model), (data['inputs'],))
+        counter.set_op_handle('aten::scaled_dot_product_attention', fused_attention)
         counter.unsupported_ops_warnings(False).tracer_warnings('none')
         try:
             with warnings.catch_warnings(), torch.no_grad():
@@ -154,8 +148,7 @@ class Inference:
         except RuntimeError:
             # what crops people cannot be traced by all versions of PyTorch
             macs = None
-        return dict(
-            params=sum(p.numel() for p in self.model.parameters()), macs=macs)
+        return dict(params=sum(p.numel() for p in self.model.parameters()), macs=macs)
 
 
 class Training:
@@ -171,8 +164,7 @@ class Training:
         device (torch.device): Device
     """
 
-    def __init__(self, variant: Variant, batch_size: int,
-                 device: torch.device) -> None:
+    def __init__(self, variant: Variant, batch_size: int, device: torch.device) -> None:
         self.model = variant.build(training=True).to(device)
         self.optim_wrapper = variant.build_optim_wrapper(self.model)
         self.people = variant.people(batch_size)
@@ -185,8 +177,7 @@ class Training:
         """Run one step and return the seconds of the parts."""
         section = self.stopwatch.section
         with section('data'):
-            data = pseudo_collate(
-                [self.pipeline(person()) for person in self.people])
+            data = pseudo_collate([self.pipeline(person()) for person in self.people])
             data = self.model.data_preprocessor(data, training=True)
         with section('forward'), autocast(self.stopwatch.device, dtype):
             losses = self.model(**data, mode='loss')
@@ -225,12 +216,12 @@ class ReadOut:
         conflicts (float): See :func:`trained_outputs`.
     """
 
-    def __init__(self, variant: Variant, num_crops: int, device: torch.device,
-                 conflicts: float) -> None:
+    def __init__(
+        self, variant: Variant, num_crops: int, device: torch.device, conflicts: float
+    ) -> None:
         head = variant.build(training=False).head
         self.codec = head.decoder
-        self.outputs = trained_outputs(1, num_crops, head.num_queries,
-                                       head.out_channels, conflicts)
+        self.outputs = trained_outputs(1, num_crops, head.num_queries, head.out_channels, conflicts)
         self.outputs = [x[-1].to(device) for x in self.outputs[:2]]
         self.stopwatch = Stopwatch(device)
 
@@ -253,20 +244,27 @@ class MatchingLoss:
             those of the model
     """
 
-    def __init__(self,
-                 variant: Variant,
-                 num_crops: int,
-                 device: torch.device,
-                 conflicts: float,
-                 num_levels: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        variant: Variant,
+        num_crops: int,
+        device: torch.device,
+        conflicts: float,
+        num_levels: Optional[int] = None,
+    ) -> None:
         self.head = variant.build(training=True).head.to(device)
         if num_levels is None:
             num_levels = self.head.transformer.decoder.num_layers
-        outputs = trained_outputs(num_levels, num_crops, self.head.num_queries,
-                                  self.head.out_channels, conflicts)
+        outputs = trained_outputs(
+            num_levels, num_crops, self.head.num_queries, self.head.out_channels, conflicts
+        )
         cls_logits, coords, labels = (x.to(device) for x in outputs)
-        self.inputs = (cls_logits.requires_grad_(), coords.requires_grad_(),
-                       labels, torch.ones_like(labels[..., 0]))
+        self.inputs = (
+            cls_logits.requires_grad_(),
+            coords.requires_grad_(),
+            labels,
+            torch.ones_like(labels[..., 0]),
+        )
         self.stopwatch = Stopwatch(device)
         watch_losses(self.stopwatch, self.head)
 
@@ -276,11 +274,9 @@ class MatchingLoss:
         return self.stopwatch.pop()
 
 
-def trained_outputs(num_levels: int,
-                    num_crops: int,
-                    num_queries: int,
-                    num_joints: int,
-                    conflicts: float = 0.1) -> tuple:
+def trained_outputs(
+    num_levels: int, num_crops: int, num_queries: int, num_joints: int, conflicts: float = 0.1
+) -> tuple:
     """Outputs as those of a trained model: each joint has its own query.
 
     Args:
@@ -312,9 +308,7 @@ def trained_outputs(num_levels: int,
             logits[level, crop, queries, np.arange(num_joints)] = 8
             coords[level, crop, queries] = labels[crop]
     coords += rng.normal(0, 0.01, coords.shape)
-    return tuple(
-        torch.from_numpy(x).float()
-        for x in (logits, coords.clip(0, 1), labels))
+    return tuple(torch.from_numpy(x).float() for x in (logits, coords.clip(0, 1), labels))
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
@@ -324,8 +318,9 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype)
 
 
-def interleave(calls: Dict[Any, Callable[[], Times]],
-               repeats: int) -> Dict[Any, Dict[str, List[float]]]:
+def interleave(
+    calls: Dict[Any, Callable[[], Times]], repeats: int
+) -> Dict[Any, Dict[str, List[float]]]:
     """Run all calls in turns, so that a change of the machine's load meets
     all of them. The first turn does not count.
 
@@ -348,16 +343,12 @@ def interleave(calls: Dict[Any, Callable[[], Times]],
 def summarize(seconds: List[float]) -> Dict[str, float]:
     """Median, quartiles and extremes."""
     low, q1, median, q3, high = np.percentile(seconds, (0, 25, 50, 75, 100))
-    return dict(
-        median=float(median),
-        q1=float(q1),
-        q3=float(q3),
-        min=float(low),
-        max=float(high))
+    return dict(median=float(median), q1=float(q1), q3=float(q3), min=float(low), max=float(high))
 
 
-def peak_memory(variant: Variant, task: str, batch_size: int,
-                dtype: torch.dtype, device: torch.device) -> Optional[int]:
+def peak_memory(
+    variant: Variant, task: str, batch_size: int, dtype: torch.dtype, device: torch.device
+) -> Optional[int]:
     """Bytes that a model and two runs of it need at the peak.
 
     On CUDA it is what PyTorch allocates on the device. On the CPU it is what
@@ -368,8 +359,7 @@ def peak_memory(variant: Variant, task: str, batch_size: int,
     runs = []
 
     def work() -> None:
-        case = (Training if task == 'train' else Inference)(
-            variant, batch_size, device)
+        case = (Training if task == 'train' else Inference)(variant, batch_size, device)
         for _ in range(2):  # the optimizer gets its state in the first one
             case(dtype)
         runs.append(case)

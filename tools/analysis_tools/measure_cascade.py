@@ -24,6 +24,7 @@ the same people among all queries: boxes (relative to the image), class logits
 and coordinates (relative to the image) of all keypoint queries. For comparison
 the last line tells how far apart those of different people are.
 """
+
 import argparse
 import json
 import statistics
@@ -43,50 +44,45 @@ import prtr_plugin  # noqa: F401
 from prtr_plugin.apis import load_config
 
 CONFIG = (
-    Path(__file__).resolve().parents[2] / 'configs/body_2d_keypoint' /
-    'prtr_cascade/coco/prtr-cascade_res50_8xb2-50e_coco-800x1333.py')
+    Path(__file__).resolve().parents[2]
+    / 'configs/body_2d_keypoint'
+    / 'prtr_cascade/coco/prtr-cascade_res50_8xb2-50e_coco-800x1333.py'
+)
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Measure time and memory of a PRTRCascade by the number '
-        'of people kept')
+        description='Measure time and memory of a PRTRCascade by the number of people kept'
+    )
     parser.add_argument(
-        'config',
-        nargs='?',
-        default=str(CONFIG),
-        help='config file (default: ResNet-50 for COCO)')
+        'config', nargs='?', default=str(CONFIG), help='config file (default: ResNet-50 for COCO)'
+    )
     parser.add_argument(
-        '--num-persons',
-        type=int,
-        nargs='+',
-        default=[1, 5, 20, 100],
-        help='(default: 1 5 20 100)')
+        '--num-persons', type=int, nargs='+', default=[1, 5, 20, 100], help='(default: 1 5 20 100)'
+    )
     parser.add_argument(
         '--image-size',
         type=int,
         nargs=2,
         metavar=('W', 'H'),
         default=[640, 480],
-        help='of the network input (default: 640 480)')
+        help='of the network input (default: 640 480)',
+    )
     parser.add_argument('--repeats', type=int, default=5, help='(default: 5)')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--out', help='JSON file to write')
     parser.add_argument(
         '--no-memory',
         action='store_true',
-        help='skip the memory on the CPU, for which a process of each '
-        'variant is started')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+        help='skip the memory on the CPU, for which a process of each variant is started',
+    )
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     # what the processes for the memory are told: print that of this variant
-    parser.add_argument(
-        '--memory-of', type=int, metavar='N', help=argparse.SUPPRESS)
+    parser.add_argument('--memory-of', type=int, metavar='N', help=argparse.SUPPRESS)
     args = parser.parse_args()
     if min(args.num_persons + args.image_size + [args.repeats]) < 1:
-        parser.error('--num-persons, --image-size and --repeats must be at '
-                     'least 1')
+        parser.error('--num-persons, --image-size and --repeats must be at least 1')
     return args
 
 
@@ -103,8 +99,7 @@ class Case:
     def __init__(self, args: argparse.Namespace) -> None:
         cfg = load_config(args.config, args.cfg_options)
         if cfg.model.type != 'PRTRCascade':
-            raise ValueError(f'The model of {args.config} is '
-                             f'{cfg.model.type}: give a PRTRCascade.')
+            raise ValueError(f'The model of {args.config} is {cfg.model.type}: give a PRTRCascade.')
         torch.manual_seed(0)
         with DefaultScope.overwrite_default_scope('mmpose'):
             self.model = MODELS.build(cfg.model)
@@ -120,14 +115,11 @@ class Case:
         width, height = args.image_size
         # and blocks, as noise alone looks the same everywhere
         blocks = torch.randn(1, 3, -(-height // 32), -(-width // 32))
-        self.image = torch.nn.functional.interpolate(
-            blocks, (height, width)).to(self.device)
+        self.image = torch.nn.functional.interpolate(blocks, (height, width)).to(self.device)
 
     def _samples(self) -> List[PoseDataSample]:
         shape = tuple(self.image.shape[-2:])
-        return [
-            PoseDataSample(metainfo=dict(img_shape=shape, ori_shape=shape))
-        ]
+        return [PoseDataSample(metainfo=dict(img_shape=shape, ori_shape=shape))]
 
     @torch.no_grad()
     def predict(self, num_persons: int) -> float:
@@ -140,7 +132,7 @@ class Case:
         samples = self._samples()
         self._synchronize()
         start = time.perf_counter()
-        sample, = self.model.predict(self.image, samples)
+        (sample,) = self.model.predict(self.image, samples)
         self._synchronize()
         seconds = time.perf_counter() - start
         found = len(sample.pred_instances.bboxes)
@@ -153,8 +145,7 @@ class Case:
         """Outputs before the read-out, in which noise could swap queries
         that untrained weights hardly tell apart."""
         self.model.test_cfg.update(max_persons=num_persons)
-        _, boxes, logits, coords = self.model._forward(self.image,
-                                                       self._samples())
+        _, boxes, logits, coords = self.model._forward(self.image, self._samples())
         return dict(boxes=boxes, logits=logits, coords=coords)
 
     def _synchronize(self) -> None:
@@ -173,8 +164,7 @@ def measure(case: Case, args: argparse.Namespace) -> dict:
     total = case.num_queries
     too_many = [n for n in args.num_persons if n > total]
     if too_many:
-        raise ValueError(f'--num-persons has {too_many}, but the detector '
-                         f'has {total} queries.')
+        raise ValueError(f'--num-persons has {too_many}, but the detector has {total} queries.')
     nums = sorted({*args.num_persons, total})
     times = {num: [] for num in nums}
     for num in nums:
@@ -204,13 +194,15 @@ def measure(case: Case, args: argparse.Namespace) -> dict:
                 difference={
                     key: (value - everybody[key][:, :num]).abs().max().item()
                     for key, value in case.outputs(num).items()
-                }))
+                },
+            )
+        )
     return dict(
         rows=rows,
         people_differ={
-            key: (value - value[:, :1]).abs().max().item()
-            for key, value in everybody.items()
-        })
+            key: (value - value[:, :1]).abs().max().item() for key, value in everybody.items()
+        },
+    )
 
 
 def as_table(rows: List[dict], people_differ: Dict[str, float]) -> str:
@@ -220,19 +212,19 @@ def as_table(rows: List[dict], people_differ: Dict[str, float]) -> str:
         f'{"memory MiB":>12}   max. difference of boxes, logits, coordinates'
     ]
     for row in rows:
-        ms = [
-            f'{1000 * row[key]:.0f}'
-            for key in ('seconds', 'seconds_min', 'seconds_max')
-        ]
-        memory = '-' if row['memory'] is None else \
-            f'{row["memory"] / 2**20:.0f}'
+        ms = [f'{1000 * row[key]:.0f}' for key in ('seconds', 'seconds_min', 'seconds_max')]
+        memory = '-' if row['memory'] is None else f'{row["memory"] / 2**20:.0f}'
         lines.append(
             f'{row["num_persons"]:>8}{ms[0]:>11}{ms[1]:>8}{ms[2]:>8}'
-            f'{row["speedup"]:>9.1f}x{memory:>12}   ' +
-            ', '.join(f'{d:.1e}' for d in row['difference'].values()))
+            f'{row["speedup"]:>9.1f}x{memory:>12}   '
+            + ', '.join(f'{d:.1e}' for d in row['difference'].values())
+        )
     lines[-1] += '   (all queries, the published scheme)'
-    lines.append('Different people differ by up to ' +
-                 ', '.join(f'{d:.1e}' for d in people_differ.values()) + '.')
+    lines.append(
+        'Different people differ by up to '
+        + ', '.join(f'{d:.1e}' for d in people_differ.values())
+        + '.'
+    )
     return '\n'.join(lines)
 
 
@@ -258,11 +250,14 @@ def main() -> None:
         image_size=args.image_size,
         repeats=args.repeats,
         memory=memory,
-        **measured)
+        **measured,
+    )
     width, height = args.image_size
-    print(f'{Path(args.config).name}, {width}x{height}, {device}, '
-          f'{result["threads"]} threads, torch {result["torch"]}, '
-          f'{args.repeats} repeats; memory: {memory}')
+    print(
+        f'{Path(args.config).name}, {width}x{height}, {device}, '
+        f'{result["threads"]} threads, torch {result["torch"]}, '
+        f'{args.repeats} repeats; memory: {memory}'
+    )
     print(as_table(**measured))
     if args.out:
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)

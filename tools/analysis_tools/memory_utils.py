@@ -1,4 +1,5 @@
 """Memory of a process, for the scripts of this folder."""
+
 import gc
 import json
 import os
@@ -55,7 +56,8 @@ def memory_in_new_process(*arguments: str) -> Optional[int]:
         check=True,
         stdout=subprocess.PIPE,
         env=dict(os.environ, MALLOC_MMAP_THRESHOLD_=str(2**16)),
-        text=True)
+        text=True,
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 

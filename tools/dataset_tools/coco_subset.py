@@ -5,6 +5,7 @@ keeps only them and their images, for example to see whether a model can
 overfit them. With --num-images, picks whole images that hold such a person
 and keeps everybody in them.
 """
+
 import argparse
 import json
 import os
@@ -19,8 +20,9 @@ def num_labelled(person: dict) -> int:
     return sum(v > 0 for v in person.get('keypoints', [])[2::3])
 
 
-def pick(content: dict, min_keypoints: int, num_people: int = 64,
-         num_images: int = None, seed: int = 0) -> dict:
+def pick(
+    content: dict, min_keypoints: int, num_people: int = 64, num_images: int = None, seed: int = 0
+) -> dict:
     """Reduce the content of a COCO keypoint file.
 
     Args:
@@ -38,25 +40,27 @@ def pick(content: dict, min_keypoints: int, num_people: int = 64,
         ValueError: If there are too few candidates.
     """
     image_ids = {image['id'] for image in content['images']}
-    good = [a for a in content['annotations']
-            if not a.get('iscrowd', 0) and a['image_id'] in image_ids
-            and num_labelled(a) >= min_keypoints]
+    good = [
+        a
+        for a in content['annotations']
+        if not a.get('iscrowd', 0)
+        and a['image_id'] in image_ids
+        and num_labelled(a) >= min_keypoints
+    ]
     if num_images is None:
-        wanted, pool, what = num_people, sorted(a['id'] for a in good), \
-            'people'
+        wanted, pool, what = num_people, sorted(a['id'] for a in good), 'people'
     else:
-        wanted, pool, what = num_images, sorted(
-            {a['image_id'] for a in good}), 'images'
+        wanted, pool, what = num_images, sorted({a['image_id'] for a in good}), 'images'
     if len(pool) < wanted:
         fewest = 'with a person ' if num_images is not None else ''
         raise ValueError(
             f'asked for {wanted} {what}, but only {len(pool)} {what} '
             f'{fewest}with at least {min_keypoints} labelled joints are '
-            f'there; lower --num-{what} or --min-keypoints')
+            f'there; lower --num-{what} or --min-keypoints'
+        )
     chosen = set(random.Random(seed).sample(pool, wanted))
     key = 'id' if num_images is None else 'image_id'
-    people: List[dict] = [
-        a for a in content['annotations'] if a[key] in chosen]
+    people: List[dict] = [a for a in content['annotations'] if a[key] in chosen]
     kept = {a['image_id'] for a in people}
     images = [image for image in content['images'] if image['id'] in kept]
     return {**content, 'images': images, 'annotations': people}
@@ -79,26 +83,25 @@ def write_json(content: dict, path: str) -> None:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('in_json', help='COCO keypoint annotation file')
     parser.add_argument('out_json', help='file to write')
     group = parser.add_mutually_exclusive_group()
-    group.add_argument('--num-people', type=int, default=64,
-                       help='people to keep (default: 64)')
-    group.add_argument('--num-images', type=int,
-                       help='keep so many whole images instead')
-    parser.add_argument('--min-keypoints', type=int, default=12,
-                        help='labelled joints a person must have '
-                        '(default: 12)')
-    parser.add_argument('--seed', type=int, default=0,
-                        help='same seed, same choice (default: 0)')
+    group.add_argument('--num-people', type=int, default=64, help='people to keep (default: 64)')
+    group.add_argument('--num-images', type=int, help='keep so many whole images instead')
+    parser.add_argument(
+        '--min-keypoints',
+        type=int,
+        default=12,
+        help='labelled joints a person must have (default: 12)',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='same seed, same choice (default: 0)')
     args = parser.parse_args()
     for name in ('num_people', 'num_images', 'min_keypoints'):
         value = getattr(args, name)
         if value is not None and value < 1:
-            parser.error(f'--{name.replace("_", "-")} must be at least 1, '
-                         f'got {value}')
+            parser.error(f'--{name.replace("_", "-")} must be at least 1, got {value}')
     return args
 
 
@@ -107,22 +110,21 @@ def main() -> None:
     try:
         with open(args.in_json) as file:
             content = json.load(file)
-        subset = pick(content, args.min_keypoints, args.num_people,
-                      args.num_images, args.seed)
+        subset = pick(content, args.min_keypoints, args.num_people, args.num_images, args.seed)
     except OSError as error:
         sys.exit(f'cannot read {args.in_json}: {error.strerror}')
-    except (KeyError, TypeError, AttributeError,
-            json.JSONDecodeError) as error:
-        sys.exit(f'{args.in_json} is not a COCO keypoint annotation file: '
-                 f'{type(error).__name__}: {error}')
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        sys.exit(
+            f'{args.in_json} is not a COCO keypoint annotation file: '
+            f'{type(error).__name__}: {error}'
+        )
     except ValueError as error:
         sys.exit(f'{args.in_json}: {error}')
     try:
         write_json(subset, args.out_json)
     except OSError as error:
         sys.exit(f'cannot write {args.out_json}: {error.strerror}')
-    print(f'{args.out_json}: {len(subset["annotations"])} people in '
-          f'{len(subset["images"])} images')
+    print(f'{args.out_json}: {len(subset["annotations"])} people in {len(subset["images"])} images')
 
 
 if __name__ == '__main__':

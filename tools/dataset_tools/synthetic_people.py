@@ -12,6 +12,7 @@ and scored by ``CocoMetric`` unchanged.
   silhouette clipped to the picture, also where something covers it.
 - Every picture depends on (seed, split, index) alone.
 """
+
 import argparse
 import json
 import multiprocessing
@@ -26,83 +27,92 @@ from typing import Dict, List, Optional, Tuple
 import cv2
 import numpy as np
 from synthetic_figures import JOINT_PARTS, PART_IDS, Canvas, Figure, hull
-from synthetic_poses import (KEYPOINTS, random_color, sample_body,
-                             sample_points, shade, to_color)
+from synthetic_poses import KEYPOINTS, random_color, sample_body, sample_points, shade, to_color
 from tqdm import tqdm
 
 VERSION = 1  # raise it when the same seed gives other pictures
 SPLITS = ('train2017', 'val2017')
 # 1-based, as in COCO.
-SKELETON = [[16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12],
-            [7, 13], [6, 7], [6, 8], [7, 9], [8, 10], [9, 11], [2, 3],
-            [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7]]
-MIN_VISIBLE = .45  # people of whom less is seen are left out
+SKELETON = [
+    [16, 14],
+    [14, 12],
+    [17, 15],
+    [15, 13],
+    [12, 13],
+    [6, 12],
+    [7, 13],
+    [6, 7],
+    [6, 8],
+    [7, 9],
+    [8, 10],
+    [9, 11],
+    [2, 3],
+    [1, 2],
+    [1, 3],
+    [2, 4],
+    [3, 5],
+    [4, 6],
+    [5, 7],
+]
+MIN_VISIBLE = 0.45  # people of whom less is seen are left out
 MIN_LABELLED = 7
 
 
-def make_background(rng: np.random.Generator,
-                    size: Tuple[int, int]) -> np.ndarray:
+def make_background(rng: np.random.Generator, size: Tuple[int, int]) -> np.ndarray:
     """A gradient with textures, shapes and sticks, shape (H, W, 3)."""
     width, height = size
     corners = random_color(rng) + rng.uniform(-60, 60, (2, 2, 3))
     # Duller than clothes, as most surroundings are.
     gray = corners.mean(-1, keepdims=True)
-    corners = gray + (corners - gray) * rng.uniform(.2, .9)
-    image = cv2.resize(corners.astype(np.float32), size,
-                       interpolation=cv2.INTER_LINEAR)
-    if rng.random() < .3:  # stripes, as of a wall or a fence
-        turn, period = rng.uniform(0, np.pi), rng.uniform(.05, .3) * height
+    corners = gray + (corners - gray) * rng.uniform(0.2, 0.9)
+    image = cv2.resize(corners.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    if rng.random() < 0.3:  # stripes, as of a wall or a fence
+        turn, period = rng.uniform(0, np.pi), rng.uniform(0.05, 0.3) * height
         y, x = np.mgrid[:height, :width].astype(np.float32)
         phase = (x * np.cos(turn) + y * np.sin(turn)) / period
-        image += np.float32(rng.uniform(8, 28)) * (phase % 1 < .5)[..., None]
-    if rng.random() < .4:  # floor
-        image[int(rng.uniform(.5, .9) * height):] *= np.float32(
-            rng.uniform(.6, 1.3))
+        image += np.float32(rng.uniform(8, 28)) * (phase % 1 < 0.5)[..., None]
+    if rng.random() < 0.4:  # floor
+        image[int(rng.uniform(0.5, 0.9) * height) :] *= np.float32(rng.uniform(0.6, 1.3))
     for cells, strength in ((5, 30), (24, 16)):
         noise = rng.normal(0, strength * rng.random(), (cells, cells, 1))
-        noise = cv2.resize(noise.astype(np.float32), size,
-                           interpolation=cv2.INTER_CUBIC)
+        noise = cv2.resize(noise.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
         image += noise[..., None]
     image = np.clip(image, 0, 255).astype(np.uint8)
     base = np.array(cv2.mean(image)[:3])
     for _ in range(rng.integers(3, 11)):
-        color = to_color(.45 * base + .55 * random_color(rng))
+        color = to_color(0.45 * base + 0.55 * random_color(rng))
         x, y = rng.uniform(0, width), rng.uniform(0, height)
-        long = rng.uniform(.04, .3) * height
+        long = rng.uniform(0.04, 0.3) * height
         kind = rng.integers(5)
         if kind == 0:
-            box = cv2.boxPoints(((x, y), (long, long * rng.uniform(.3, 2)),
-                                 rng.uniform(-20, 20)))
+            box = cv2.boxPoints(((x, y), (long, long * rng.uniform(0.3, 2)), rng.uniform(-20, 20)))
             cv2.fillPoly(image, [box.astype(np.int32)], color, cv2.LINE_AA)
         elif kind == 1:
-            cv2.circle(image, (int(x), int(y)), int(long * .3), color, -1,
-                       cv2.LINE_AA)
+            cv2.circle(image, (int(x), int(y)), int(long * 0.3), color, -1, cv2.LINE_AA)
         elif kind == 2:
             turn = rng.uniform(0, 2 * np.pi)
             end = (int(x + long * np.cos(turn)), int(y + long * np.sin(turn)))
-            cv2.line(image, (int(x), int(y)), end, color,
-                     int(rng.integers(2, 9)), cv2.LINE_AA)
+            cv2.line(image, (int(x), int(y)), end, color, int(rng.integers(2, 9)), cv2.LINE_AA)
         elif kind == 3:  # bent like an arm or a leg
-            joints = np.cumsum(rng.uniform(-long, long, (3, 2)) * .7, 0)
+            joints = np.cumsum(rng.uniform(-long, long, (3, 2)) * 0.7, 0)
             joints = (joints + (x, y)).astype(np.int32)
             thick = int(rng.integers(4, 11))
-            cv2.polylines(image, [joints], False, shade(color, .6),
-                          thick + 2, cv2.LINE_AA)
+            cv2.polylines(image, [joints], False, shade(color, 0.6), thick + 2, cv2.LINE_AA)
             cv2.polylines(image, [joints], False, color, thick, cv2.LINE_AA)
         else:
-            corners = rng.uniform(-long, long, (4, 2)) * .6 + (x, y)
-            cv2.fillPoly(image, [corners.astype(np.int32)], color,
-                         cv2.LINE_AA)
+            corners = rng.uniform(-long, long, (4, 2)) * 0.6 + (x, y)
+            cv2.fillPoly(image, [corners.astype(np.int32)], color, cv2.LINE_AA)
     return image
 
 
-def sample_figures(rng: np.random.Generator, size: Tuple[int, int],
-                   max_people: int) -> List[Figure]:
+def sample_figures(
+    rng: np.random.Generator, size: Tuple[int, int], max_people: int
+) -> List[Figure]:
     """Draw people and their places, far to near (small to large)."""
     width, height = size
     weights = 1 / np.arange(1.5, max_people + 1.5)
     count = 1 + rng.choice(max_people, p=weights / weights.sum())
-    least, most = {1: (.45, .88), 2: (.38, .8)}.get(count, (.3, .7))
+    least, most = {1: (0.45, 0.88), 2: (0.38, 0.8)}.get(count, (0.3, 0.7))
     figures: List[Figure] = []
     boxes: List[np.ndarray] = []
     for scale in sorted(rng.uniform(least, most, count) * height):
@@ -111,18 +121,17 @@ def sample_figures(rng: np.random.Generator, size: Tuple[int, int],
         figure = Figure.from_view(body, points, scale)
         low, high = figure.extent()
         # A person may stick out of the picture by up to a third.
-        out = .33 if rng.random() < .2 else -.01
+        out = 0.33 if rng.random() < 0.2 else -0.01
         extent = high - low
         free = np.array([width, height]) - extent + 2 * out * extent
         best = None
         for _ in range(8):
-            start = -out * extent + np.where(
-                free > 0, rng.random(2) * free, free / 2)
+            start = -out * extent + np.where(free > 0, rng.random(2) * free, free / 2)
             box = np.concatenate([start, start + extent])
-            cover = max([overlap(box, other) for other in boxes] + [0.])
+            cover = max([overlap(box, other) for other in boxes] + [0.0])
             if best is None or cover < best[0]:
                 best = cover, box
-            if cover < .25:
+            if cover < 0.25:
                 break
         figure.shift(*(best[1][:2] - low))
         figures.append(figure)
@@ -133,28 +142,28 @@ def sample_figures(rng: np.random.Generator, size: Tuple[int, int],
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
     """Intersection of two boxes (x1, y1, x2, y2) over the smaller one."""
     sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    return float(np.prod(sides.clip(0)) /
-                 min(np.prod(a[2:] - a[:2]), np.prod(b[2:] - b[:2])))
+    return float(np.prod(sides.clip(0)) / min(np.prod(a[2:] - a[:2]), np.prod(b[2:] - b[:2])))
 
 
-def draw_obstacle(rng: np.random.Generator, canvas: Canvas,
-                  figure: Figure) -> None:
+def draw_obstacle(rng: np.random.Generator, canvas: Canvas, figure: Figure) -> None:
     """Cover a piece of a person with a block or a bar."""
     low, high = figure.extent()
-    center = low + (high - low) * rng.uniform(.1, .9, 2)
-    if rng.random() < .5:
-        half = rng.uniform(.04, .13, 2) * figure.scale
+    center = low + (high - low) * rng.uniform(0.1, 0.9, 2)
+    if rng.random() < 0.5:
+        half = rng.uniform(0.04, 0.13, 2) * figure.scale
         shape = center + half * [[-1, -1], [1, -1], [1, 1], [-1, 1]]
     else:
         turn = rng.uniform(0, np.pi)
-        reach = np.array([np.cos(turn), np.sin(turn)]) * figure.scale * .4
-        shape = hull([(center - reach, .022 * figure.scale),
-                      (center + reach, .022 * figure.scale)])
+        reach = np.array([np.cos(turn), np.sin(turn)]) * figure.scale * 0.4
+        shape = hull(
+            [(center - reach, 0.022 * figure.scale), (center + reach, 0.022 * figure.scale)]
+        )
     canvas.polygon(shape, to_color(random_color(rng)), owner=0)
 
 
-def annotate(figure: Figure, number: int, owner: np.ndarray,
-             mask: np.ndarray, zoom: int) -> Optional[dict]:
+def annotate(
+    figure: Figure, number: int, owner: np.ndarray, mask: np.ndarray, zoom: int
+) -> Optional[dict]:
     """COCO annotation of a drawn person, without ids.
 
     Args:
@@ -180,26 +189,24 @@ def annotate(figure: Figure, number: int, owner: np.ndarray,
         if name in KEYPOINTS[:5]:
             toward = (z - head_depth) / figure.head_radius
             if name.endswith('ear'):
-                hidden = toward < -.35
-            elif toward < .05:
+                hidden = toward < -0.35
+            elif toward < 0.05:
                 keypoints += [0, 0, 0]
                 continue
         if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
             keypoints += [0, 0, 0]
             continue
-        col, row = [int(round((v + .5) * zoom - .5)) for v in (x, y)]
-        patch = owner[max(row - 1, 0):row + 2, max(col - 1, 0):col + 2]
+        col, row = [int(round((v + 0.5) * zoom - 0.5)) for v in (x, y)]
+        patch = owner[max(row - 1, 0) : row + 2, max(col - 1, 0) : col + 2]
         allowed = [number * 32 + PART_IDS[p] for p in JOINT_PARTS[name]]
         seen = sum(np.count_nonzero(patch == part) for part in allowed)
         hidden |= 2 * seen < patch.size
-        keypoints += [round(float(x), 2), round(float(y), 2),
-                      1 if hidden else 2]
+        keypoints += [round(float(x), 2), round(float(y), 2), 1 if hidden else 2]
     labelled = sum(v > 0 for v in keypoints[2::3])
     if labelled < MIN_LABELLED:
         return None
     x, y, w, h = cv2.boundingRect(mask)
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL,
-                                   cv2.CHAIN_APPROX_SIMPLE)
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     contours = [cv2.approxPolyDP(c, zoom, True) for c in contours]
     return dict(
         category_id=1,
@@ -208,32 +215,30 @@ def annotate(figure: Figure, number: int, owner: np.ndarray,
         num_keypoints=labelled,
         bbox=[v / zoom for v in (x, y, w, h)],
         area=area / zoom**2,
-        segmentation=[(c / zoom).ravel().tolist() for c in contours
-                      if len(c) > 2])
+        segmentation=[(c / zoom).ravel().tolist() for c in contours if len(c) > 2],
+    )
 
 
-def make_picture(seed: int, split: int, index: int, size: Tuple[int, int],
-                 max_people: int) -> Tuple[np.ndarray, List[dict]]:
+def make_picture(
+    seed: int, split: int, index: int, size: Tuple[int, int], max_people: int
+) -> Tuple[np.ndarray, List[dict]]:
     """One picture (H, W, 3) uint8 BGR and its annotations without ids."""
     rng = np.random.default_rng([seed, split, index])
     background = make_background(rng, size)
     people: List[dict] = []
     while not people:
         figures = sample_figures(rng, size, max_people)
-        obstacles = [int(rng.integers(2**31)) if rng.random() < .3 else None
-                     for _ in figures]
+        obstacles = [int(rng.integers(2**31)) if rng.random() < 0.3 else None for _ in figures]
         while True:
             canvas = Canvas(background)
-            masks = [figure.draw(canvas, number)
-                     for number, figure in enumerate(figures, 1)]
+            masks = [figure.draw(canvas, number) for number, figure in enumerate(figures, 1)]
             for figure, obstacle in zip(figures, obstacles):
                 if obstacle is not None:
-                    draw_obstacle(np.random.default_rng(obstacle), canvas,
-                                  figure)
+                    draw_obstacle(np.random.default_rng(obstacle), canvas, figure)
             people = [
                 annotate(figure, number, canvas.owner, mask, canvas.zoom)
-                for number, (figure, mask) in enumerate(
-                    zip(figures, masks), 1)]
+                for number, (figure, mask) in enumerate(zip(figures, masks), 1)
+            ]
             if None not in people:
                 break
             # Who is hidden is taken away, and the scene drawn again.
@@ -241,10 +246,10 @@ def make_picture(seed: int, split: int, index: int, size: Tuple[int, int],
             del figures[lost], obstacles[lost]
     image = canvas.picture()
     grain = np.frombuffer(rng.bytes(image.size), np.uint8)
-    strength = rng.uniform(0, .06)
-    image = cv2.addWeighted(image, rng.uniform(.85, 1.15),
-                            grain.reshape(image.shape), strength,
-                            -128 * strength)
+    strength = rng.uniform(0, 0.06)
+    image = cv2.addWeighted(
+        image, rng.uniform(0.85, 1.15), grain.reshape(image.shape), strength, -128 * strength
+    )
     return cv2.add(image, (*rng.uniform(-12, 12, 3), 0)), people
 
 
@@ -252,14 +257,13 @@ def _start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def _write_picture(index: int, folder: str, split: int, seed: int,
-                   size: Tuple[int, int], max_people: int
-                   ) -> Tuple[dict, List[dict]]:
+def _write_picture(
+    index: int, folder: str, split: int, seed: int, size: Tuple[int, int], max_people: int
+) -> Tuple[dict, List[dict]]:
     image, people = make_picture(seed, split, index, size, max_people)
     image_id = split * 1000000 + index + 1
     name = f'{image_id:012d}.jpg'
-    if not cv2.imwrite(os.path.join(folder, name), image,
-                       [cv2.IMWRITE_JPEG_QUALITY, 93]):
+    if not cv2.imwrite(os.path.join(folder, name), image, [cv2.IMWRITE_JPEG_QUALITY, 93]):
         raise OSError(f'could not write {os.path.join(folder, name)}')
     info = dict(id=image_id, file_name=name, width=size[0], height=size[1])
     for number, person in enumerate(people):
@@ -269,8 +273,9 @@ def _write_picture(index: int, folder: str, split: int, seed: int,
 
 def write_dataset(out_dir: Path, settings: Dict) -> None:
     """Write both splits, the annotations and settings.json."""
-    category = dict(id=1, name='person', supercategory='person',
-                    keypoints=KEYPOINTS, skeleton=SKELETON)
+    category = dict(
+        id=1, name='person', supercategory='person', keypoints=KEYPOINTS, skeleton=SKELETON
+    )
     (out_dir / 'annotations').mkdir()
     with multiprocessing.Pool(initializer=_start_worker) as pool:
         for number, split in enumerate(SPLITS):
@@ -278,16 +283,24 @@ def write_dataset(out_dir: Path, settings: Dict) -> None:
             folder.mkdir()
             count = settings['num_val' if number else 'num_train']
             job = partial(
-                _write_picture, folder=str(folder), split=number,
-                seed=settings['seed'], size=tuple(settings['image_size']),
-                max_people=settings['max_people'])
-            results = list(tqdm(pool.imap(job, range(count), 8), desc=split,
-                                total=count, unit='img'))
+                _write_picture,
+                folder=str(folder),
+                split=number,
+                seed=settings['seed'],
+                size=tuple(settings['image_size']),
+                max_people=settings['max_people'],
+            )
+            results = list(
+                tqdm(pool.imap(job, range(count), 8), desc=split, total=count, unit='img')
+            )
             people = [person for _, found in results for person in found]
             content = dict(
                 info=dict(description='synthetic people', **settings),
-                licenses=[], categories=[category],
-                images=[info for info, _ in results], annotations=people)
+                licenses=[],
+                categories=[category],
+                images=[info for info, _ in results],
+                annotations=people,
+            )
             path = out_dir / 'annotations' / f'person_keypoints_{split}.json'
             path.write_text(json.dumps(content))
             print(f'{split}: {count} images, {len(people)} people')
@@ -297,8 +310,7 @@ def write_dataset(out_dir: Path, settings: Dict) -> None:
 def replace_folder(out_dir: Path, settings: Dict) -> None:
     """Write beside ``out_dir``, then rename: it exists only if complete."""
     out_dir.parent.mkdir(parents=True, exist_ok=True)
-    temp = Path(tempfile.mkdtemp(prefix=f'.{out_dir.name}-',
-                                 dir=out_dir.parent))
+    temp = Path(tempfile.mkdtemp(prefix=f'.{out_dir.name}-', dir=out_dir.parent))
     try:
         new = temp / 'new'
         new.mkdir()
@@ -312,41 +324,58 @@ def replace_folder(out_dir: Path, settings: Dict) -> None:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('out_dir', type=Path, help='folder to create')
-    parser.add_argument('--num-train', type=int, default=1500,
-                        help='training images (default: 1500)')
-    parser.add_argument('--num-val', type=int, default=150,
-                        help='validation images (default: 150)')
-    parser.add_argument('--max-people', type=int, default=4,
-                        help='most people in one image (default: 4)')
-    parser.add_argument('--image-size', type=int, nargs=2,
-                        default=[320, 240], metavar=('WIDTH', 'HEIGHT'),
-                        help='in pixels (default: 320 240)')
-    parser.add_argument('--seed', type=int, default=0,
-                        help='same seed, same dataset (default: 0)')
-    parser.add_argument('--force', action='store_true',
-                        help='replace a dataset made with other settings')
+    parser.add_argument(
+        '--num-train', type=int, default=1500, help='training images (default: 1500)'
+    )
+    parser.add_argument('--num-val', type=int, default=150, help='validation images (default: 150)')
+    parser.add_argument(
+        '--max-people', type=int, default=4, help='most people in one image (default: 4)'
+    )
+    parser.add_argument(
+        '--image-size',
+        type=int,
+        nargs=2,
+        default=[320, 240],
+        metavar=('WIDTH', 'HEIGHT'),
+        help='in pixels (default: 320 240)',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='same seed, same dataset (default: 0)')
+    parser.add_argument(
+        '--force', action='store_true', help='replace a dataset made with other settings'
+    )
     args = parser.parse_args()
-    for name, low, high in (('num_train', 1, 999999), ('num_val', 1, 999999),
-                            ('max_people', 1, 20), ('seed', 0, 2**32)):
+    for name, low, high in (
+        ('num_train', 1, 999999),
+        ('num_val', 1, 999999),
+        ('max_people', 1, 20),
+        ('seed', 0, 2**32),
+    ):
         value = getattr(args, name)
         if not low <= value <= high:
-            parser.error(f'--{name.replace("_", "-")} must be between {low} '
-                         f'and {high}, got {value}')
+            parser.error(
+                f'--{name.replace("_", "-")} must be between {low} and {high}, got {value}'
+            )
     if min(args.image_size) < 64 or max(args.image_size) > 4096:
-        parser.error('--image-size needs a width and a height between 64 and '
-                     f'4096 pixels, got {args.image_size}')
+        parser.error(
+            '--image-size needs a width and a height between 64 and '
+            f'4096 pixels, got {args.image_size}'
+        )
     return args
 
 
 def main() -> None:
     args = parse_args()
     settings = dict(
-        version=VERSION, seed=args.seed, num_train=args.num_train,
-        num_val=args.num_val, max_people=args.max_people,
-        image_size=args.image_size)
+        version=VERSION,
+        seed=args.seed,
+        num_train=args.num_train,
+        num_val=args.num_val,
+        max_people=args.max_people,
+        image_size=args.image_size,
+    )
     out_dir = args.out_dir.resolve()
     record = out_dir / 'settings.json'
     if out_dir.exists() and not out_dir.is_dir():
@@ -359,15 +388,18 @@ def main() -> None:
             known = False
         if not known:
             # --force must not wipe a folder that holds something else.
-            sys.exit(f'{out_dir} is not empty and was not written by this '
-                     'tool; choose another OUT_DIR')
+            sys.exit(
+                f'{out_dir} is not empty and was not written by this tool; choose another OUT_DIR'
+            )
         if found == settings and not args.force:
             print(f'{out_dir} already holds this dataset; nothing to do')
             return
         if not args.force:
-            sys.exit(f'{out_dir} holds a dataset with other settings, '
-                     f'{found}; add --force to replace it or choose another '
-                     'OUT_DIR')
+            sys.exit(
+                f'{out_dir} holds a dataset with other settings, '
+                f'{found}; add --force to replace it or choose another '
+                'OUT_DIR'
+            )
     try:
         replace_folder(out_dir, settings)
     except OSError as error:

@@ -11,28 +11,57 @@ cloth or a backpack on the back. A mirrored picture with swapped left/right
 labels is therefore as likely as the original, and flips are a fair
 augmentation.
 """
+
 from dataclasses import dataclass
 from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
 KEYPOINTS = [
-    'nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear',
-    'left_shoulder', 'right_shoulder', 'left_elbow', 'right_elbow',
-    'left_wrist', 'right_wrist', 'left_hip', 'right_hip', 'left_knee',
-    'right_knee', 'left_ankle', 'right_ankle'
+    'nose',
+    'left_eye',
+    'right_eye',
+    'left_ear',
+    'right_ear',
+    'left_shoulder',
+    'right_shoulder',
+    'left_elbow',
+    'right_elbow',
+    'left_wrist',
+    'right_wrist',
+    'left_hip',
+    'right_hip',
+    'left_knee',
+    'right_knee',
+    'left_ankle',
+    'right_ankle',
 ]
-SIDES = (('left', 1.), ('right', -1.))
+SIDES = (('left', 1.0), ('right', -1.0))
 Color = Tuple[int, int, int]
-SKINS = np.array([(180, 205, 245), (150, 185, 230), (125, 160, 215),
-                  (90, 130, 190), (60, 95, 150), (45, 65, 105)], float)
-HAIRS = np.array([(25, 25, 30), (35, 50, 80), (60, 95, 140), (110, 180, 215),
-                  (160, 160, 165), (40, 60, 130)], float)
+SKINS = np.array(
+    [
+        (180, 205, 245),
+        (150, 185, 230),
+        (125, 160, 215),
+        (90, 130, 190),
+        (60, 95, 150),
+        (45, 65, 105),
+    ],
+    float,
+)
+HAIRS = np.array(
+    [(25, 25, 30), (35, 50, 80), (60, 95, 140), (110, 180, 215), (160, 160, 165), (40, 60, 130)],
+    float,
+)
 FACE = {  # directions in the head frame, before stretching to an ellipsoid
-    'nose': (0., -.10, 1.), 'left_eye': (.42, .18, .89),
-    'right_eye': (-.42, .18, .89), 'left_ear': (1., -.02, -.05),
-    'right_ear': (-1., -.02, -.05), 'mouth_left': (.28, -.50, .82),
-    'mouth_mid': (0., -.58, .82), 'mouth_right': (-.28, -.50, .82)
+    'nose': (0.0, -0.10, 1.0),
+    'left_eye': (0.42, 0.18, 0.89),
+    'right_eye': (-0.42, 0.18, 0.89),
+    'left_ear': (1.0, -0.02, -0.05),
+    'right_ear': (-1.0, -0.02, -0.05),
+    'mouth_left': (0.28, -0.50, 0.82),
+    'mouth_mid': (0.0, -0.58, 0.82),
+    'mouth_right': (-0.28, -0.50, 0.82),
 }
 
 
@@ -46,8 +75,7 @@ def shade(color: Sequence[float], factor: float) -> Color:
     return to_color(np.asarray(color, float) * factor)
 
 
-def random_color(rng: np.random.Generator, low: int = 25,
-                 high: int = 240) -> np.ndarray:
+def random_color(rng: np.random.Generator, low: int = 25, high: int = 240) -> np.ndarray:
     """BGR values (3,) between ``low`` and ``high``."""
     return rng.uniform(low, high, 3)
 
@@ -62,6 +90,7 @@ class Body:
         colors (dict): BGR colours of skin, hair, shirt, trousers, ...
         style (dict): Choices such as ``long_sleeves`` or ``front``.
     """
+
     lengths: Dict[str, float]
     girth: float
     colors: Dict[str, Color]
@@ -71,10 +100,19 @@ class Body:
 def sample_body(rng: np.random.Generator) -> Body:
     """Draw the proportions and the clothes of one person."""
     means = dict(
-        shoulder=.125, hip=.075, torso=.29, neck=.035, head=.082,
-        upper_arm=.165, forearm=.15, thigh=.235, shin=.22, hand=.035,
-        foot=.05)
-    lengths = {k: v * rng.uniform(.88, 1.12) for k, v in means.items()}
+        shoulder=0.125,
+        hip=0.075,
+        torso=0.29,
+        neck=0.035,
+        head=0.082,
+        upper_arm=0.165,
+        forearm=0.15,
+        thigh=0.235,
+        shin=0.22,
+        hand=0.035,
+        foot=0.05,
+    )
+    lengths = {k: v * rng.uniform(0.88, 1.12) for k, v in means.items()}
     skin = SKINS[rng.integers(len(SKINS))] + rng.normal(0, 8, 3)
     # Hair that looks like the skin would make the back of a head a face.
     hairs = HAIRS[np.abs(HAIRS - skin).mean(1) > 40]
@@ -83,17 +121,24 @@ def sample_body(rng: np.random.Generator) -> Body:
     # Trimmings stand out from the shirt, or the front could not be told.
     trim = 235 if shirt.mean() < 125 else 25
     colors = dict(
-        skin=to_color(skin), hair=to_color(hair), shirt=to_color(shirt),
+        skin=to_color(skin),
+        hair=to_color(hair),
+        shirt=to_color(shirt),
         trousers=to_color(trousers),
         shoes=to_color(random_color(rng, 10, 255)),
         trim=to_color(trim + rng.normal(0, 12, 3)),
-        pack=to_color(random_color(rng)))
+        pack=to_color(random_color(rng)),
+    )
     style = dict(
-        long_sleeves=rng.random() < .5, long_trousers=rng.random() < .6,
+        long_sleeves=rng.random() < 0.5,
+        long_trousers=rng.random() < 0.6,
         front=rng.choice(['zip', 'buttons', 'shirt']),
-        pockets=rng.random() < .5, backpack=rng.random() < .5,
-        stripes=rng.random() < .2, long_hair=rng.random() < .3)
-    return Body(lengths, rng.uniform(.95, 1.4), colors, style)
+        pockets=rng.random() < 0.5,
+        backpack=rng.random() < 0.5,
+        stripes=rng.random() < 0.2,
+        long_hair=rng.random() < 0.3,
+    )
+    return Body(lengths, rng.uniform(0.95, 1.4), colors, style)
 
 
 def direction(side: float, away: float, forward: float) -> np.ndarray:
@@ -108,18 +153,19 @@ def direction(side: float, away: float, forward: float) -> np.ndarray:
         np.ndarray: Shape (3,), body frame.
     """
     a, f = np.deg2rad([away, forward])
-    return np.array(
-        [side * np.sin(a) * np.cos(f), -np.cos(a) * np.cos(f), np.sin(f)])
+    return np.array([side * np.sin(a) * np.cos(f), -np.cos(a) * np.cos(f), np.sin(f)])
 
 
 def rotation(axis: str, degrees: float) -> np.ndarray:
     """Rotation matrix (3, 3) about one of the axes x, y, z."""
     c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    return np.array({
-        'x': [[1, 0, 0], [0, c, -s], [0, s, c]],
-        'y': [[c, 0, s], [0, 1, 0], [-s, 0, c]],
-        'z': [[c, -s, 0], [s, c, 0], [0, 0, 1]]
-    }[axis])
+    return np.array(
+        {
+            'x': [[1, 0, 0], [0, c, -s], [0, s, c]],
+            'y': [[c, 0, s], [0, 1, 0], [-s, 0, c]],
+            'z': [[c, -s, 0], [s, c, 0], [0, 0, 1]],
+        }[axis]
+    )
 
 
 def sample_arm(rng: np.random.Generator) -> List[Tuple[float, float]]:
@@ -127,7 +173,8 @@ def sample_arm(rng: np.random.Generator) -> List[Tuple[float, float]]:
     u = rng.uniform
     kind = rng.choice(
         ['down', 'bent', 'hip', 'side', 'wave', 'up', 'front'],
-        p=[.30, .12, .12, .14, .12, .12, .08])
+        p=[0.30, 0.12, 0.12, 0.14, 0.12, 0.12, 0.08],
+    )
     if kind == 'down':
         away = u(5, 28)
         return [(away, u(-12, 12)), (away + u(-12, 20), u(0, 25))]
@@ -146,36 +193,35 @@ def sample_arm(rng: np.random.Generator) -> List[Tuple[float, float]]:
     return [(u(5, 35), u(30, 60)), (u(-30, 60), u(25, 65))]
 
 
-def sample_legs(rng: np.random.Generator
-                ) -> List[List[Tuple[float, float]]]:
+def sample_legs(rng: np.random.Generator) -> List[List[Tuple[float, float]]]:
     """(away, forward) in degrees of thigh and shin, two legs."""
     u = rng.uniform
-    kind = rng.choice(['stand', 'walk', 'wide', 'lift', 'sit', 'crouch'],
-                      p=[.38, .20, .15, .09, .10, .08])
+    kind = rng.choice(
+        ['stand', 'walk', 'wide', 'lift', 'sit', 'crouch'], p=[0.38, 0.20, 0.15, 0.09, 0.10, 0.08]
+    )
     if kind == 'stand':
-        legs = [[(a, u(-4, 8)), (a + u(-8, 4), u(-12, 0))]
-                for a in u(1, 12, 2)]
+        legs = [[(a, u(-4, 8)), (a + u(-8, 4), u(-12, 0))] for a in u(1, 12, 2)]
     elif kind == 'walk':
         swing = u(12, 35)
-        legs = [[(u(0, 10), swing), (u(0, 10), swing - u(5, 35))],
-                [(u(0, 10), -swing), (u(0, 10), -swing - u(5, 40))]]
+        legs = [
+            [(u(0, 10), swing), (u(0, 10), swing - u(5, 35))],
+            [(u(0, 10), -swing), (u(0, 10), -swing - u(5, 40))],
+        ]
     elif kind == 'wide':
-        legs = [[(a, u(-5, 12)), (a + u(-25, 5), u(-20, 0))]
-                for a in u(14, 42, 2)]
+        legs = [[(a, u(-5, 12)), (a + u(-25, 5), u(-20, 0))] for a in u(14, 42, 2)]
     elif kind == 'lift':
-        legs = [[(u(1, 9), u(-4, 6)), (u(-2, 8), u(-10, 0))],
-                [(u(10, 50), u(15, 50)), (u(-30, 15), u(-50, -10))]]
+        legs = [
+            [(u(1, 9), u(-4, 6)), (u(-2, 8), u(-10, 0))],
+            [(u(10, 50), u(15, 50)), (u(-30, 15), u(-50, -10))],
+        ]
     elif kind == 'sit':
-        legs = [[(a, u(55, 75)), (a * u(-.3, .8), u(-15, 15))]
-                for a in u(12, 35, 2)]
+        legs = [[(a, u(55, 75)), (a * u(-0.3, 0.8), u(-15, 15))] for a in u(12, 35, 2)]
     else:
-        legs = [[(a, u(10, 45)), (u(-25, 10), u(-40, -10))]
-                for a in u(40, 75, 2)]
-    return legs if rng.random() < .5 else legs[::-1]
+        legs = [[(a, u(10, 45)), (u(-25, 10), u(-40, -10))] for a in u(40, 75, 2)]
+    return legs if rng.random() < 0.5 else legs[::-1]
 
 
-def sample_points(rng: np.random.Generator, body: Body
-                  ) -> Dict[str, np.ndarray]:
+def sample_points(rng: np.random.Generator, body: Body) -> Dict[str, np.ndarray]:
     """Draw a pose and the side from which it is seen.
 
     Returns:
@@ -183,8 +229,7 @@ def sample_points(rng: np.random.Generator, body: Body
         origin; ``forward`` and ``head_*`` axes are directions.
     """
     size = body.lengths
-    spine = rotation('z', rng.normal(0, 9)) @ rotation(
-        'x', rng.uniform(-4, 14))
+    spine = rotation('z', rng.normal(0, 9)) @ rotation('x', rng.uniform(-4, 14))
     shoulders = spine @ rotation('z', rng.normal(0, 5))
     up = spine @ np.array([0, size['torso'], 0])
     pts = dict(pelvis=np.zeros(3), chest=up, forward=spine[:, 2])
@@ -198,28 +243,35 @@ def sample_points(rng: np.random.Generator, body: Body
         wrist = elbow + size['forearm'] * fore
         knee = hip + size['thigh'] * thigh
         ankle = knee + size['shin'] * shin
-        toe = ankle + size['foot'] * np.array([sign * .5, -.35, .8])
+        toe = ankle + size['foot'] * np.array([sign * 0.5, -0.35, 0.8])
         for name, point in dict(
-                shoulder=shoulder, elbow=elbow, wrist=wrist, hip=hip,
-                knee=knee, ankle=ankle, toe=toe,
-                hand=wrist + size['hand'] * fore).items():
+            shoulder=shoulder,
+            elbow=elbow,
+            wrist=wrist,
+            hip=hip,
+            knee=knee,
+            ankle=ankle,
+            toe=toe,
+            hand=wrist + size['hand'] * fore,
+        ).items():
             pts[f'{side}_{name}'] = point
 
-    turn = spine @ rotation('z', rng.normal(0, 6)) @ rotation(
-        'y', np.clip(rng.normal(0, 13), -28, 28)) @ rotation(
-            'x', rng.uniform(-8, 14))
+    turn = (
+        spine
+        @ rotation('z', rng.normal(0, 6))
+        @ rotation('y', np.clip(rng.normal(0, 13), -28, 28))
+        @ rotation('x', rng.uniform(-8, 14))
+    )
     radius = size['head']
     head = up + turn @ np.array([0, size['neck'] + 1.08 * radius, 0])
-    pts.update(head=head, head_x=turn[:, 0], head_y=turn[:, 1],
-               head_z=turn[:, 2])
-    stretch = radius * np.array([.88, 1.08, .95])
+    pts.update(head=head, head_x=turn[:, 0], head_y=turn[:, 1], head_z=turn[:, 2])
+    stretch = radius * np.array([0.88, 1.08, 0.95])
     for name, vector in FACE.items():
         vector = np.array(vector) / np.linalg.norm(vector)
         pts[name] = head + turn @ (stretch * vector)
 
-    back = rng.random() < .25
+    back = rng.random() < 0.25
     yaw = (180 if back else 0) + np.clip(rng.normal(0, 22), -48, 48)
-    roll = rng.normal(0, 6) if rng.random() < .88 else rng.uniform(-50, 50)
-    view = rotation('z', roll) @ rotation('x', rng.uniform(0, 12)) @ rotation(
-        'y', yaw)
+    roll = rng.normal(0, 6) if rng.random() < 0.88 else rng.uniform(-50, 50)
+    view = rotation('z', roll) @ rotation('x', rng.uniform(0, 12)) @ rotation('y', yaw)
     return {name: view @ point for name, point in pts.items()}

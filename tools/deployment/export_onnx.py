@@ -9,6 +9,7 @@ Example:
     python tools/deployment/export_onnx.py CONFIG CHECKPOINT model.onnx
     python tools/deployment/onnx_inference.py model.onnx IMAGE --with-readout
 """
+
 import argparse
 import copy
 import os
@@ -45,47 +46,46 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Export PRTR for deployment, and check the result',
         epilog=FORMAT_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('out', type=Path, help='file to write, with the ending of its format')
     parser.add_argument(
-        'out', type=Path, help='file to write, with the ending of its format')
-    parser.add_argument(
-        '--format',
-        choices=list(FORMATS),
-        default='onnx',
-        help='see below (default: onnx)')
+        '--format', choices=list(FORMATS), default='onnx', help='see below (default: onnx)'
+    )
     parser.add_argument(
         '--opset',
         type=int,
         default=17,
-        help='version of the ONNX operators, at least 16 (default: 17)')
+        help='version of the ONNX operators, at least 16 (default: 17)',
+    )
     parser.add_argument(
         '--batch-sizes',
         type=int,
         nargs='+',
         default=[1, 3, 8],
-        help='to check and to time (default: 1 3 8)')
+        help='to check and to time (default: 1 3 8)',
+    )
     parser.add_argument(
         '--tolerance',
         type=float,
         default=1e-4,
         help='largest allowed difference of an output, relative to its '
-        'largest value if that is above 1 (default: 1e-4)')
+        'largest value if that is above 1 (default: 1e-4)',
+    )
     parser.add_argument(
         '--repeats',
         type=int,
         default=5,
-        help='runs of each to take the median time of, 0 for no timing '
-        '(default: 5)')
+        help='runs of each to take the median time of, 0 for no timing (default: 5)',
+    )
     parser.add_argument('--device', default='cpu')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
     ending = FORMATS[args.format].ending
     if args.out.suffix != ending:
-        parser.error(f'out must end with {ending} for --format='
-                     f'{args.format}, but is {args.out}')
+        parser.error(f'out must end with {ending} for --format={args.format}, but is {args.out}')
     if args.opset < 16:
         parser.error('--opset must be at least 16, which has GridSample')
     if min(args.batch_sizes) < 1:
@@ -111,11 +111,12 @@ def export(model: BasePoseEstimator, args: argparse.Namespace) -> None:
     try:
         write(deployed, metadata, temporary, args.opset)
         run = load(temporary, args.device)
-        passed = compare(exact, run, metadata, args.batch_sizes,
-                         args.tolerance)
+        passed = compare(exact, run, metadata, args.batch_sizes, args.tolerance)
         if not passed:
-            raise ValueError(f'The outputs differ by more than --tolerance='
-                             f'{args.tolerance:g}. Nothing was written.')
+            raise ValueError(
+                f'The outputs differ by more than --tolerance='
+                f'{args.tolerance:g}. Nothing was written.'
+            )
         if args.repeats:
             time_both(deployed, run, metadata, args.batch_sizes, args.repeats)
         os.replace(temporary, args.out)
@@ -130,10 +131,8 @@ def main() -> None:
     try:
         with torch.no_grad():
             model = load_model(
-                args.config,
-                args.checkpoint,
-                args.device,
-                cfg_options=args.cfg_options)
+                args.config, args.checkpoint, args.device, cfg_options=args.cfg_options
+            )
             export(model, args)
     except (FileNotFoundError, MissingPackage, ValueError) as error:
         sys.exit(f'Error: {error}')

@@ -1,4 +1,5 @@
 """What ``export_onnx.py`` exports, and how it compares and times it."""
+
 import time
 from typing import Callable, Dict, Sequence, Tuple
 
@@ -55,9 +56,8 @@ class RawModel(nn.Module):
         width, height = metadata['input_size']
         generator = torch.Generator().manual_seed(batch_size)
         images = torch.randint(
-            256, (batch_size, 3, height, width),
-            generator=generator,
-            dtype=torch.uint8)
+            256, (batch_size, 3, height, width), generator=generator, dtype=torch.uint8
+        )
         return images.to(next(self.model.parameters()).device)
 
 
@@ -80,19 +80,19 @@ def describe(model: BasePoseEstimator, config_name: str) -> dict:
         raise ValueError(
             'Only models with PRTRHead or a subclass can be exported, but '
             f'this is {type(model).__name__} with '
-            f'{type(getattr(model, "head", None)).__name__}.')
+            f'{type(getattr(model, "head", None)).__name__}.'
+        )
     meta, codec = model.dataset_meta, model.head.decoder
     names = meta['keypoint_id2name']
     result = dict(
         keypoint_names=[names[i] for i in range(codec.num_keypoints)],
-        skeleton_links=[
-            list(map(int, link)) for link in meta['skeleton_links']
-        ],
+        skeleton_links=[list(map(int, link)) for link in meta['skeleton_links']],
         flip_indices=list(map(int, meta['flip_indices'])),
         include_background=codec.include_background,
         color_order='BGR',
         config=config_name,
-        prtr_plugin_version=__version__)
+        prtr_plugin_version=__version__,
+    )
     if isinstance(model, PRTRCascade):
         resize = _find(model.cfg, 'BottomupRandomChoiceResize')
         divisor = model.data_preprocessor.pad_size_divisor
@@ -105,16 +105,19 @@ def describe(model: BasePoseEstimator, config_name: str) -> dict:
             keep_ratio=resize.get('keep_ratio', False),
             size_divisor=divisor,
             score_thr=model.test_cfg['score_thr'],
-            **result)
+            **result,
+        )
     if _find(model.cfg, 'TopdownAffine').get('use_udp', False):
-        raise ValueError('TopdownAffine has use_udp=True in the test pipeline '
-                         f'of {config_name}. Only use_udp=False is possible.')
+        raise ValueError(
+            'TopdownAffine has use_udp=True in the test pipeline '
+            f'of {config_name}. Only use_udp=False is possible.'
+        )
     return dict(
         kind='two_stage',
         input_size=list(map(int, codec.input_size)),
-        bbox_padding=_find(model.cfg,
-                           'GetBBoxCenterScale').get('padding', 1.25),
-        **result)
+        bbox_padding=_find(model.cfg, 'GetBBoxCenterScale').get('padding', 1.25),
+        **result,
+    )
 
 
 def _find(cfg: Config, name: str) -> Config:
@@ -122,12 +125,15 @@ def _find(cfg: Config, name: str) -> Config:
     for transform in cfg.test_dataloader.dataset.pipeline:
         if transform.type == name:
             return transform
-    raise ValueError(f'The test pipeline of the config has no {name}, which '
-                     'tells how images become the input of the network.')
+    raise ValueError(
+        f'The test pipeline of the config has no {name}, which '
+        'tells how images become the input of the network.'
+    )
 
 
-def compare(model: RawModel, run: Callable, metadata: dict,
-            batch_sizes: Sequence[int], tolerance: float) -> bool:
+def compare(
+    model: RawModel, run: Callable, metadata: dict, batch_sizes: Sequence[int], tolerance: float
+) -> bool:
     """Compare the exported model with the original and print differences.
 
     Args:
@@ -150,8 +156,8 @@ def compare(model: RawModel, run: Callable, metadata: dict,
             found = run(images.cpu().numpy())
         except Exception as error:
             raise ValueError(
-                f'The export does not run for a batch of {batch_size}: '
-                f'{error}') from error
+                f'The export does not run for a batch of {batch_size}: {error}'
+            ) from error
         expected = dict(zip(model.output_names, expected))
         found = dict(zip(model.output_names, found))
         if 'boxes' in found:
@@ -167,19 +173,18 @@ def compare(model: RawModel, run: Callable, metadata: dict,
     return passed
 
 
-def _in_same_order(expected: Dict[str, np.ndarray],
-                   found: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+def _in_same_order(
+    expected: Dict[str, np.ndarray], found: Dict[str, np.ndarray]
+) -> Dict[str, np.ndarray]:
     """Sort people as expected: rounding can swap two of one score."""
     cost = np.abs(expected['boxes'][:, :, None] - found['boxes'][:, None])
     order = batched_linear_assignment(torch.from_numpy(cost.sum(-1)))
-    return {
-        name: np.stack([v[o] for v, o in zip(value, order)])
-        for name, value in found.items()
-    }
+    return {name: np.stack([v[o] for v, o in zip(value, order)]) for name, value in found.items()}
 
 
-def time_both(model: RawModel, run: Callable, metadata: dict,
-              batch_sizes: Sequence[int], repeats: int) -> None:
+def time_both(
+    model: RawModel, run: Callable, metadata: dict, batch_sizes: Sequence[int], repeats: int
+) -> None:
     """Print median times of the export and of the model in PyTorch.
 
     Args:
@@ -189,15 +194,15 @@ def time_both(model: RawModel, run: Callable, metadata: dict,
         batch_sizes (Sequence[int]): Numbers of random images
         repeats (int): Number of runs of each, in turns
     """
-    print(f'Median of {repeats} runs in turns, '
-          f'{torch.get_num_threads()} threads')
+    print(f'Median of {repeats} runs in turns, {torch.get_num_threads()} threads')
     for batch_size in batch_sizes:
         images = model.example(metadata, batch_size)
         arrays = images.cpu().numpy()
         calls = dict(
             # .cpu() waits for the device
             torch=lambda: [output.cpu() for output in model(images)],
-            export=lambda: run(arrays))
+            export=lambda: run(arrays),
+        )
         seconds = {name: [] for name in calls}
         for i in range(repeats + 1):
             for name, call in calls.items():
@@ -206,5 +211,7 @@ def time_both(model: RawModel, run: Callable, metadata: dict,
                 if i:  # not the first one, which sets things up
                     seconds[name].append(time.perf_counter() - start)
         ours, theirs = map(np.median, seconds.values())
-        print(f'  batch {batch_size}: PyTorch {ours * 1e3:.1f} ms, export '
-              f'{theirs * 1e3:.1f} ms, {ours / theirs:.2f} times as fast')
+        print(
+            f'  batch {batch_size}: PyTorch {ours * 1e3:.1f} ms, export '
+            f'{theirs * 1e3:.1f} ms, {ours / theirs:.2f} times as fast'
+        )

@@ -12,6 +12,7 @@ Example:
     python tools/deployment/onnx_inference.py model.onnx person.jpg \
         --bbox 50 20 170 300 --with-readout --out joints.json --draw drawn.png
 """
+
 import argparse
 import json
 import os
@@ -25,8 +26,10 @@ try:
     from scipy.optimize import linear_sum_assignment
     from scipy.special import softmax
 except ImportError as error:
-    sys.exit(f'Error: {error.name} is missing. Install what this script needs '
-             'with `pip install numpy scipy opencv-python onnxruntime`.')
+    sys.exit(
+        f'Error: {error.name} is missing. Install what this script needs '
+        'with `pip install numpy scipy opencv-python onnxruntime`.'
+    )
 
 # BGR, by side of the body
 COLORS = dict(left=(255, 128, 0), right=(0, 128, 255), middle=(0, 200, 0))
@@ -35,14 +38,15 @@ COLORS = dict(left=(255, 128, 0), right=(0, 128, 255), middle=(0, 200, 0))
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('model', help='ONNX file of export_onnx.py')
     parser.add_argument('image', help='image file')
     parser.add_argument(
         '--with-readout',
         action='store_true',
-        help='assign queries to joints and give joints, not raw outputs')
+        help='assign queries to joints and give joints, not raw outputs',
+    )
     parser.add_argument(
         '--bbox',
         type=float,
@@ -50,33 +54,36 @@ def parse_args() -> argparse.Namespace:
         action='append',
         metavar=('X1', 'Y1', 'X2', 'Y2'),
         help='box of a person, for two-stage models; once for each person '
-        '(default: the whole image)')
+        '(default: the whole image)',
+    )
     parser.add_argument(
         '--flip-test',
         action='store_true',
-        help='average with the mirrored crop, as the configs do in testing; '
-        'for two-stage models')
+        help='average with the mirrored crop, as the configs do in testing; for two-stage models',
+    )
     parser.add_argument(
         '--bbox-thr',
         type=float,
         help='score that a person of a cascade exceeds (default: as in the '
-        'config, low for evaluation)')
+        'config, low for evaluation)',
+    )
     parser.add_argument(
         '--kpt-thr',
         type=float,
         default=0.3,
-        help='joints with a lower score are not drawn (default: 0.3)')
+        help='joints with a lower score are not drawn (default: 0.3)',
+    )
     parser.add_argument(
         '--out',
         help='write the result to this .json file, or .npz without '
-        '--with-readout (default: print it)')
+        '--with-readout (default: print it)',
+    )
     parser.add_argument('--draw', help='draw the joints into this image file')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
     args = parser.parse_args()
     ending = '.json' if args.with_readout else '.npz'
     if args.out and not args.out.endswith(ending):
-        parser.error(f'--out must end with {ending} here: .json is for '
-                     '--with-readout')
+        parser.error(f'--out must end with {ending} here: .json is for --with-readout')
     if not args.with_readout and (args.draw or args.flip_test):
         parser.error('--draw and --flip-test need --with-readout')
     return args
@@ -97,12 +104,14 @@ class Model:
         if not os.path.isfile(path):
             raise ValueError(f'The model {path} does not exist.')
         self.session = onnxruntime.InferenceSession(
-            path, providers=[f'{device.upper()}ExecutionProvider'])
+            path, providers=[f'{device.upper()}ExecutionProvider']
+        )
         self.output_names = [x.name for x in self.session.get_outputs()]
         properties = self.session.get_modelmeta().custom_metadata_map
         if 'kind' not in properties:
-            raise ValueError(f'{path} lacks the metadata that export_onnx.py '
-                             'writes. Export the model with it.')
+            raise ValueError(
+                f'{path} lacks the metadata that export_onnx.py writes. Export the model with it.'
+            )
         self.meta = {k: json.loads(v) for k, v in properties.items()}
 
     @property
@@ -115,8 +124,7 @@ class Model:
         outputs = self.session.run(None, {'images': images})
         return dict(zip(self.output_names, outputs))
 
-    def read_out(self, cls_logits: np.ndarray,
-                 coords: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    def read_out(self, cls_logits: np.ndarray, coords: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         """Give each joint the query of the best assignment.
 
         Args:
@@ -142,9 +150,9 @@ class Model:
         return keypoints, scores
 
 
-def crop_person(image: np.ndarray, bbox: Sequence[float],
-                input_size: Tuple[int, int],
-                padding: float) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def crop_person(
+    image: np.ndarray, bbox: Sequence[float], input_size: Tuple[int, int], padding: float
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Crop a person, as GetBBoxCenterScale and TopdownAffine of mmpose do.
 
     Args:
@@ -164,8 +172,9 @@ def crop_person(image: np.ndarray, bbox: Sequence[float],
     """
     x1, y1, x2, y2 = bbox = np.array(bbox, dtype=np.float32)
     if not (x2 > x1 and y2 > y1):
-        raise ValueError(f'The box {bbox.tolist()} has no area. Give it as '
-                         'X1 Y1 X2 Y2 with X1 < X2 and Y1 < Y2.')
+        raise ValueError(
+            f'The box {bbox.tolist()} has no area. Give it as X1 Y1 X2 Y2 with X1 < X2 and Y1 < Y2.'
+        )
     width, height = input_size
     center = (bbox[:2] + bbox[2:]) / 2
     w, h = (bbox[2:] - bbox[:2]) * np.float32(padding)
@@ -176,15 +185,15 @@ def crop_person(image: np.ndarray, bbox: Sequence[float],
         w = h * (width / height)
     # center, middle of the left edge, and a point at a right angle below
     source = [center, center - [w / 2, 0], center + [-w / 2, w / 2]]
-    target = [[width / 2, height / 2], [0, height / 2],
-              [0, height / 2 + width / 2]]
+    target = [[width / 2, height / 2], [0, height / 2], [0, height / 2 + width / 2]]
     matrix = cv2.getAffineTransform(np.float32(source), np.float32(target))
     crop = cv2.warpAffine(image, matrix, (width, height))
     return crop, center, np.array([w, h])
 
 
-def resize_image(image: np.ndarray, input_size: Tuple[int, int],
-                 keep_ratio: bool, divisor: int) -> np.ndarray:
+def resize_image(
+    image: np.ndarray, input_size: Tuple[int, int], keep_ratio: bool, divisor: int
+) -> np.ndarray:
     """Resize an image for a cascade.
 
     Args:
@@ -200,9 +209,7 @@ def resize_image(image: np.ndarray, input_size: Tuple[int, int],
     size = input_size
     if keep_ratio:
         sides = image.shape[1::-1]
-        factor = min(
-            max(input_size) / max(sides),
-            min(input_size) / min(sides))
+        factor = min(max(input_size) / max(sides), min(input_size) / min(sides))
         size = [int(side * factor + 0.5) for side in sides]
     size = [max(1, round(side / divisor)) * divisor for side in size]
     return cv2.resize(image, size)
@@ -241,18 +248,18 @@ def prepare(
         images, centers, scales = map(np.stack, zip(*crops))
         return images.transpose(0, 3, 1, 2), centers, scales
     if bboxes:
-        raise ValueError('A cascade finds the people itself and takes no '
-                         'boxes. Leave --bbox out.')
-    resized = resize_image(image, meta['input_size'], meta['keep_ratio'],
-                           meta['size_divisor'])
+        raise ValueError('A cascade finds the people itself and takes no boxes. Leave --bbox out.')
+    resized = resize_image(image, meta['input_size'], meta['keep_ratio'], meta['size_divisor'])
     return resized.transpose(2, 0, 1)[None], size[None] / 2, size[None]
 
 
-def predict(model: Model,
-            image: np.ndarray,
-            bboxes: Optional[List[Sequence[float]]] = None,
-            flip_test: bool = False,
-            bbox_thr: Optional[float] = None) -> List[dict]:
+def predict(
+    model: Model,
+    image: np.ndarray,
+    bboxes: Optional[List[Sequence[float]]] = None,
+    flip_test: bool = False,
+    bbox_thr: Optional[float] = None,
+) -> List[dict]:
     """Read the joints of the people of an image.
 
     Args:
@@ -273,8 +280,9 @@ def predict(model: Model,
         ValueError: If an argument does not fit the model.
     """
     if model.is_cascade and flip_test:
-        raise ValueError('--flip-test is for two-stage models, but this is a '
-                         'cascade. Leave it out.')
+        raise ValueError(
+            '--flip-test is for two-stage models, but this is a cascade. Leave it out.'
+        )
     images, centers, scales = prepare(model, image, bboxes)
     out = model(images)
     if model.is_cascade:
@@ -304,14 +312,13 @@ def predict(model: Model,
             bbox=np.asarray(bbox).tolist(),
             bbox_score=float(bbox_score),
             keypoints=points.tolist(),
-            keypoint_scores=point_scores.tolist())
-        for bbox, bbox_score, points, point_scores in zip(
-            bboxes, bbox_scores, keypoints, scores)
+            keypoint_scores=point_scores.tolist(),
+        )
+        for bbox, bbox_score, points, point_scores in zip(bboxes, bbox_scores, keypoints, scores)
     ]
 
 
-def draw(image: np.ndarray, people: List[dict], meta: dict,
-         kpt_thr: float) -> np.ndarray:
+def draw(image: np.ndarray, people: List[dict], meta: dict, kpt_thr: float) -> np.ndarray:
     """Draw joints and links, blue left, orange right, green in the middle.
 
     Args:
@@ -336,16 +343,13 @@ def draw(image: np.ndarray, people: List[dict], meta: dict,
 
     for person in people:
         x1, y1, x2, y2 = person['bbox']
-        cv2.rectangle(canvas, to_pixel((x1, y1)), to_pixel((x2, y2)),
-                      (255, 255, 255), width)
+        cv2.rectangle(canvas, to_pixel((x1, y1)), to_pixel((x2, y2)), (255, 255, 255), width)
         points = list(map(to_pixel, person['keypoints']))
         shown = [score >= kpt_thr for score in person['keypoint_scores']]
         for a, b in meta['skeleton_links']:
             if shown[a] and shown[b]:
-                color = colors[a] if colors[a] == colors[b] else (
-                    COLORS['middle'])
-                cv2.line(canvas, points[a], points[b], color, width,
-                         cv2.LINE_AA)
+                color = colors[a] if colors[a] == colors[b] else (COLORS['middle'])
+                cv2.line(canvas, points[a], points[b], color, width, cv2.LINE_AA)
         for point, color, seen in zip(points, colors, shown):
             if seen:
                 cv2.circle(canvas, point, 2 * width, color, -1, cv2.LINE_AA)
@@ -368,23 +372,18 @@ def main() -> None:
             if args.out:
                 np.savez(args.out, **outputs)
             return
-        people = predict(model, image, args.bbox, args.flip_test,
-                         args.bbox_thr)
+        people = predict(model, image, args.bbox, args.flip_test, args.bbox_thr)
     except ValueError as error:
         sys.exit(f'Error: {error}')
     text = json.dumps(
-        dict(
-            image=args.image,
-            keypoint_names=model.meta['keypoint_names'],
-            people=people),
-        indent=2)
+        dict(image=args.image, keypoint_names=model.meta['keypoint_names'], people=people), indent=2
+    )
     if args.out:
         with open(args.out, 'w') as file:
             file.write(text)
     else:
         print(text)
-    if args.draw and not cv2.imwrite(
-            args.draw, draw(image, people, model.meta, args.kpt_thr)):
+    if args.draw and not cv2.imwrite(args.draw, draw(image, people, model.meta, args.kpt_thr)):
         sys.exit(f'Error: {args.draw} cannot be written.')
 
 

@@ -1,4 +1,5 @@
 """What the checkpoint converters of this folder share."""
+
 import os
 import pickle
 import re
@@ -27,25 +28,26 @@ def transformer_rules(theirs: str, ours: str) -> Tuple[Tuple[str, str], ...]:
         tuple[tuple[str, str]]: Pairs of templates, see :func:`rename`.
     """
     layer, decoder = '{part}.layers.{i}.', 'decoder.layers.{i}.'
-    return tuple((theirs + left, ours + right) for left, right in (
-        (layer + 'self_attn.{rest}', layer + 'self_attn.attn.{rest}'),
-        (decoder + 'multihead_attn.{rest}',
-         decoder + 'cross_attn.attn.{rest}'),
-        (layer + 'linear1.{p}', layer + 'ffn.layers.0.0.{p}'),
-        (layer + 'linear2.{p}', layer + 'ffn.layers.1.{p}'),
-        (layer + 'norm1.{p}', layer + 'norms.0.{p}'),
-        (layer + 'norm2.{p}', layer + 'norms.1.{p}'),
-        (decoder + 'norm3.{p}', decoder + 'norms.2.{p}'),
-        ('{part}.norm.{p}', '{part}.post_norm.{p}'),
-    ))
+    return tuple(
+        (theirs + left, ours + right)
+        for left, right in (
+            (layer + 'self_attn.{rest}', layer + 'self_attn.attn.{rest}'),
+            (decoder + 'multihead_attn.{rest}', decoder + 'cross_attn.attn.{rest}'),
+            (layer + 'linear1.{p}', layer + 'ffn.layers.0.0.{p}'),
+            (layer + 'linear2.{p}', layer + 'ffn.layers.1.{p}'),
+            (layer + 'norm1.{p}', layer + 'norms.0.{p}'),
+            (layer + 'norm2.{p}', layer + 'norms.1.{p}'),
+            (decoder + 'norm3.{p}', decoder + 'norms.2.{p}'),
+            ('{part}.norm.{p}', '{part}.post_norm.{p}'),
+        )
+    )
 
 
 def _compile(template: str) -> 're.Pattern':
     """A template as a regular expression."""
     pattern = re.escape(template)
     for name, regex in _FIELDS.items():
-        pattern = pattern.replace(
-            re.escape(f'{{{name}}}'), f'(?P<{name}>{regex})')
+        pattern = pattern.replace(re.escape(f'{{{name}}}'), f'(?P<{name}>{regex})')
     return re.compile(pattern)
 
 
@@ -59,8 +61,9 @@ def list_keys(title: str, keys: List[str]) -> str:
     return '\n  '.join(lines)
 
 
-def rename(state_dict: Dict[str, Tensor], rules: Sequence[Tuple[str, str]],
-           remedy: str) -> OrderedDict:
+def rename(
+    state_dict: Dict[str, Tensor], rules: Sequence[Tuple[str, str]], remedy: str
+) -> OrderedDict:
     """Rename every key by the first rule that fits.
 
     Args:
@@ -115,27 +118,25 @@ def unwrap(checkpoint: dict) -> OrderedDict:
     """
     state_dict = checkpoint
     if isinstance(checkpoint, dict):
-        state_dict = checkpoint.get('state_dict',
-                                    checkpoint.get('model', checkpoint))
+        state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
     if not isinstance(state_dict, dict) or not state_dict:
         raise ValueError(
             'The file must hold a dict of tensors, or a checkpoint with such '
             'a dict under "state_dict" or "model", but there is '
-            f'{state_dict!r:.80}.')
+            f'{state_dict!r:.80}.'
+        )
     wrong = [str(k) for k, v in state_dict.items() if not torch.is_tensor(v)]
     if wrong:
         raise ValueError(
             'This is no state dict: give a file that holds tensors only, or '
-            'has the key "state_dict" or "model".' +
-            list_keys('keys that hold no tensor', wrong))
+            'has the key "state_dict" or "model".' + list_keys('keys that hold no tensor', wrong)
+        )
     prefixed = all(key.startswith('module.') for key in state_dict)
     start = len('module.') if prefixed else 0
-    return OrderedDict((key[start:], value.detach().cpu())
-                       for key, value in state_dict.items())
+    return OrderedDict((key[start:], value.detach().cpu()) for key, value in state_dict.items())
 
 
-def compare_with_model(state_dict: Dict[str, Tensor], model: dict,
-                       remedy: str) -> None:
+def compare_with_model(state_dict: Dict[str, Tensor], model: dict, remedy: str) -> None:
     """Compare keys and shapes with the model they belong to, both ways.
 
     Args:
@@ -147,21 +148,22 @@ def compare_with_model(state_dict: Dict[str, Tensor], model: dict,
         ValueError: Names missing, unexpected and mis-shaped keys.
     """
     # shapes only, no memory and no values
-    with DefaultScope.overwrite_default_scope('mmpose'), \
-            torch.device('meta'):
+    with DefaultScope.overwrite_default_scope('mmpose'), torch.device('meta'):
         expected = MODELS.build(model).state_dict()
     missing = [key for key in expected if key not in state_dict]
     unexpected = [key for key in state_dict if key not in expected]
     shapes = [
-        f'{key}: file {tuple(value.shape)}, '
-        f'model {tuple(expected[key].shape)}'
+        f'{key}: file {tuple(value.shape)}, model {tuple(expected[key].shape)}'
         for key, value in state_dict.items()
         if key in expected and value.shape != expected[key].shape
     ]
     if missing or unexpected or shapes:
-        raise ValueError(remedy + list_keys('missing', missing) +
-                         list_keys('unexpected', unexpected) +
-                         list_keys('wrong shape', shapes))
+        raise ValueError(
+            remedy
+            + list_keys('missing', missing)
+            + list_keys('unexpected', unexpected)
+            + list_keys('wrong shape', shapes)
+        )
 
 
 def summarize(state_dict: Dict[str, Tensor]) -> str:
@@ -201,11 +203,14 @@ def load_checkpoint(path: str, trust: bool = False) -> dict:
         raise ValueError(
             f'"{path}" holds more than tensors and plain values, or is '
             'damaged. If you trust its source, add --trust to unpickle '
-            f'everything in it. ({str(error).splitlines()[0]})') from error
+            f'everything in it. ({str(error).splitlines()[0]})'
+        ) from error
     except (RuntimeError, EOFError, OSError) as error:
-        raise ValueError(f'"{path}" is no readable PyTorch checkpoint '
-                         f'({str(error).splitlines()[0]}). Download it '
-                         'again.') from error
+        raise ValueError(
+            f'"{path}" is no readable PyTorch checkpoint '
+            f'({str(error).splitlines()[0]}). Download it '
+            'again.'
+        ) from error
 
 
 def save_checkpoint(checkpoint: dict, path: str) -> None:
@@ -223,5 +228,4 @@ def save_checkpoint(checkpoint: dict, path: str) -> None:
 def check_paths(source: str, target: str) -> None:
     """Stop when a converter would overwrite what it reads."""
     if os.path.realpath(source) == os.path.realpath(target):
-        raise SystemExit(f'OUT must not be IN ("{source}"): give another '
-                         'path to write to.')
+        raise SystemExit(f'OUT must not be IN ("{source}"): give another path to write to.')

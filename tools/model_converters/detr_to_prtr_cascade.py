@@ -29,15 +29,24 @@ and in its detector ``positional_encoding=dict(num_feats=128, normalize=True)``
 whether the backbone is dilated (facebookresearch's DC5 files), are not in the
 weights: nothing can check them.
 """
+
 import argparse
 import re
 from collections import OrderedDict
 from typing import Dict, Optional, Tuple
 
 import torch
-from converter_utils import (add_counters, check_paths, compare_with_model,
-                             load_checkpoint, rename, save_checkpoint,
-                             summarize, transformer_rules, unwrap)
+from converter_utils import (
+    add_counters,
+    check_paths,
+    compare_with_model,
+    load_checkpoint,
+    rename,
+    save_checkpoint,
+    summarize,
+    transformer_rules,
+    unwrap,
+)
 from mmengine.config import Config
 from mmpose.models.backbones import ResNet
 from torch import Tensor
@@ -57,26 +66,30 @@ FACEBOOK_RULES = (
 # Keys that only the files of one source have, and rows of the class layer
 # there and the one of people. facebookresearch's rows are COCO's ids 0 to 90,
 # mmdet's are the 80 classes in order of their ids. The last is "none".
-SOURCES = dict(
-    mmdet=('bbox_head.fc_cls.weight', 81, 0),
-    facebook=('class_embed.weight', 92, 1))
+SOURCES = dict(mmdet=('bbox_head.fc_cls.weight', 81, 0), facebook=('class_embed.weight', 92, 1))
 
 # What else a file can be, by its keys.
 _OTHERS = (
-    (r'^(detr\.|mask_head\.|bbox_attention\.)',
-     'a segmentation file, whose DETR may have other classes. Give the '
-     'detection file of the same backbone.'),
-    (r'^bbox_head\.transformer\.',
-     'a file of mmdet 2.x, which is not supported. Give one of mmdet 3.x or '
-     'of facebookresearch/detr.'),
-    (r'^transformer_kpt\.',
-     'a sequential PRTR file of the authors. Use '
-     'sequential_to_prtr_cascade.py.'),
+    (
+        r'^(detr\.|mask_head\.|bbox_attention\.)',
+        'a segmentation file, whose DETR may have other classes. Give the '
+        'detection file of the same backbone.',
+    ),
+    (
+        r'^bbox_head\.transformer\.',
+        'a file of mmdet 2.x, which is not supported. Give one of mmdet 3.x or '
+        'of facebookresearch/detr.',
+    ),
+    (
+        r'^transformer_kpt\.',
+        'a sequential PRTR file of the authors. Use sequential_to_prtr_cascade.py.',
+    ),
     (r'^detector\.', 'a file of PRTRCascade already.'),
-    (r'^(kpt_embed\.|head\.)',
-     'a two-stage PRTR file, which has no detector. Give one of DETR.'),
-    (r'sampling_offsets|^bbox_head\.cls_branches\.|^rpn_head\.',
-     'another detector than the plain DETR. Give one of DETR.'),
+    (r'^(kpt_embed\.|head\.)', 'a two-stage PRTR file, which has no detector. Give one of DETR.'),
+    (
+        r'sampling_offsets|^bbox_head\.cls_branches\.|^rpn_head\.',
+        'another detector than the plain DETR. Give one of DETR.',
+    ),
 )
 
 
@@ -100,9 +113,10 @@ def find_source(state_dict: Dict[str, Tensor]) -> str:
         if key in state_dict:
             return source
     raise ValueError(
-        'This is no DETR: neither of the class layers ' +
-        ', '.join(f'"{key}" ({s})' for s, (key, *_) in SOURCES.items()) +
-        ' is in the file.')
+        'This is no DETR: neither of the class layers '
+        + ', '.join(f'"{key}" ({s})' for s, (key, *_) in SOURCES.items())
+        + ' is in the file.'
+    )
 
 
 def infer_detector(state_dict: Dict[str, Tensor]) -> dict:
@@ -124,8 +138,7 @@ def infer_detector(state_dict: Dict[str, Tensor]) -> dict:
 
     def shape(key: str) -> torch.Size:
         if key not in state_dict:
-            raise ValueError('The file has too few keys.'
-                             f'\nmissing (1):\n  {key}')
+            raise ValueError(f'The file has too few keys.\nmissing (1):\n  {key}')
         return state_dict[key].shape
 
     num_queries, embed_dims = shape('query_embedding.weight')
@@ -134,21 +147,23 @@ def infer_detector(state_dict: Dict[str, Tensor]) -> dict:
         self_attn_cfg=attention,
         ffn_cfg=dict(
             embed_dims=embed_dims,
-            feedforward_channels=shape(
-                'decoder.layers.0.ffn.layers.0.0.weight')[0]))
+            feedforward_channels=shape('decoder.layers.0.ffn.layers.0.0.weight')[0],
+        ),
+    )
     shape('encoder.layers.0.self_attn.attn.in_proj_weight')
-    blocks = tuple(
-        count(state_dict, f'backbone.layer{i}.') for i in range(1, 5))
+    blocks = tuple(count(state_dict, f'backbone.layer{i}.') for i in range(1, 5))
     bottleneck = 'backbone.layer1.0.conv3.weight' in state_dict
     depths = [
-        depth for depth, (block, num) in ResNet.arch_settings.items()
+        depth
+        for depth, (block, num) in ResNet.arch_settings.items()
         if num == blocks and (block.__name__ == 'Bottleneck') == bottleneck
     ]
     if not depths:
         raise ValueError(
             f'The backbone has {blocks} blocks in its stages, which is no '
             'ResNet-18, 34, 50, 101 or 152. If the file is complete, give '
-            'the config of the cascade with --config.')
+            'the config of the cascade with --config.'
+        )
     return dict(
         type='PersonDETR',
         num_queries=num_queries,
@@ -156,21 +171,24 @@ def infer_detector(state_dict: Dict[str, Tensor]) -> dict:
             type='mmpose.ResNet',
             depth=depths[0],
             stem_channels=shape('backbone.conv1.weight')[0],
-            base_channels=shape('backbone.layer1.0.conv1.weight')[0]),
+            base_channels=shape('backbone.layer1.0.conv1.weight')[0],
+        ),
         neck=dict(
             type='mmdet.ChannelMapper',
             in_channels=[shape('neck.convs.0.conv.weight')[1]],
             kernel_size=1,
             out_channels=embed_dims,
             act_cfg=None,
-            norm_cfg=None),
-        encoder=dict(
-            num_layers=count(state_dict, 'encoder.layers.'), layer_cfg=layer),
+            norm_cfg=None,
+        ),
+        encoder=dict(num_layers=count(state_dict, 'encoder.layers.'), layer_cfg=layer),
         decoder=dict(
             num_layers=count(state_dict, 'decoder.layers.'),
-            layer_cfg=dict(cross_attn_cfg=attention, **layer)),
+            layer_cfg=dict(cross_attn_cfg=attention, **layer),
+        ),
         positional_encoding=dict(num_feats=embed_dims // 2, normalize=True),
-        bbox_head=dict(type='mmpose.PersonDETRHead', embed_dims=embed_dims))
+        bbox_head=dict(type='mmpose.PersonDETRHead', embed_dims=embed_dims),
+    )
 
 
 def count(state_dict: Dict[str, Tensor], prefix: str) -> int:
@@ -180,8 +198,7 @@ def count(state_dict: Dict[str, Tensor], prefix: str) -> int:
     return max((int(match[1]) + 1 for match in found), default=0)
 
 
-def keep_person(state_dict: Dict[str, Tensor], num_rows: int,
-                person_row: int) -> OrderedDict:
+def keep_person(state_dict: Dict[str, Tensor], num_rows: int, person_row: int) -> OrderedDict:
     """Cut the class layer down to "person" and "none".
 
     Args:
@@ -202,16 +219,18 @@ def keep_person(state_dict: Dict[str, Tensor], num_rows: int,
             raise ValueError(
                 f'The class layer has {len(value)} rows ({key}), but a DETR '
                 f'for COCO has {num_rows} there. If this one was trained on '
-                'other classes, name the row of people with --person-row.')
+                'other classes, name the row of people with --person-row.'
+            )
         result[key] = value[[person_row, num_rows - 1]].clone()
     return result
 
 
 def convert_state_dict(
-        checkpoint: dict,
-        source: str = 'auto',
-        person_row: Optional[int] = None,
-        detector: Optional[dict] = None) -> Tuple[OrderedDict, str]:
+    checkpoint: dict,
+    source: str = 'auto',
+    person_row: Optional[int] = None,
+    detector: Optional[dict] = None,
+) -> Tuple[OrderedDict, str]:
     """Convert the weights of a DETR to those of the detector of the cascade.
 
     Args:
@@ -234,23 +253,27 @@ def convert_state_dict(
     state_dict = unwrap(checkpoint)
     found = find_source(state_dict)
     if source not in ('auto', found):
-        raise ValueError(f'--source is {source}, but the file has '
-                         f'"{SOURCES[found][0]}", the key of {found}.')
+        raise ValueError(
+            f'--source is {source}, but the file has "{SOURCES[found][0]}", the key of {found}.'
+        )
     key, num_rows, row = SOURCES[found]
     if person_row is not None:
         num_rows, row = len(state_dict[key]), person_row
         if not 0 <= row < num_rows - 1:
             raise ValueError(
                 f'--person-row is {row}, but the class layer has the classes '
-                f'0 to {num_rows - 2}, and "none" after them.')
+                f'0 to {num_rows - 2}, and "none" after them.'
+            )
     if found == 'facebook':
         state_dict = add_counters(
-            rename(state_dict, FACEBOOK_RULES,
-                   'This is no plain DETR of facebookresearch.'))
+            rename(state_dict, FACEBOOK_RULES, 'This is no plain DETR of facebookresearch.')
+        )
     state_dict = keep_person(state_dict, num_rows, row)
     if detector:
-        remedy = ('The file does not fit the detector of --config: use a '
-                  'config with its backbone, width, layers and queries.')
+        remedy = (
+            'The file does not fit the detector of --config: use a '
+            'config with its backbone, width, layers and queries.'
+        )
     else:
         detector = infer_detector(state_dict)
         remedy = 'The file is no complete DETR: get it again.'
@@ -260,37 +283,41 @@ def convert_state_dict(
         f'queries, {count(state_dict, "encoder.layers.")} encoder and '
         f'{count(state_dict, "decoder.layers.")} decoder layers\n'
         f'class layer: rows {row} (person) and {num_rows - 1} (none) kept, '
-        f'{num_rows - 2} dropped')
-    return OrderedDict(
-        (f'detector.{key}', value) for key, value in state_dict.items()
-    ), summary
+        f'{num_rows - 2} dropped'
+    )
+    return OrderedDict((f'detector.{key}', value) for key, value in state_dict.items()), summary
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Turn a DETR checkpoint of mmdet or facebookresearch '
-        'into the detector of a PRTRCascade.')
+        'into the detector of a PRTRCascade.'
+    )
     parser.add_argument('input', metavar='IN', help='checkpoint to read')
     parser.add_argument('output', metavar='OUT', help='checkpoint to write')
     parser.add_argument(
         '--source',
         choices=['auto', *SOURCES],
         default='auto',
-        help='whose checkpoint it is (default: told by its keys)')
+        help='whose checkpoint it is (default: told by its keys)',
+    )
     parser.add_argument(
         '--config',
         help='config of the PRTRCascade whose detector the weights have to '
-        'fit (default: any that is complete in itself)')
+        'fit (default: any that is complete in itself)',
+    )
     parser.add_argument(
         '--person-row',
         type=int,
         help='row of people in the class layer, if DETR was trained on other '
-        'classes than those of COCO')
+        'classes than those of COCO',
+    )
     parser.add_argument(
         '--trust',
         action='store_true',
         help='unpickle Python objects in IN, which runs code of its author; '
-        'training checkpoints need this')
+        'training checkpoints need this',
+    )
     return parser.parse_args()
 
 
@@ -302,23 +329,26 @@ def main() -> None:
         if args.config:
             model = Config.fromfile(args.config).get('model', {})
             if 'detector' not in model:
-                raise ValueError(f'The model of --config {args.config} has '
-                                 'no detector: give one of PRTRCascade.')
+                raise ValueError(
+                    f'The model of --config {args.config} has no detector: give one of PRTRCascade.'
+                )
             detector = model.detector
         result, summary = convert_state_dict(
-            load_checkpoint(args.input, args.trust), args.source,
-            args.person_row, detector)
+            load_checkpoint(args.input, args.trust), args.source, args.person_row, detector
+        )
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f'Cannot convert "{args.input}": {error}')
     save_checkpoint(
-        dict(meta=dict(converter='detr_to_prtr_cascade'), state_dict=result),
-        args.output)
+        dict(meta=dict(converter='detr_to_prtr_cascade'), state_dict=result), args.output
+    )
 
     print(f'{args.input} -> {args.output}: {len(result):,} keys written')
     print(summary)
     print(summarize(result))
-    print('The config needs bgr_to_rgb=True; parameters of the cascade that '
-          'are not in the file: head.*')
+    print(
+        'The config needs bgr_to_rgb=True; parameters of the cascade that '
+        'are not in the file: head.*'
+    )
 
 
 if __name__ == '__main__':

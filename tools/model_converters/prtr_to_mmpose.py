@@ -16,6 +16,7 @@ mmpose model is filled, or nothing is written and the error names the keys.
 The output holds tensors and plain Python values only, so that
 ``torch.load(..., weights_only=True)`` reads it.
 """
+
 import argparse
 import re
 from collections import OrderedDict
@@ -23,10 +24,18 @@ from pathlib import Path
 from typing import Dict, Optional
 
 import torch
-from converter_utils import (add_counters, check_paths, compare_with_model,
-                             list_keys, load_checkpoint, rename,
-                             save_checkpoint, summarize, transformer_rules,
-                             unwrap)
+from converter_utils import (
+    add_counters,
+    check_paths,
+    compare_with_model,
+    list_keys,
+    load_checkpoint,
+    rename,
+    save_checkpoint,
+    summarize,
+    transformer_rules,
+    unwrap,
+)
 from mmengine.config import Config
 from torch import Tensor
 
@@ -34,8 +43,7 @@ from torch import Tensor
 RULES = (
     # The authors' HRNet class ends with what is the neck here.
     ('backbone.0.body.incre_modules.{rest}', 'neck.incre_modules.{rest}'),
-    ('backbone.0.body.downsamp_modules.{rest}',
-     'neck.downsamp_modules.{rest}'),
+    ('backbone.0.body.downsamp_modules.{rest}', 'neck.downsamp_modules.{rest}'),
     ('backbone.0.body.final_layer.{rest}', 'neck.final_layer.{rest}'),
     ('backbone.0.body.{rest}', 'backbone.{rest}'),
     ('input_proj.{p}', 'head.input_proj.{p}'),
@@ -56,8 +64,7 @@ DEFORMABLE_RULES = (
     ('input_proj.{i}.1.{p}', 'head.input_proj.convs.{i}.gn.{p}'),
     ('query_embed.weight', 'head.query_embedding.weight'),
     ('transformer.level_embed', 'head.transformer.level_embed'),
-    ('transformer.reference_points.{p}',
-     'head.transformer.reference_points_fc.{p}'),
+    ('transformer.reference_points.{p}', 'head.transformer.reference_points_fc.{p}'),
     (f'{_ENCODER}self_attn.{{rest}}', f'head.{_ENCODER}self_attn.{{rest}}'),
     (f'{_DECODER}cross_attn.{{rest}}', f'head.{_DECODER}cross_attn.{{rest}}'),
     # they count the norms from cross-attention, which comes second
@@ -72,10 +79,8 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs/body_2d_keypoint/prtr'
 
 # Start of a key that tells a model from those below it, and its config.
 DEFORMABLE = (
-    ('backbone.layer3.22.',
-     'coco/td-deformable-prtr_res101_4xb16-100e_coco-384x288.py'),
-    ('backbone.layer3.',
-     'coco/td-deformable-prtr_res50_4xb16-100e_coco-384x288.py'),
+    ('backbone.layer3.22.', 'coco/td-deformable-prtr_res101_4xb16-100e_coco-384x288.py'),
+    ('backbone.layer3.', 'coco/td-deformable-prtr_res50_4xb16-100e_coco-384x288.py'),
 )
 PUBLISHED = (
     ('backbone.stage2.', 'coco/td-prtr_hrnet-w32_4xb16-200e_coco-384x288.py'),
@@ -84,9 +89,11 @@ PUBLISHED = (
     ('backbone.layer3.', 'coco/td-prtr_res50_4xb32-200e_coco-384x288.py'),
 )
 
-REMEDY = ('Without --config only the published models fit (100 queries, 6 '
-          'encoder and 6 decoder layers, width 256): give the config of this '
-          'model if it is another one, or else get the file again.')
+REMEDY = (
+    'Without --config only the published models fit (100 queries, 6 '
+    'encoder and 6 decoder layers, width 256): give the config of this '
+    'model if it is another one, or else get the file again.'
+)
 
 # Keys that only the sequential variant has.
 _SEQUENTIAL = re.compile(r'(transformer_kpt|bbox_embed)\.')
@@ -105,8 +112,8 @@ def _add_copies(state_dict: Dict[str, Tensor]) -> OrderedDict:
     once for each decoder layer, though all of these share them; here are the
     copies of the first ones."""
     layers = OrderedDict.fromkeys(
-        key.split('.')[3] for key in state_dict
-        if key.startswith('transformer.decoder.layers.'))
+        key.split('.')[3] for key in state_dict if key.startswith('transformer.decoder.layers.')
+    )
     result = OrderedDict()
     for key, value in state_dict.items():
         match = _SHARED.fullmatch(key)
@@ -127,18 +134,25 @@ def _drop_copies(state_dict: Dict[str, Tensor]) -> OrderedDict:
     expected = _add_copies(state_dict)
     missing = [key for key in expected if key not in state_dict]
     other = [
-        key for key, value in state_dict.items() if key not in expected or
-        value is not expected[key] and not torch.equal(value, expected[key])
+        key
+        for key, value in state_dict.items()
+        if key not in expected
+        or value is not expected[key]
+        and not torch.equal(value, expected[key])
     ]
     if missing or other:
         raise ValueError(
             'The decoder layers of the published deformable models share '
             'class_embed and kpt_embed, of which a file has one copy for each '
-            'layer. Get the file again.' +
-            list_keys('missing copies', missing) +
-            list_keys('copies unlike that of layer 0', other))
-    return OrderedDict((key, value) for key, value in state_dict.items()
-                       if not re.match(r'(class_embed|kpt_embed)\.[1-9]', key))
+            'layer. Get the file again.'
+            + list_keys('missing copies', missing)
+            + list_keys('copies unlike that of layer 0', other)
+        )
+    return OrderedDict(
+        (key, value)
+        for key, value in state_dict.items()
+        if not re.match(r'(class_embed|kpt_embed)\.[1-9]', key)
+    )
 
 
 def infer_model(state_dict: Dict[str, Tensor]) -> dict:
@@ -159,9 +173,11 @@ def infer_model(state_dict: Dict[str, Tensor]) -> dict:
         if any(key.startswith(prefix) for key in state_dict):
             break
     else:
-        raise ValueError('The file has no backbone of a published model '
-                         '(ResNet-50, 101, 152 or HRNet-W32; deformable: '
-                         'ResNet-50 or 101). ' + REMEDY)
+        raise ValueError(
+            'The file has no backbone of a published model '
+            '(ResNet-50, 101, 152 or HRNet-W32; deformable: '
+            'ResNet-50 or 101). ' + REMEDY
+        )
     model = Config.fromfile(CONFIGS / path).model
     del model['data_preprocessor']
     if 'head.fc_cls.bias' in state_dict:
@@ -171,8 +187,7 @@ def infer_model(state_dict: Dict[str, Tensor]) -> dict:
     return model
 
 
-def check_complete(state_dict: Dict[str, Tensor],
-                   model: Optional[dict] = None) -> None:
+def check_complete(state_dict: Dict[str, Tensor], model: Optional[dict] = None) -> None:
     """Compare keys and shapes with the model they belong to, both ways.
 
     Args:
@@ -184,17 +199,14 @@ def check_complete(state_dict: Dict[str, Tensor],
         ValueError: Names missing, unexpected and mis-shaped keys.
     """
     if model:
-        remedy = ('The file does not fit the model of --config: use a config '
-                  'of the same variant.')
+        remedy = 'The file does not fit the model of --config: use a config of the same variant.'
     else:
         model = infer_model(state_dict)
-        remedy = ('The file does not fit the published model that it '
-                  'resembles. ' + REMEDY)
+        remedy = 'The file does not fit the published model that it resembles. ' + REMEDY
     compare_with_model(state_dict, model, remedy)
 
 
-def convert_state_dict(checkpoint: dict,
-                       model: Optional[dict] = None) -> OrderedDict:
+def convert_state_dict(checkpoint: dict, model: Optional[dict] = None) -> OrderedDict:
     """Convert the authors' weights to the layout of the mmpose model.
 
     The authors' ResNets carry frozen batch norms without a step counter;
@@ -219,23 +231,25 @@ def convert_state_dict(checkpoint: dict,
         raise ValueError(
             f'This is a sequential PRTR checkpoint (it has "{found[0]}"), '
             'which is not supported by this script. Use '
-            'sequential_to_prtr_cascade.py.')
+            'sequential_to_prtr_cascade.py.'
+        )
     if any(key.startswith('head.') for key in state_dict):
-        raise ValueError('The file has the mmpose layout already (keys start '
-                         'with "head."); use --reverse for the way back.')
+        raise ValueError(
+            'The file has the mmpose layout already (keys start '
+            'with "head."); use --reverse for the way back.'
+        )
     rules = RULES
     if _is_deformable(state_dict):
         rules = DEFORMABLE_RULES
         state_dict = _drop_copies(state_dict)
     result = add_counters(
-        rename(state_dict, rules,
-               'This is no two-stage PRTR checkpoint of the authors.'))
+        rename(state_dict, rules, 'This is no two-stage PRTR checkpoint of the authors.')
+    )
     check_complete(result, model)
     return result
 
 
-def revert_state_dict(checkpoint: dict,
-                      model: Optional[dict] = None) -> OrderedDict:
+def revert_state_dict(checkpoint: dict, model: Optional[dict] = None) -> OrderedDict:
     """Convert weights of the mmpose model back to the authors' layout.
 
     Args:
@@ -253,40 +267,48 @@ def revert_state_dict(checkpoint: dict,
     """
     state_dict = unwrap(checkpoint)
     if any(key.startswith('backbone.0.body.') for key in state_dict):
-        raise ValueError('The file has the authors\' layout already (keys '
-                         'start with "backbone.0.body."); leave out '
-                         '--reverse to convert it.')
+        raise ValueError(
+            "The file has the authors' layout already (keys "
+            'start with "backbone.0.body."); leave out '
+            '--reverse to convert it.'
+        )
     check_complete(state_dict, model)
     if not any(key.startswith('neck.') for key in state_dict):
-        state_dict = OrderedDict((key, value)
-                                 for key, value in state_dict.items()
-                                 if not key.endswith('num_batches_tracked'))
+        state_dict = OrderedDict(
+            (key, value)
+            for key, value in state_dict.items()
+            if not key.endswith('num_batches_tracked')
+        )
     deformable = _is_deformable(state_dict)
     rules = DEFORMABLE_RULES if deformable else RULES
-    result = rename(state_dict, [(ours, theirs) for theirs, ours in rules],
-                    'These weights are not those of a two-stage PRTR model.')
+    result = rename(
+        state_dict,
+        [(ours, theirs) for theirs, ours in rules],
+        'These weights are not those of a two-stage PRTR model.',
+    )
     return _add_copies(result) if deformable else result
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Convert a two-stage PRTR checkpoint of the authors to '
-        'the mmpose layout (or back).')
+        'the mmpose layout (or back).'
+    )
     parser.add_argument('input', metavar='IN', help='checkpoint to read')
     parser.add_argument('output', metavar='OUT', help='checkpoint to write')
     parser.add_argument(
-        '--reverse',
-        action='store_true',
-        help='from the mmpose layout to the authors\'')
+        '--reverse', action='store_true', help="from the mmpose layout to the authors'"
+    )
     parser.add_argument(
         '--config',
-        help='config whose model the weights have to fit (default: that of '
-        'the published model)')
+        help='config whose model the weights have to fit (default: that of the published model)',
+    )
     parser.add_argument(
         '--trust',
         action='store_true',
         help='unpickle Python objects in IN, which runs code of its author; '
-        'a checkpoint.pth of training holds a NumPy score and needs this')
+        'a checkpoint.pth of training holds a NumPy score and needs this',
+    )
     return parser.parse_args()
 
 
@@ -302,8 +324,7 @@ def main() -> None:
             output = result
         else:
             ours = result = convert_state_dict(checkpoint, model)
-            output = dict(
-                meta=dict(converter='prtr_to_mmpose'), state_dict=result)
+            output = dict(meta=dict(converter='prtr_to_mmpose'), state_dict=result)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f'Cannot convert "{args.input}": {error}')
     save_checkpoint(output, args.output)

@@ -16,13 +16,22 @@ rolled by one row, so that the joints read out are those of the notebook; for
 weights that were trained with the other convention give ``--background
 last``. The person classes are [person, none] in both.
 """
+
 import argparse
 from collections import OrderedDict
 from typing import Dict, Optional
 
-from converter_utils import (add_counters, check_paths, compare_with_model,
-                             load_checkpoint, rename, save_checkpoint,
-                             summarize, transformer_rules, unwrap)
+from converter_utils import (
+    add_counters,
+    check_paths,
+    compare_with_model,
+    load_checkpoint,
+    rename,
+    save_checkpoint,
+    summarize,
+    transformer_rules,
+    unwrap,
+)
 from detr_to_prtr_cascade import FACEBOOK_RULES, count, infer_detector
 from mmengine.config import Config
 from torch import Tensor
@@ -54,21 +63,27 @@ def infer_model(state_dict: Dict[str, Tensor]) -> dict:
     Raises:
         ValueError: If a key that tells a size is missing.
     """
-    needed = [f'head.{name}' for name in (
-        'query_embedding.weight', 'input_proj.weight', 'fc_cls.bias',
-        'positional_encoding.x_embed', 'positional_encoding.y_embed',
-        'transformer.decoder.layers.0.ffn.layers.0.0.weight')]
+    needed = [
+        f'head.{name}'
+        for name in (
+            'query_embedding.weight',
+            'input_proj.weight',
+            'fc_cls.bias',
+            'positional_encoding.x_embed',
+            'positional_encoding.y_embed',
+            'transformer.decoder.layers.0.ffn.layers.0.0.weight',
+        )
+    ]
     missing = [key for key in needed if key not in state_dict]
     if missing:
-        raise ValueError('The file has too few keys.\n'
-                         f'missing ({len(missing)}):\n  ' +
-                         '\n  '.join(missing))
-    query, proj, classes, x_embed, y_embed, ffn = (
-        state_dict[key].shape for key in needed)
+        raise ValueError(
+            f'The file has too few keys.\nmissing ({len(missing)}):\n  ' + '\n  '.join(missing)
+        )
+    query, proj, classes, x_embed, y_embed, ffn = (state_dict[key].shape for key in needed)
     prefix = 'detector.'
-    detector = OrderedDict((key[len(prefix):], value)
-                           for key, value in state_dict.items()
-                           if key.startswith(prefix))
+    detector = OrderedDict(
+        (key[len(prefix) :], value) for key, value in state_dict.items() if key.startswith(prefix)
+    )
     size = (x_embed[1], y_embed[1])
     num_keypoints = classes[0] - 1
     return dict(
@@ -82,25 +97,24 @@ def infer_model(state_dict: Dict[str, Tensor]) -> dict:
             num_queries=query[0],
             embed_dims=query[1],
             transformer=dict(
-                num_encoder_layers=count(state_dict,
-                                         'head.transformer.encoder.layers.'),
-                num_decoder_layers=count(state_dict,
-                                         'head.transformer.decoder.layers.'),
+                num_encoder_layers=count(state_dict, 'head.transformer.encoder.layers.'),
+                num_decoder_layers=count(state_dict, 'head.transformer.decoder.layers.'),
                 num_heads=1,
-                feedforward_channels=ffn[0]),
+                feedforward_channels=ffn[0],
+            ),
             positional_encoding=dict(
-                type='SineLearnedPositionalEncoding',
-                num_feats=x_embed[0],
-                size=size),
+                type='SineLearnedPositionalEncoding', num_feats=x_embed[0], size=size
+            ),
             decoder=dict(
-                type='HungarianKeypointCodec',
-                input_size=(1, 1),
-                num_keypoints=num_keypoints)))
+                type='HungarianKeypointCodec', input_size=(1, 1), num_keypoints=num_keypoints
+            ),
+        ),
+    )
 
 
-def convert_state_dict(checkpoint: dict,
-                       background: str = 'first',
-                       model: Optional[dict] = None) -> OrderedDict:
+def convert_state_dict(
+    checkpoint: dict, background: str = 'first', model: Optional[dict] = None
+) -> OrderedDict:
     """Convert the weights of the notebook to those of ``PRTRCascade``.
 
     Args:
@@ -122,10 +136,11 @@ def convert_state_dict(checkpoint: dict,
         raise ValueError(
             'This is no sequential PRTR checkpoint of the authors (no key '
             'starts with "transformer_kpt."). prtr_to_mmpose.py converts '
-            'the two-stage ones, detr_to_prtr_cascade.py a DETR.')
+            'the two-stage ones, detr_to_prtr_cascade.py a DETR.'
+        )
     result = add_counters(
-        rename(state_dict, RULES,
-               'This is no sequential PRTR checkpoint of the authors.'))
+        rename(state_dict, RULES, 'This is no sequential PRTR checkpoint of the authors.')
+    )
     if background == 'first':
         for key in ('head.fc_cls.weight', 'head.fc_cls.bias'):
             if key in result:
@@ -141,22 +156,22 @@ def convert_state_dict(checkpoint: dict,
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Turn a sequential PRTR checkpoint of the authors into '
-        'one of PRTRCascade.')
+        description='Turn a sequential PRTR checkpoint of the authors into one of PRTRCascade.'
+    )
     parser.add_argument('input', metavar='IN', help='checkpoint to read')
     parser.add_argument('output', metavar='OUT', help='checkpoint to write')
     parser.add_argument(
         '--background',
         choices=['first', 'last'],
         default='first',
-        help='keypoint class that is background in IN (default: first, as '
-        'in the notebook)')
-    parser.add_argument(
-        '--config', help='config whose model the weights have to fit')
+        help='keypoint class that is background in IN (default: first, as in the notebook)',
+    )
+    parser.add_argument('--config', help='config whose model the weights have to fit')
     parser.add_argument(
         '--trust',
         action='store_true',
-        help='unpickle Python objects in IN, which runs code of its author')
+        help='unpickle Python objects in IN, which runs code of its author',
+    )
     return parser.parse_args()
 
 
@@ -165,14 +180,12 @@ def main() -> None:
     check_paths(args.input, args.output)
     try:
         model = Config.fromfile(args.config).model if args.config else None
-        result = convert_state_dict(
-            load_checkpoint(args.input, args.trust), args.background, model)
+        result = convert_state_dict(load_checkpoint(args.input, args.trust), args.background, model)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f'Cannot convert "{args.input}": {error}')
     save_checkpoint(
-        dict(
-            meta=dict(converter='sequential_to_prtr_cascade'),
-            state_dict=result), args.output)
+        dict(meta=dict(converter='sequential_to_prtr_cascade'), state_dict=result), args.output
+    )
 
     print(f'{args.input} -> {args.output}: {len(result):,} keys written')
     print(summarize(result))

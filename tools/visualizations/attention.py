@@ -11,17 +11,16 @@ Example:
     python tools/visualizations/attention.py CONFIG CHECKPOINT person.jpg \
         attention.png --bbox 40 10 120 300 --point 100 150
 """
+
 import argparse
 from pathlib import Path
 from typing import List
 
 import mmcv
-from visualization_utils import (add_bbox, batch_of_files, load_model,
-                                 make_parser, save_figure)
+from visualization_utils import add_bbox, batch_of_files, load_model, make_parser, save_figure
 
 from prtr_plugin.models.heads import DeformablePRTRHead
-from prtr_plugin.visualization import (attend_joints, draw_attention,
-                                       draw_sampling, sample_joints)
+from prtr_plugin.visualization import attend_joints, draw_attention, draw_sampling, sample_joints
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,26 +34,25 @@ def parse_args() -> argparse.Namespace:
         nargs=2,
         type=float,
         metavar=('X', 'Y'),
-        help='a place of the image, in pixels, whose attention in the '
-        'encoder is drawn, too')
+        help='a place of the image, in pixels, whose attention in the encoder is drawn, too',
+    )
     parser.add_argument(
-        '--level',
-        type=int,
-        help='decoder level, counted from 1 (default: the last one)')
+        '--level', type=int, help='decoder level, counted from 1 (default: the last one)'
+    )
     parser.add_argument(
-        '--encoder-level',
-        type=int,
-        help='encoder level, counted from 1 (default: the last one)')
+        '--encoder-level', type=int, help='encoder level, counted from 1 (default: the last one)'
+    )
     parser.add_argument(
         '--head',
         type=int,
-        help='attention head, counted from 1 (default: mean over all, or '
-        'the points of all)')
+        help='attention head, counted from 1 (default: mean over all, or the points of all)',
+    )
     parser.add_argument(
         '--joints',
         nargs='+',
         metavar='NAME',
-        help='joints to draw, as the dataset names them (default: all)')
+        help='joints to draw, as the dataset names them (default: all)',
+    )
     return parser.parse_args()
 
 
@@ -67,8 +65,9 @@ def joint_indices(names: List[str], dataset_meta: dict) -> List[int]:
     known = dataset_meta['keypoint_name2id']
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f'--joints: there is no {", ".join(unknown)}. The '
-                         f'dataset has {", ".join(known)}.')
+        raise ValueError(
+            f'--joints: there is no {", ".join(unknown)}. The dataset has {", ".join(known)}.'
+        )
     return [known[name] for name in names]
 
 
@@ -81,16 +80,15 @@ def main() -> None:
     image = mmcv.imread(args.image, channel_order='rgb')
     if isinstance(getattr(model, 'head', None), DeformablePRTRHead):
         if args.point or args.encoder_level:
-            raise ValueError('--point and --encoder-level need PRTRHead: the '
-                             'encoder of DeformablePRTRHead weighs no places.')
-        sampling, = sample_joints(model, batch, args.level)
-        figure = draw_sampling(image, sampling, model.dataset_meta, args.head,
-                               joints)
+            raise ValueError(
+                '--point and --encoder-level need PRTRHead: the '
+                'encoder of DeformablePRTRHead weighs no places.'
+            )
+        (sampling,) = sample_joints(model, batch, args.level)
+        figure = draw_sampling(image, sampling, model.dataset_meta, args.head, joints)
     else:
-        attention, = attend_joints(model, batch, args.level,
-                                   args.encoder_level)
-        figure = draw_attention(image, attention, model.dataset_meta,
-                                args.head, joints, args.point)
+        (attention,) = attend_joints(model, batch, args.level, args.encoder_level)
+        figure = draw_attention(image, attention, model.dataset_meta, args.head, joints, args.point)
     save_figure(figure, args.out)
     print(f'Wrote {args.out}')
 

@@ -7,12 +7,12 @@ Example:
     python tools/visualizations/cascade.py CONFIG CHECKPOINT people.jpg \
         people.png --bbox-thr 0.5
 """
+
 import argparse
 from pathlib import Path
 
 import mmcv
-from visualization_utils import (batch_of_files, load_model, make_parser,
-                                 save_figure)
+from visualization_utils import batch_of_files, load_model, make_parser, save_figure
 
 from prtr_plugin.visualization import draw_cascade, find_people
 
@@ -26,7 +26,8 @@ def parse_args() -> argparse.Namespace:
         '--bbox-thr',
         type=float,
         default=0.3,
-        help='score that the box of a person exceeds (default: 0.3)')
+        help='score that the box of a person exceeds (default: 0.3)',
+    )
     return parser.parse_args()
 
 
@@ -35,10 +36,8 @@ def main() -> None:
     args = parse_args()
     model = load_model(args)
     model.test_cfg['score_thr'] = args.bbox_thr
-    result, = find_people(model, batch_of_files(model, [args.image]))
-    figure = draw_cascade(
-        mmcv.imread(args.image, channel_order='rgb'), result,
-        model.dataset_meta)
+    (result,) = find_people(model, batch_of_files(model, [args.image]))
+    figure = draw_cascade(mmcv.imread(args.image, channel_order='rgb'), result, model.dataset_meta)
     save_figure(figure, args.out)
     print(f'{len(result.grids)} people. Wrote {args.out}')
 

@@ -7,6 +7,7 @@ Example:
     python tools/visualizations/prediction_sheet.py CONFIG CHECKPOINT \
         sheet.png --num-images 8
 """
+
 import argparse
 from collections import defaultdict
 from pathlib import Path
@@ -33,8 +34,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description='Draw predictions beside ground truth')
+    parser = argparse.ArgumentParser(description='Draw predictions beside ground truth')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('out', help='picture to write')
@@ -43,25 +43,24 @@ def parse_args() -> argparse.Namespace:
         choices=['train', 'val', 'test'],
         default='test',
         help='whose dataloader names the images; train images go through '
-        'the test pipeline (default: test)')
-    parser.add_argument(
-        '--num-images', type=int, default=8, help='(default: 8)')
-    parser.add_argument(
-        '--columns', type=int, default=2, help='pairs per row (default: 2)')
+        'the test pipeline (default: test)',
+    )
+    parser.add_argument('--num-images', type=int, default=8, help='(default: 8)')
+    parser.add_argument('--columns', type=int, default=2, help='pairs per row (default: 2)')
     parser.add_argument(
         '--score-thr',
         type=float,
         default=0.3,
-        help='joints with a lower score are not drawn (default: 0.3)')
+        help='joints with a lower score are not drawn (default: 0.3)',
+    )
     parser.add_argument(
         '--bbox-thr',
         type=float,
         default=0.3,
-        help='people whose box does not have a higher score are not drawn '
-        '(default: 0.3)')
+        help='people whose box does not have a higher score are not drawn (default: 0.3)',
+    )
     parser.add_argument('--device', default='cpu')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
     if args.num_images < 1 or args.columns < 1:
         parser.error('--num-images and --columns must be at least 1')
@@ -87,14 +86,16 @@ def annotated_people(infos: List[dict]) -> InstanceData:
             found = InstanceData(
                 bboxes=info['bbox'],
                 keypoints=info['keypoints'],
-                keypoints_visible=info['keypoints_visible'])
+                keypoints_visible=info['keypoints_visible'],
+            )
             crowd = info.get('iscrowd', np.zeros(len(found)))
             people.append(found[np.atleast_1d(crowd) == 0])
     return InstanceData.cat(people) if people else InstanceData()
 
 
-def predict_images(model: torch.nn.Module, dataset: Dataset, num_images: int,
-                   bbox_thr: float) -> Iterator[Tuple[str, PoseDataSample]]:
+def predict_images(
+    model: torch.nn.Module, dataset: Dataset, num_images: int, bbox_thr: float
+) -> Iterator[Tuple[str, PoseDataSample]]:
     """Predict all people of evenly spaced images.
 
     Args:
@@ -116,8 +117,7 @@ def predict_images(model: torch.nn.Module, dataset: Dataset, num_images: int,
         batch = pseudo_collate([dataset[j] for j in images[i]])
         with torch.no_grad():
             sample = merge_data_samples(model.test_step(batch))
-        sample.gt_instances = annotated_people(
-            [dataset.get_data_info(j) for j in images[i]])
+        sample.gt_instances = annotated_people([dataset.get_data_info(j) for j in images[i]])
         found = sample.pred_instances
         sample.pred_instances = found[found.bbox_scores > bbox_thr]
         yield sample.img_path, sample
@@ -138,7 +138,8 @@ def draw_scores(axis: plt.Axes, found: InstanceData, left: int) -> None:
             f'{score:.2f}',
             va='top',
             fontsize=6,
-            bbox=dict(facecolor='white', edgecolor='none', alpha=.7, pad=.5))
+            bbox=dict(facecolor='white', edgecolor='none', alpha=0.7, pad=0.5),
+        )
 
 
 def main() -> None:
@@ -148,8 +149,7 @@ def main() -> None:
     whole_images = cfg.data_mode == 'bottomup'
 
     # without options init_model looks for model.backbone, which some lack
-    model = init_model(
-        cfg, args.checkpoint, device=args.device, cfg_options={})
+    model = init_model(cfg, args.checkpoint, device=args.device, cfg_options={})
     dataset_cfg = cfg[f'{args.split}_dataloader'].dataset
     dataset_cfg.pipeline = cfg.test_dataloader.dataset.pipeline
     dataset_cfg.test_mode = True
@@ -158,15 +158,11 @@ def main() -> None:
     visualizer = PoseLocalVisualizer(line_width=2, radius=3)
     visualizer.set_dataset_meta(model.dataset_meta)
     pairs = []
-    for path, sample in predict_images(model, dataset, args.num_images,
-                                       args.bbox_thr):
+    for path, sample in predict_images(model, dataset, args.num_images, args.bbox_thr):
         image = mmcv.imread(path, channel_order='rgb')
         visualizer.add_datasample(
-            'sheet',
-            image,
-            sample,
-            draw_bbox=whole_images,
-            kpt_thr=args.score_thr)
+            'sheet', image, sample, draw_bbox=whole_images, kpt_thr=args.score_thr
+        )
         pairs.append((visualizer.get_image(), sample.pred_instances))
 
     rows = -(-len(pairs) // args.columns)
@@ -175,7 +171,8 @@ def main() -> None:
         args.columns,
         figsize=(6.4 * args.columns, 2.6 * rows),
         squeeze=False,
-        layout='constrained')
+        layout='constrained',
+    )
     for axis in axes.flat:
         axis.axis('off')
     for axis, (pair, found) in zip(axes.flat, pairs):

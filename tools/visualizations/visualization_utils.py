@@ -1,4 +1,5 @@
 """What the scripts of this folder that look inside a model share."""
+
 import argparse
 from pathlib import Path
 from typing import List, Optional, Sequence
@@ -22,13 +23,12 @@ from prtr_plugin.visualization import figure_to_image
 def make_parser(description: str) -> argparse.ArgumentParser:
     """A parser of the arguments that all scripts take."""
     parser = argparse.ArgumentParser(
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--device', default='cpu', help='(default: cpu)')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     return parser
 
 
@@ -40,7 +40,8 @@ def add_bbox(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar=('X', 'Y', 'W', 'H'),
         help='box of the person in pixels, its upper left corner and its '
-        'size (default: the whole image)')
+        'size (default: the whole image)',
+    )
 
 
 def load_model(args: argparse.Namespace) -> nn.Module:
@@ -52,16 +53,12 @@ def load_model(args: argparse.Namespace) -> nn.Module:
     """
     # the config's pipeline and dataset are built later
     init_default_scope('mmpose')
-    return apis.load_model(
-        args.config,
-        args.checkpoint,
-        args.device,
-        cfg_options=args.cfg_options)
+    return apis.load_model(args.config, args.checkpoint, args.device, cfg_options=args.cfg_options)
 
 
-def batch_of_files(model: nn.Module,
-                   files: Sequence[str],
-                   bbox: Optional[Sequence[float]] = None) -> dict:
+def batch_of_files(
+    model: nn.Module, files: Sequence[str], bbox: Optional[Sequence[float]] = None
+) -> dict:
     """Prepare image files as the test pipeline of a model's config does.
 
     Args:
@@ -86,9 +83,8 @@ def batch_of_files(model: nn.Module,
         height, width = info['img_shape']
         box = np.float32([bbox or (0, 0, width, height)])
         info.update(
-            model.dataset_meta,
-            bbox=bbox_xywh2xyxy(box),
-            bbox_score=np.ones(1, dtype=np.float32))
+            model.dataset_meta, bbox=bbox_xywh2xyxy(box), bbox_score=np.ones(1, dtype=np.float32)
+        )
         people.append(Compose(rest)(info))
     return pseudo_collate(people)
 
@@ -127,8 +123,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         image = Image.fromarray(figure_to_image(figure))
         # this method keeps colours that only a few pixels have, except that
         # white may become nearly white
-        palette = image.quantize(
-            256, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
+        palette = image.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
         colors = np.reshape(palette.getpalette(), (-1, 3))
         colors[(colors > 248).all(axis=1)] = 255
         palette.putpalette(colors.flatten().tolist())

@@ -13,17 +13,15 @@ param_scheduler = [
         end=max_epochs,
         eta_min_ratio=0.01,
         by_epoch=True,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 
 data_root = 'data/synthetic_people/'
 # no workers: the budget is the time of one core
-train_dataloader = dict(
-    batch_size=batch_size, num_workers=0, dataset=dict(data_root=data_root))
-val_dataloader = dict(
-    num_workers=0, persistent_workers=False, dataset=dict(data_root=data_root))
+train_dataloader = dict(batch_size=batch_size, num_workers=0, dataset=dict(data_root=data_root))
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root=data_root))
 test_dataloader = val_dataloader
 
-val_evaluator = dict(
-    ann_file=f'{data_root}annotations/person_keypoints_val2017.json')
+val_evaluator = dict(ann_file=f'{data_root}annotations/person_keypoints_val2017.json')
 test_evaluator = val_evaluator

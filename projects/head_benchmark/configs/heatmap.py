@@ -3,8 +3,7 @@
 # the backbone are.
 _base_ = './budget.py'
 
-codec = dict(
-    type='MSRAHeatmap', input_size=(96, 128), heatmap_size=(24, 32), sigma=1)
+codec = dict(type='MSRAHeatmap', input_size=(96, 128), heatmap_size=(24, 32), sigma=1)
 
 model = dict(
     head=dict(
@@ -15,20 +14,18 @@ model = dict(
         deconv_out_channels=(128, 128),
         deconv_kernel_sizes=(4, 4),
         loss=dict(type='KeypointMSELoss', use_target_weight=True),
-        decoder=codec),
-    test_cfg=dict(flip_mode='heatmap', shift_heatmap=True))
+        decoder=codec,
+    ),
+    test_cfg=dict(flip_mode='heatmap', shift_heatmap=True),
+)
 
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale', padding=1.25),
     dict(type='RandomFlip', direction='horizontal'),
-    dict(
-        type='RandomBBoxTransform',
-        shift_prob=0.,
-        scale_factor=(0.8, 1.2),
-        rotate_factor=20.),
+    dict(type='RandomBBoxTransform', shift_prob=0.0, scale_factor=(0.8, 1.2), rotate_factor=20.0),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='GenerateTarget', encoder=codec),
-    dict(type='PackPoseInputs')
+    dict(type='PackPoseInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -35,31 +35,27 @@ class CocoPersonDataset(CocoDataset):
             unknown key.
     """
 
-    def __init__(self,
-                 *args,
-                 data_mode: str = 'bottomup',
-                 filter_cfg: Optional[dict] = None,
-                 **kwargs) -> None:
+    def __init__(
+        self, *args, data_mode: str = 'bottomup', filter_cfg: Optional[dict] = None, **kwargs
+    ) -> None:
         if data_mode != 'bottomup':
             raise ValueError(
                 f'CocoPersonDataset got data_mode={data_mode!r}. It gives '
-                "whole images: use 'bottomup', or CocoDataset for crops.")
+                "whole images: use 'bottomup', or CocoDataset for crops."
+            )
         unknown = set(filter_cfg or ()) - {'filter_empty_gt'}
         if unknown:
             raise ValueError(
                 f'filter_cfg of CocoPersonDataset has unknown keys '
-                f"{sorted(unknown)}: it takes 'filter_empty_gt'.")
-        super().__init__(
-            *args, data_mode=data_mode, filter_cfg=filter_cfg, **kwargs)
+                f"{sorted(unknown)}: it takes 'filter_empty_gt'."
+            )
+        super().__init__(*args, data_mode=data_mode, filter_cfg=filter_cfg, **kwargs)
 
     def parse_data_info(self, raw_data_info: dict) -> Optional[dict]:
         """Parse an annotation; see the parent class."""
         ann = raw_data_info['raw_ann_info']
         if 'keypoints' not in ann:
-            ann = dict(
-                ann,
-                keypoints=[0] * 3 * self.metainfo['num_keypoints'],
-                num_keypoints=0)
+            ann = dict(ann, keypoints=[0] * 3 * self.metainfo['num_keypoints'], num_keypoints=0)
         info = super().parse_data_info(dict(raw_data_info, raw_ann_info=ann))
         if info is not None:
             # an array is merged with those of the other people, and indexed
@@ -69,19 +65,17 @@ class CocoPersonDataset(CocoDataset):
             del info['segmentation']
         return info
 
-    def _get_bottomup_data_infos(self, instance_list: List[Dict],
-                                 image_list: List[Dict]) -> List[Dict]:
+    def _get_bottomup_data_infos(
+        self, instance_list: List[Dict], image_list: List[Dict]
+    ) -> List[Dict]:
         """Organize the data list, with the images that show nobody."""
         data_list = super()._get_bottomup_data_infos(instance_list, image_list)
-        if not self.test_mode and not (self.filter_cfg or {}).get(
-                'filter_empty_gt', False):
+        if not self.test_mode and not (self.filter_cfg or {}).get('filter_empty_gt', False):
             used = {info['img_id'] for info in data_list}
             # as the parent class does for testing
             data_list.extend(
-                dict(
-                    img_id=img['img_id'],
-                    img_path=img['img_path'],
-                    id=list(),
-                    raw_ann_info=None) for img in image_list
-                if img['img_id'] not in used)
+                dict(img_id=img['img_id'], img_path=img['img_path'], id=list(), raw_ann_info=None)
+                for img in image_list
+                if img['img_id'] not in used
+            )
         return data_list

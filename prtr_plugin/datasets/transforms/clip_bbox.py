@@ -61,19 +61,20 @@ class ClipBBoxInclusive(BaseTransform):
             raise ValueError(
                 'ClipBBoxInclusive changes "bbox", but "bbox_center" is '
                 'there already. Put it before GetBBoxCenterScale in the '
-                'pipeline.')
+                'pipeline.'
+            )
         if 'ori_shape' not in results:
             raise KeyError(
                 'ClipBBoxInclusive needs the image size in "ori_shape". Put '
-                'it after LoadImage in the pipeline.')
+                'it after LoadImage in the pipeline.'
+            )
         if isinstance(annotations, dict):
             annotations = [annotations]
         # float64 as in the paper's code: in float32 the differences of large
         # coordinates are off by more than 1e-6 of a small box
-        results['bbox'] = np.array([
-            self._clip(annotation, results['ori_shape'])
-            for annotation in annotations
-        ]).reshape(-1, 4)
+        results['bbox'] = np.array(
+            [self._clip(annotation, results['ori_shape']) for annotation in annotations]
+        ).reshape(-1, 4)
         return results
 
     @staticmethod
@@ -89,16 +90,17 @@ class ClipBBoxInclusive(BaseTransform):
         """
         x, y, w, h = annotation['bbox']
         height, width = shape[:2]
-        x1, y1 = max(0., x), max(0., y)
-        x2 = min(width - 1., x1 + max(0., w - 1))
-        y2 = min(height - 1., y1 + max(0., h - 1))
+        x1, y1 = max(0.0, x), max(0.0, y)
+        x2 = min(width - 1.0, x1 + max(0.0, w - 1))
+        y2 = min(height - 1.0, y1 + max(0.0, h - 1))
         if not (x2 > x1 and y2 > y1):  # also true for NaN
             raise ValueError(
                 f'bbox={annotation["bbox"]} (x, y, w, h) of annotation '
                 f'id={annotation.get("id")} has no pixel left in its image of '
                 f'width {width} and height {height}: boxes must be wider and '
                 'higher than 1 pixel and overlap the image. Correct it, or '
-                'remove this annotation from the file.')
+                'remove this annotation from the file.'
+            )
         return [x1, y1, x2, y2]
 
     def __repr__(self) -> str:

@@ -26,13 +26,23 @@ class PackPersonInputs(PackPoseInputs):
         bbox='bboxes',
         keypoints='keypoints',
         keypoints_visible='keypoints_visible',
-        iscrowd='iscrowd')
+        iscrowd='iscrowd',
+    )
 
-    def __init__(self,
-                 meta_keys: Sequence[str] = ('id', 'img_id', 'img_path',
-                                             'crowd_index', 'ori_shape',
-                                             'img_shape', 'flip',
-                                             'flip_direction', 'flip_indices',
-                                             'raw_ann_info',
-                                             'dataset_name')) -> None:
+    def __init__(
+        self,
+        meta_keys: Sequence[str] = (
+            'id',
+            'img_id',
+            'img_path',
+            'crowd_index',
+            'ori_shape',
+            'img_shape',
+            'flip',
+            'flip_direction',
+            'flip_indices',
+            'raw_ann_info',
+            'dataset_name',
+        ),
+    ) -> None:
         super().__init__(meta_keys=meta_keys)

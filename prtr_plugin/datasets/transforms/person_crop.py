@@ -6,8 +6,7 @@ from mmpose.registry import TRANSFORMS
 
 # what a dataset in bottom-up mode gives for every person, apart from what the
 # parent class filters correctly
-PER_PERSON = ('bbox_score', 'num_keypoints', 'area', 'iscrowd', 'id',
-              'category_id', 'raw_ann_info')
+PER_PERSON = ('bbox_score', 'num_keypoints', 'area', 'iscrowd', 'id', 'category_id', 'raw_ann_info')
 
 
 @TRANSFORMS.register_module()
@@ -31,10 +30,7 @@ class PersonRandomCrop(BottomupRandomCrop):
             dict | None: The result dict, or ``None`` if nobody is left and
             ``allow_negative_crop`` is not set.
         """
-        people = {
-            key: results.pop(key)
-            for key in PER_PERSON if results.get(key) is not None
-        }
+        people = {key: results.pop(key) for key in PER_PERSON if results.get(key) is not None}
         # of all fields, the parent class filters lists of ids correctly
         results['id'] = list(range(len(results.get('bbox', ()))))
         results = super().transform(results)
@@ -43,6 +39,6 @@ class PersonRandomCrop(BottomupRandomCrop):
         kept = results.pop('id')
         for key, value in people.items():
             results[key] = (
-                value[kept] if isinstance(value, np.ndarray) else
-                [value[i] for i in kept])
+                value[kept] if isinstance(value, np.ndarray) else [value[i] for i in kept]
+            )
         return results

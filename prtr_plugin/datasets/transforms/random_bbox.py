@@ -58,29 +58,35 @@ class RandomBBoxClippedNormal(RandomBBoxTransform):
     """
 
     # in standard deviations: shift in x and in y, scale, rotation
-    _LIMITS = np.array([1., 1., 1., 2.])
+    _LIMITS = np.array([1.0, 1.0, 1.0, 2.0])
 
-    def __init__(self,
-                 shift_factor: float = 0.16,
-                 shift_prob: float = 0.,
-                 scale_factor: Tuple[float, float] = (0.7, 1.3),
-                 scale_prob: float = 1.,
-                 rotate_factor: float = 40.,
-                 rotate_prob: float = 0.6) -> None:
-        if (not is_seq_of(scale_factor, (int, float))
-                or len(scale_factor) != 2
-                or not 0 < scale_factor[0] <= scale_factor[1]):
+    def __init__(
+        self,
+        shift_factor: float = 0.16,
+        shift_prob: float = 0.0,
+        scale_factor: Tuple[float, float] = (0.7, 1.3),
+        scale_prob: float = 1.0,
+        rotate_factor: float = 40.0,
+        rotate_prob: float = 0.6,
+    ) -> None:
+        if (
+            not is_seq_of(scale_factor, (int, float))
+            or len(scale_factor) != 2
+            or not 0 < scale_factor[0] <= scale_factor[1]
+        ):
             raise ValueError(
                 f'scale_factor={scale_factor} must be the smallest and the '
                 'largest scale, two numbers above 0: for a standard deviation '
-                'of 0.3 give (0.7, 1.3).')
+                'of 0.3 give (0.7, 1.3).'
+            )
         super().__init__(
             shift_factor=shift_factor,
             shift_prob=shift_prob,
             scale_factor=scale_factor,
             scale_prob=scale_prob,
             rotate_factor=rotate_factor,
-            rotate_prob=rotate_prob)
+            rotate_prob=rotate_prob,
+        )
 
     @classmethod
     def _truncnorm(cls, size: Sequence[int]) -> np.ndarray:

@@ -4,6 +4,10 @@ from .strict_load_hook import CheckpointError, StrictLoadHook
 from .visualization_hook import PRTRVisualizationHook
 
 __all__ = [
-    'ChannelsLastHook', 'CheckpointError', 'DeployHook', 'EpochSeedHook',
-    'PRTRVisualizationHook', 'StrictLoadHook'
+    'ChannelsLastHook',
+    'CheckpointError',
+    'DeployHook',
+    'EpochSeedHook',
+    'PRTRVisualizationHook',
+    'StrictLoadHook',
 ]

@@ -17,11 +17,8 @@ class DeployHook(Hook):
             ``True``
     """
 
-    def __init__(self,
-                 fuse_conv_bn: bool = True,
-                 channels_last: bool = True) -> None:
-        self.switches = dict(
-            fuse_conv_bn=fuse_conv_bn, channels_last=channels_last)
+    def __init__(self, fuse_conv_bn: bool = True, channels_last: bool = True) -> None:
+        self.switches = dict(fuse_conv_bn=fuse_conv_bn, channels_last=channels_last)
 
     def before_test(self, runner: Runner) -> None:
         """The weights are loaded by now; validation does not come here."""

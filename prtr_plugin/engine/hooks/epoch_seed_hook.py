@@ -29,7 +29,8 @@ class EpochSeedHook(Hook):
             raise ValueError(
                 'EpochSeedHook cannot seed persistent workers anew. Set '
                 'train_dataloader.persistent_workers=False, or remove the '
-                'hook from custom_hooks.')
+                'hook from custom_hooks.'
+            )
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed this process and the workers that it is going to start."""

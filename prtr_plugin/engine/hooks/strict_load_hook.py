@@ -44,31 +44,38 @@ def check_state_dict(model: nn.Module, state_dict: dict) -> None:
             another shape than the model's. The message names them.
     """
     state_dict = {
-        key[len('module.'):] if key.startswith('module.') else key: value
+        key[len('module.') :] if key.startswith('module.') else key: value
         for key, value in state_dict.items()
     }
     expected = model.state_dict()
     missing = [
-        key for key in expected if key not in state_dict
+        key
+        for key in expected
+        if key not in state_dict
         # a counter of training steps, of no effect in testing
         and not key.endswith('num_batches_tracked')
     ]
     unexpected = [key for key in state_dict if key not in expected]
     shapes = [
-        f'{key} {tuple(state_dict[key].shape)} instead of '
-        f'{tuple(value.shape)}' for key, value in expected.items()
+        f'{key} {tuple(state_dict[key].shape)} instead of {tuple(value.shape)}'
+        for key, value in expected.items()
         if key in state_dict and state_dict[key].shape != value.shape
     ]
     problems = [
         f'{len(names)} {what}: {_shorten(names)}'
-        for names, what in ((missing, 'missing'), (unexpected, 'unexpected'),
-                            (shapes, 'of another shape')) if names
+        for names, what in (
+            (missing, 'missing'),
+            (unexpected, 'unexpected'),
+            (shapes, 'of another shape'),
+        )
+        if names
     ]
     if problems:
         raise CheckpointError(
             'The checkpoint does not fit the model of the config. Keys '
             f'{"; ".join(problems)}. Use the config that the checkpoint was '
-            'trained with.')
+            'trained with.'
+        )
 
 
 def _shorten(names: List[str], limit: int = 4) -> str:

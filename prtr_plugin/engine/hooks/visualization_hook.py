@@ -53,17 +53,19 @@ class PRTRVisualizationHook(Hook):
         >>> visualizer = dict(vis_backends=vis_backends)
     """
 
-    def __init__(self,
-                 enable: bool = False,
-                 interval: int = 1,
-                 num_pictures: int = 4,
-                 backend_args: Optional[dict] = None) -> None:
-        for name, value in (('interval', interval), ('num_pictures',
-                                                     num_pictures)):
+    def __init__(
+        self,
+        enable: bool = False,
+        interval: int = 1,
+        num_pictures: int = 4,
+        backend_args: Optional[dict] = None,
+    ) -> None:
+        for name, value in (('interval', interval), ('num_pictures', num_pictures)):
             if value < 1:
                 raise ValueError(
                     f'{name} of PRTRVisualizationHook must be at least 1, but '
-                    f'got {value}. Set enable=False for no pictures.')
+                    f'got {value}. Set enable=False for no pictures.'
+                )
         self.enable = enable
         self.interval = interval
         self.num_pictures = num_pictures
@@ -71,11 +73,12 @@ class PRTRVisualizationHook(Hook):
         self._num_validations = 0
 
     def after_val_iter(
-            self,
-            runner: Runner,
-            batch_idx: int,
-            data_batch: Optional[dict] = None,
-            outputs: Optional[Sequence[PoseDataSample]] = None) -> None:
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Optional[dict] = None,
+        outputs: Optional[Sequence[PoseDataSample]] = None,
+    ) -> None:
         """Draw the first people of the first batch.
 
         Args:
@@ -96,15 +99,16 @@ class PRTRVisualizationHook(Hook):
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
-        samples, keypoints = read_levels(model, {
-            key: value[:self.num_pictures]
-            for key, value in data_batch.items()
-        })
+        samples, keypoints = read_levels(
+            model, {key: value[: self.num_pictures] for key, value in data_batch.items()}
+        )
         for i, sample in enumerate(samples):
             image = mmcv.imfrombytes(
-                get(sample.img_path, backend_args=self.backend_args),
-                channel_order='rgb')
-            figure = draw_refinement([image], keypoints[i:i + 1], [sample],
-                                     runner.val_evaluator.dataset_meta)
+                get(sample.img_path, backend_args=self.backend_args), channel_order='rgb'
+            )
+            figure = draw_refinement(
+                [image], keypoints[i : i + 1], [sample], runner.val_evaluator.dataset_meta
+            )
             runner.visualizer.add_image(
-                f'refinement_{i}', figure_to_image(figure), step=runner.iter)
+                f'refinement_{i}', figure_to_image(figure), step=runner.iter
+            )

@@ -25,17 +25,22 @@ class PersonBoxMetric(CocoMetric):
     """
 
     # of what the parent class returns, in this order
-    NAMES = ('bbox_AP', 'bbox_AP .5', 'bbox_AP .75', 'bbox_AP (S)',
-             'bbox_AP (M)', 'bbox_AP (L)', 'bbox_AR@1', 'bbox_AR@10',
-             'bbox_AR@100')
+    NAMES = (
+        'bbox_AP',
+        'bbox_AP .5',
+        'bbox_AP .75',
+        'bbox_AP (S)',
+        'bbox_AP (M)',
+        'bbox_AP (L)',
+        'bbox_AR@1',
+        'bbox_AR@10',
+        'bbox_AR@100',
+    )
 
     def __init__(self, ann_file: Optional[str] = None, **kwargs) -> None:
         super().__init__(
-            ann_file=ann_file,
-            iou_type='bbox',
-            score_mode='bbox',
-            nms_mode='none',
-            **kwargs)
+            ann_file=ann_file, iou_type='bbox', score_mode='bbox', nms_mode='none', **kwargs
+        )
 
     def _do_python_keypoint_eval(self, outfile_prefix: str) -> list:
         """Evaluate boxes; the parent class gives the figures the names of

@@ -1,4 +1,5 @@
 """What :class:`PRTRCascade` takes out of data samples and puts in."""
+
 from types import SimpleNamespace
 from typing import List, Tuple, Union
 
@@ -11,8 +12,7 @@ from mmpose.utils.typing import SampleList
 from torch import Tensor
 
 
-def check_metainfo(inputs: Tensor, data_samples: SampleList,
-                   *keys: str) -> None:
+def check_metainfo(inputs: Tensor, data_samples: SampleList, *keys: str) -> None:
     """Check the meta information and fill in what the batch tells.
 
     Args:
@@ -28,7 +28,8 @@ def check_metainfo(inputs: Tensor, data_samples: SampleList,
             if key not in sample.metainfo:
                 raise ValueError(
                     f'PRTRCascade needs {key} in the meta information of its '
-                    'data samples. Add it to meta_keys of PackPoseInputs.')
+                    'data samples. Add it to meta_keys of PackPoseInputs.'
+                )
         sample.set_metainfo(dict(batch_input_shape=tuple(inputs.shape[-2:])))
 
 
@@ -49,8 +50,7 @@ def samples_without_padding(inputs: Tensor) -> List[SimpleNamespace]:
 
 
 def split_ground_truth(
-    sample: PoseDataSample, num_keypoints: int,
-    device: Union[str, torch.device]
+    sample: PoseDataSample, num_keypoints: int, device: Union[str, torch.device]
 ) -> Tuple[InstanceData, InstanceData]:
     """Split the ground truth of an image into people and crowds.
 
@@ -86,26 +86,30 @@ def split_ground_truth(
         labels = InstanceData(
             bboxes=torch.zeros(0, 4, device=device),
             keypoints=torch.zeros(0, num_keypoints, 2, device=device),
-            keypoints_visible=torch.zeros(0, num_keypoints, device=device))
+            keypoints_visible=torch.zeros(0, num_keypoints, device=device),
+        )
     for name in ('bboxes', 'keypoints', 'keypoints_visible'):
         if name not in labels:
             raise ValueError(
                 f'PRTRCascade needs {name} in gt_instance_labels, which has '
                 f'{sorted(labels.keys())}. Set the label_mapping_table of the '
-                'codec or transform that PackPoseInputs uses.')
+                'codec or transform that PackPoseInputs uses.'
+            )
 
     bboxes = labels.bboxes.float()
     instances = InstanceData(
         bboxes=bboxes,
         labels=bboxes.new_zeros(len(bboxes), dtype=torch.long),
         keypoints=labels.keypoints.float(),
-        keypoints_visible=labels.keypoints_visible)
+        keypoints_visible=labels.keypoints_visible,
+    )
     for name in ('bboxes', 'keypoints'):
         if not instances[name].isfinite().all():
             raise ValueError(
                 f'PRTRCascade got NaN or infinite {name} as ground truth of '
-                f"image {sample.get('img_path', '')}. Correct the annotations "
-                'or the transforms that made them.')
+                f'image {sample.get("img_path", "")}. Correct the annotations '
+                'or the transforms that made them.'
+            )
     exists = (bboxes[:, 2:] > bboxes[:, :2]).all(dim=1)
     crowd = torch.zeros_like(exists)
     if 'iscrowd' in labels:
@@ -126,12 +130,17 @@ def check_predictions(*predictions: Tensor) -> None:
         raise FloatingPointError(
             'The detector of PRTRCascade put out NaN or infinite boxes or '
             'logits. Check the input images and the loaded weights; in '
-            'training lower the learning rate, clip gradients or use fp32.')
+            'training lower the learning rate, clip gradients or use fp32.'
+        )
 
 
-def pack_people(boxes: Tensor, scores: Tensor, keypoints: np.ndarray,
-                keypoint_scores: np.ndarray,
-                ori_shape: Tuple[int, ...]) -> InstanceData:
+def pack_people(
+    boxes: Tensor,
+    scores: Tensor,
+    keypoints: np.ndarray,
+    keypoint_scores: np.ndarray,
+    ori_shape: Tuple[int, ...],
+) -> InstanceData:
     """Predictions of an image in pixels of the original image.
 
     Args:
@@ -152,4 +161,5 @@ def pack_people(boxes: Tensor, scores: Tensor, keypoints: np.ndarray,
         bbox_scores=scores.numpy(),
         keypoints=keypoints * size,
         keypoint_scores=keypoint_scores,
-        keypoints_visible=keypoint_scores)
+        keypoints_visible=keypoint_scores,
+    )

@@ -19,8 +19,7 @@ class PersonDETR(DETR):
     """
 
     def _init_layers(self) -> None:
-        self.positional_encoding = SinePositionalEncoding(
-            **self.positional_encoding)
+        self.positional_encoding = SinePositionalEncoding(**self.positional_encoding)
         self.encoder = PRTREncoder(**self.encoder)
         self.decoder = PRTRDecoder(**self.decoder)
         self.embed_dims = self.encoder.embed_dims
@@ -30,23 +29,27 @@ class PersonDETR(DETR):
             raise ValueError(
                 f'positional_encoding has num_feats={num_feats} but the '
                 f'transformer has embed_dims={self.embed_dims}. Set num_feats '
-                'to half of it.')
+                'to half of it.'
+            )
 
     def pre_transformer(
-            self,
-            img_feats: Tuple[Tensor],
-            batch_data_samples: OptSampleList = None) -> Tuple[Dict, Dict]:
+        self, img_feats: Tuple[Tensor], batch_data_samples: OptSampleList = None
+    ) -> Tuple[Dict, Dict]:
         """Prepare the inputs of encoder and decoder; see the parent class."""
-        encoder_inputs, decoder_inputs = super().pre_transformer(
-            img_feats, batch_data_samples)
+        encoder_inputs, decoder_inputs = super().pre_transformer(img_feats, batch_data_samples)
         # computed in float32, where the model may not be
         pos = encoder_inputs['feat_pos'].to(img_feats[-1].dtype)
         encoder_inputs['feat_pos'] = decoder_inputs['memory_pos'] = pos
         return encoder_inputs, decoder_inputs
 
-    def forward_decoder(self, query: Tensor, query_pos: Tensor, memory: Tensor,
-                        memory_mask: Tensor,
-                        memory_pos: Tensor) -> Dict[str, Tensor]:
+    def forward_decoder(
+        self,
+        query: Tensor,
+        query_pos: Tensor,
+        memory: Tensor,
+        memory_mask: Tensor,
+        memory_pos: Tensor,
+    ) -> Dict[str, Tensor]:
         """Forward with the decoder.
 
         Args:
@@ -68,5 +71,6 @@ class PersonDETR(DETR):
             key=memory,
             query_pos=query_pos[:1],
             key_pos=memory_pos,
-            key_padding_mask=memory_mask)
+            key_padding_mask=memory_mask,
+        )
         return dict(hidden_states=hidden_states)

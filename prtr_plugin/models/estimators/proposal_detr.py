@@ -36,12 +36,10 @@ class ProposalPersonDETR(PersonDETR):
         self.query_pos_proj = nn.Linear(2 * self.embed_dims, self.embed_dims)
 
     def pre_transformer(
-            self,
-            img_feats: Tuple[Tensor],
-            batch_data_samples: OptSampleList = None) -> Tuple[Dict, Dict]:
+        self, img_feats: Tuple[Tensor], batch_data_samples: OptSampleList = None
+    ) -> Tuple[Dict, Dict]:
         """Prepare the inputs of encoder and decoder; see the parent class."""
-        encoder_inputs, decoder_inputs = super().pre_transformer(
-            img_feats, batch_data_samples)
+        encoder_inputs, decoder_inputs = super().pre_transformer(img_feats, batch_data_samples)
         feat = img_feats[-1]
         h, w = feat.shape[-2:]
         mask = encoder_inputs['feat_mask']
@@ -49,19 +47,18 @@ class ProposalPersonDETR(PersonDETR):
         if mask is not None:
             valid = (~mask).view_as(valid).to(feat.dtype)
         # the centre of every place, relative to the image without padding
-        x, y = [(valid.cumsum(dim) - 0.5) / valid.sum(dim, True).clamp(min=1)
-                for dim in (2, 1)]
+        x, y = [(valid.cumsum(dim) - 0.5) / valid.sum(dim, True).clamp(min=1) for dim in (2, 1)]
         # sizes are predicted from half of the image
-        places = torch.stack((x, y, *valid.new_full((2, *valid.shape), 0.5)),
-                             dim=-1).flatten(1, 2)
+        places = torch.stack((x, y, *valid.new_full((2, *valid.shape), 0.5)), dim=-1).flatten(1, 2)
         if mask is not None:
             # far from everybody, so that no padded place is matched
-            places = places.masked_fill(mask[..., None], 1.)
+            places = places.masked_fill(mask[..., None], 1.0)
         encoder_inputs['places'] = places
         return encoder_inputs, decoder_inputs
 
-    def forward_encoder(self, feat: Tensor, feat_mask: Tensor,
-                        feat_pos: Tensor, places: Tensor) -> Dict:
+    def forward_encoder(
+        self, feat: Tensor, feat_mask: Tensor, feat_pos: Tensor, places: Tensor
+    ) -> Dict:
         """Forward with the encoder.
 
         Args:
@@ -78,8 +75,7 @@ class ProposalPersonDETR(PersonDETR):
         memory = super().forward_encoder(feat, feat_mask, feat_pos)['memory']
         return dict(memory=memory, memory_mask=feat_mask, places=places)
 
-    def pre_decoder(self, memory: Tensor, memory_mask: Tensor,
-                    places: Tensor) -> Tuple[Dict, Dict]:
+    def pre_decoder(self, memory: Tensor, memory_mask: Tensor, places: Tensor) -> Tuple[Dict, Dict]:
         """Make queries of the best proposals.
 
         Args:
@@ -103,8 +99,10 @@ class ProposalPersonDETR(PersonDETR):
         references = proposals[1].detach().gather(1, best.expand(-1, -1, 4))
         query = memory.gather(1, best.expand(-1, -1, self.embed_dims))
         query_pos = coordinate_to_encoding(
-            references, self.positional_encoding.num_feats,
-            self.positional_encoding.temperature)
+            references, self.positional_encoding.num_feats, self.positional_encoding.temperature
+        )
         query_pos = self.query_pos_proj(query_pos.to(memory.dtype))
-        return (dict(query=query, query_pos=query_pos, memory=memory),
-                dict(references=references, proposals=proposals))
+        return (
+            dict(query=query, query_pos=query_pos, memory=memory),
+            dict(references=references, proposals=proposals),
+        )

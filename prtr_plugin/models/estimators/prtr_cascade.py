@@ -5,14 +5,18 @@ import torch
 from mmengine.structures import InstanceData
 from mmpose.models.pose_estimators.base import BasePoseEstimator
 from mmpose.registry import MODELS
-from mmpose.utils.typing import (ConfigType, OptConfigType, OptMultiConfig,
-                                 OptSampleList, SampleList)
+from mmpose.utils.typing import ConfigType, OptConfigType, OptMultiConfig, OptSampleList, SampleList
 from torch import Tensor
 
 from ..heads import PersonDETRHead
 from ..layers import STNCrop
-from .cascade_data import (check_metainfo, check_predictions, pack_people,
-                           samples_without_padding, split_ground_truth)
+from .cascade_data import (
+    check_metainfo,
+    check_predictions,
+    pack_people,
+    samples_without_padding,
+    split_ground_truth,
+)
 
 
 @MODELS.register_module()
@@ -72,29 +76,31 @@ class PRTRCascade(BasePoseEstimator):
     .. _`PRTR`: https://arxiv.org/abs/2104.06976
     """
 
-    def __init__(self,
-                 detector: ConfigType,
-                 head: ConfigType,
-                 crop: ConfigType = dict(),
-                 detector_levels: Sequence[int] = (-1, ),
-                 freeze_detector: bool = False,
-                 detach_boxes: bool = False,
-                 train_cfg: OptConfigType = None,
-                 test_cfg: OptConfigType = None,
-                 data_preprocessor: OptConfigType = None,
-                 use_syncbn: bool = False,
-                 metainfo: Optional[dict] = None,
-                 init_cfg: OptMultiConfig = None) -> None:
+    def __init__(
+        self,
+        detector: ConfigType,
+        head: ConfigType,
+        crop: ConfigType = dict(),
+        detector_levels: Sequence[int] = (-1,),
+        freeze_detector: bool = False,
+        detach_boxes: bool = False,
+        train_cfg: OptConfigType = None,
+        test_cfg: OptConfigType = None,
+        data_preprocessor: OptConfigType = None,
+        use_syncbn: bool = False,
+        metainfo: Optional[dict] = None,
+        init_cfg: OptMultiConfig = None,
+    ) -> None:
         super().__init__(
             backbone=detector,
             head=head,
             train_cfg=_fill('train_cfg', train_cfg, max_persons=20),
-            test_cfg=_fill(
-                'test_cfg', test_cfg, score_thr=0.05, max_persons=20),
+            test_cfg=_fill('test_cfg', test_cfg, score_thr=0.05, max_persons=20),
             data_preprocessor=data_preprocessor,
             use_syncbn=use_syncbn,
             metainfo=metainfo,
-            init_cfg=init_cfg)
+            init_cfg=init_cfg,
+        )
         # what the parent class calls backbone has a backbone of its own
         self.detector = self._modules.pop('backbone')
         self.crop = STNCrop(**crop)
@@ -105,18 +111,19 @@ class PRTRCascade(BasePoseEstimator):
             self.detector.requires_grad_(False)
 
         bbox_head = self.detector.bbox_head
-        if not isinstance(bbox_head,
-                          PersonDETRHead) or bbox_head.num_classes != 1:
+        if not isinstance(bbox_head, PersonDETRHead) or bbox_head.num_classes != 1:
             raise ValueError(
                 f'The bbox_head of the detector is {type(bbox_head).__name__} '
                 f'with num_classes={bbox_head.num_classes}. PRTRCascade needs '
-                "type='PersonDETRHead' with num_classes=1.")
+                "type='PersonDETRHead' with num_classes=1."
+            )
         size = getattr(self.head.positional_encoding, 'size', None)
         if size not in (None, self.crop.resolution):
             raise ValueError(
                 f'The crops have resolution={self.crop.resolution} but the '
                 f'positional_encoding of the head has size={size}. Set both '
-                'to the same.')
+                'to the same.'
+            )
 
     def train(self, mode: bool = True) -> 'PRTRCascade':
         """Keep a frozen detector in evaluation mode."""
@@ -137,7 +144,7 @@ class PRTRCascade(BasePoseEstimator):
         return self.detector.backbone(inputs)
 
     def forward_detector(
-            self, feats: Tuple[Tensor], data_samples: SampleList
+        self, feats: Tuple[Tensor], data_samples: SampleList
     ) -> Tuple[Sequence[Tensor], Sequence[Tensor]]:
         """Find people.
 
@@ -156,13 +163,14 @@ class PRTRCascade(BasePoseEstimator):
         feats = tuple(feats[i] for i in self.detector_levels)
         if self.detector.with_neck:
             feats = self.detector.neck(feats)
-        return self.detector.bbox_head(
-            **self.detector.forward_transformer(feats, data_samples))
+        return self.detector.bbox_head(**self.detector.forward_transformer(feats, data_samples))
 
-    def crop_people(self,
-                    feats: Tuple[Tensor],
-                    boxes: Union[Tensor, Sequence[Tensor]],
-                    data_samples: OptSampleList = None) -> Tensor:
+    def crop_people(
+        self,
+        feats: Tuple[Tensor],
+        boxes: Union[Tensor, Sequence[Tensor]],
+        data_samples: OptSampleList = None,
+    ) -> Tensor:
         """Crop people out of the backbone levels.
 
         Args:
@@ -187,7 +195,8 @@ class PRTRCascade(BasePoseEstimator):
             raise ValueError(
                 f'The levels {self.crop.levels} that PRTRCascade crops have '
                 f'{crops.shape[1]} channels together, but the head has '
-                f'in_channels={self.head.in_channels}. Set one of them.')
+                f'in_channels={self.head.in_channels}. Set one of them.'
+            )
         return crops
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
@@ -209,9 +218,9 @@ class PRTRCascade(BasePoseEstimator):
         """
         check_metainfo(inputs, data_samples, 'img_shape')
         metas = [d.metainfo for d in data_samples]
-        people, crowds = zip(*(
-            split_ground_truth(d, self.head.out_channels, inputs.device)
-            for d in data_samples))
+        people, crowds = zip(
+            *(split_ground_truth(d, self.head.out_channels, inputs.device) for d in data_samples)
+        )
         feats = self.extract_feat(inputs)
         cls_scores, boxes = self.forward_detector(feats, data_samples)
         check_predictions(cls_scores[-1], boxes[-1])
@@ -219,11 +228,11 @@ class PRTRCascade(BasePoseEstimator):
         losses = dict()
         if not self.freeze_detector:
             det_losses = self.detector.bbox_head.loss_by_feat(
-                cls_scores, boxes, people, metas, crowds)
+                cls_scores, boxes, people, metas, crowds
+            )
             losses.update({f'det.{k}': v for k, v in det_losses.items()})
 
-        queries, persons = self._sample_matches(cls_scores[-1], boxes[-1],
-                                                people, metas)
+        queries, persons = self._sample_matches(cls_scores[-1], boxes[-1], people, metas)
         nobody = not any(map(len, queries))
         if nobody:
             # all parameters take part in every step, as distributed training
@@ -237,57 +246,56 @@ class PRTRCascade(BasePoseEstimator):
             labels = crops.new_zeros(1, self.head.out_channels, 2)
             weights = labels[..., 0]
         else:
-            labels, weights = self._keypoint_targets(
-                torch.cat(kept).detach(), persons, metas)
-        kpt_losses = self.head.loss_by_feat(
-            *self.head.forward_levels((crops, )), labels, weights)
+            labels, weights = self._keypoint_targets(torch.cat(kept).detach(), persons, metas)
+        kpt_losses = self.head.loss_by_feat(*self.head.forward_levels((crops,)), labels, weights)
         weight = 0.0 if nobody else 1.0
         losses.update({k: v * weight for k, v in kpt_losses.items()})
         return losses
 
     def _sample_matches(
-        self, cls_scores: Tensor, boxes: Tensor, people: List[InstanceData],
-        metas: List[dict]
+        self, cls_scores: Tensor, boxes: Tensor, people: List[InstanceData], metas: List[dict]
     ) -> Tuple[List[Tensor], List[InstanceData]]:
         """The people of each image that go through the keypoint head: their
         queries and their ground truth."""
         queries, persons = [], []
-        for cls_score, box, person, meta in zip(cls_scores, boxes, people,
-                                                metas):
-            query, index = self.detector.bbox_head.match(
-                cls_score, box, person, meta)
+        for cls_score, box, person, meta in zip(cls_scores, boxes, people, metas):
+            query, index = self.detector.bbox_head.match(cls_score, box, person, meta)
             person = person[index]
             labelled = (person.keypoints_visible > 0).any(dim=1)
             query, person = query[labelled], person[labelled]
             if len(query) > self.train_cfg['max_persons']:
                 drawn = torch.randperm(len(query))
-                drawn = drawn[:self.train_cfg['max_persons']].to(query.device)
+                drawn = drawn[: self.train_cfg['max_persons']].to(query.device)
                 query, person = query[drawn], person[drawn]
             queries.append(query)
             persons.append(person)
         return queries, persons
 
-    def _keypoint_targets(self, boxes: Tensor, persons: List[InstanceData],
-                          metas: List[dict]) -> Tuple[Tensor, Tensor]:
+    def _keypoint_targets(
+        self, boxes: Tensor, persons: List[InstanceData], metas: List[dict]
+    ) -> Tuple[Tensor, Tensor]:
         """Targets of the keypoint head, relative to the crops.
 
         The boxes are constants here: a keypoint loss that could change its
         own target would move boxes for the wrong reason.
         """
-        keypoints = torch.cat([
-            p.keypoints / p.keypoints.new_tensor(meta['img_shape'][::-1])
-            for p, meta in zip(persons, metas)
-        ])
+        keypoints = torch.cat(
+            [
+                p.keypoints / p.keypoints.new_tensor(meta['img_shape'][::-1])
+                for p, meta in zip(persons, metas)
+            ]
+        )
         visible = torch.cat([p.keypoints_visible for p in persons])
         keypoints = self.crop.to_crop(keypoints, boxes).cpu().numpy()
         codec = self.head.decoder
-        encoded = codec.encode(keypoints * np.array(codec.input_size),
-                               visible.cpu().numpy())
+        encoded = codec.encode(keypoints * np.array(codec.input_size), visible.cpu().numpy())
         # The crop of a poor box can miss its person by far. As predictions
         # lie in [0, 1], this changes neither gradients of L1 nor matches.
         labels = encoded['keypoint_labels'].clip(0, 1)
-        return (torch.from_numpy(labels).to(boxes),
-                torch.from_numpy(encoded['keypoint_weights']).to(boxes))
+        return (
+            torch.from_numpy(labels).to(boxes),
+            torch.from_numpy(encoded['keypoint_weights']).to(boxes),
+        )
 
     def predict(self, inputs: Tensor, data_samples: SampleList) -> SampleList:
         """Predict people with keypoints.
@@ -315,8 +323,7 @@ class PRTRCascade(BasePoseEstimator):
         """
         check_metainfo(inputs, data_samples, 'img_shape', 'ori_shape')
         feats = self.extract_feat(inputs)
-        scores, boxes = self._best_people(
-            *self.forward_detector(feats, data_samples))
+        scores, boxes = self._best_people(*self.forward_detector(feats, data_samples))
         # one transfer tells which people are kept
         found = torch.cat((boxes, scores[..., None]), dim=-1)
         found = found.detach().float().cpu()
@@ -326,26 +333,26 @@ class PRTRCascade(BasePoseEstimator):
         keypoints = np.zeros((0, self.head.out_channels, 2), dtype=np.float32)
         keypoint_scores = keypoints[..., 0]
         if any(nums):
-            crops = self.crop_people(
-                feats, [b[:n] for b, n in zip(boxes, nums)], data_samples)
-            preds = self.head.predict((crops, ), data_samples)
+            crops = self.crop_people(feats, [b[:n] for b, n in zip(boxes, nums)], data_samples)
+            preds = self.head.predict((crops,), data_samples)
             keypoints = np.concatenate([p.keypoints for p in preds])
             keypoints /= np.array(self.head.decoder.input_size, np.float32)
-            keypoint_scores = np.concatenate(
-                [p.keypoint_scores for p in preds])
+            keypoint_scores = np.concatenate([p.keypoint_scores for p in preds])
 
         stop = 0
         for sample, person, n in zip(data_samples, found, nums):
             start, stop = stop, stop + n
             boxes = person[:n, :4]
             sample.pred_instances = pack_people(
-                boxes, person[:n, 4],
+                boxes,
+                person[:n, 4],
                 self.crop.to_image(keypoints[start:stop], boxes.numpy()),
-                keypoint_scores[start:stop], sample.ori_shape)
+                keypoint_scores[start:stop],
+                sample.ori_shape,
+            )
         return data_samples
 
-    def _best_people(self, cls_scores: Tensor,
-                     boxes: Tensor) -> Tuple[Tensor, Tensor]:
+    def _best_people(self, cls_scores: Tensor, boxes: Tensor) -> Tuple[Tensor, Tensor]:
         """Scores and boxes of the last level, from high to low score, in
         shape (B, P) and (B, P, 4) with P = ``max_persons``."""
         scores = cls_scores[-1].softmax(dim=-1)[..., 0]
@@ -354,9 +361,7 @@ class PRTRCascade(BasePoseEstimator):
         queries = queries[..., None].expand(-1, -1, 4)
         return scores, boxes[-1].gather(1, queries)
 
-    def _forward(self,
-                 inputs: Tensor,
-                 data_samples: OptSampleList = None) -> Tuple[Tensor, ...]:
+    def _forward(self, inputs: Tensor, data_samples: OptSampleList = None) -> Tuple[Tensor, ...]:
         """Forward without read-out, for a fixed number of people.
 
         Args:
@@ -382,19 +387,24 @@ class PRTRCascade(BasePoseEstimator):
         else:
             check_metainfo(inputs, data_samples, 'img_shape')
         feats = self.extract_feat(inputs)
-        scores, boxes = self._best_people(
-            *self.forward_detector(feats, samples))
+        scores, boxes = self._best_people(*self.forward_detector(feats, samples))
         crops = self.crop_people(feats, boxes, data_samples)
-        cls_logits, coords = self.head((crops, ))
+        cls_logits, coords = self.head((crops,))
         coords = self.crop.to_image(coords, boxes.flatten(0, 1))
-        return (scores, boxes, cls_logits.unflatten(0, scores.shape),
-                coords.unflatten(0, scores.shape))
+        return (
+            scores,
+            boxes,
+            cls_logits.unflatten(0, scores.shape),
+            coords.unflatten(0, scores.shape),
+        )
 
 
 def _fill(name: str, cfg: OptConfigType, **defaults) -> Dict:
     """Fill in defaults and refuse other keys."""
     unknown = set(cfg or ()) - set(defaults)
     if unknown:
-        raise ValueError(f'{name} of PRTRCascade has unknown keys '
-                         f'{sorted(unknown)}: it takes {sorted(defaults)}.')
+        raise ValueError(
+            f'{name} of PRTRCascade has unknown keys '
+            f'{sorted(unknown)}: it takes {sorted(defaults)}.'
+        )
     return {**defaults, **(cfg or {})}

@@ -6,8 +6,7 @@ from mmdet.models.dense_heads import DETRHead
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
 from mmengine.structures import InstanceData
 from mmpose.registry import MODELS
-from mmpose.utils.typing import (ConfigType, InstanceList, OptConfigType,
-                                 SampleList)
+from mmpose.utils.typing import ConfigType, InstanceList, OptConfigType, SampleList
 from torch import Tensor
 
 ASSIGNER = dict(
@@ -15,8 +14,9 @@ ASSIGNER = dict(
     match_costs=[
         dict(type='mmdet.ClassificationCost', weight=1.0),
         dict(type='mmdet.BBoxL1Cost', weight=5.0, box_format='xywh'),
-        dict(type='mmdet.IoUCost', iou_mode='giou', weight=2.0)
-    ])
+        dict(type='mmdet.IoUCost', iou_mode='giou', weight=2.0),
+    ],
+)
 
 
 @MODELS.register_module()
@@ -42,20 +42,19 @@ class PersonDETRHead(DETRHead):
         **kwargs: Other arguments of the parent class.
     """
 
-    def __init__(self,
-                 num_classes: int = 1,
-                 ignore_iof_thr: float = 0.5,
-                 loss_cls: ConfigType = dict(
-                     type='mmdet.CrossEntropyLoss',
-                     bg_cls_weight=0.1,
-                     loss_weight=1.0),
-                 loss_bbox: ConfigType = dict(
-                     type='mmdet.L1Loss', loss_weight=5.0),
-                 loss_iou: ConfigType = dict(
-                     type='mmdet.GIoULoss', loss_weight=2.0),
-                 train_cfg: OptConfigType = None,
-                 test_cfg: OptConfigType = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        num_classes: int = 1,
+        ignore_iof_thr: float = 0.5,
+        loss_cls: ConfigType = dict(
+            type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0
+        ),
+        loss_bbox: ConfigType = dict(type='mmdet.L1Loss', loss_weight=5.0),
+        loss_iou: ConfigType = dict(type='mmdet.GIoULoss', loss_weight=2.0),
+        train_cfg: OptConfigType = None,
+        test_cfg: OptConfigType = None,
+        **kwargs,
+    ) -> None:
         loss_cls = copy.deepcopy(loss_cls)
         bg_cls_weight = loss_cls.pop('bg_cls_weight', 0.1)
         # the parent class does this for itself and not for subclasses
@@ -67,7 +66,8 @@ class PersonDETRHead(DETRHead):
             loss_iou=loss_iou,
             train_cfg=train_cfg or dict(assigner=ASSIGNER),
             test_cfg=test_cfg or dict(),
-            **kwargs)
+            **kwargs,
+        )
         self.bg_cls_weight = bg_cls_weight
         self.ignore_iof_thr = ignore_iof_thr
 
@@ -75,7 +75,7 @@ class PersonDETRHead(DETRHead):
         self,
         hidden_states: Tensor,
         references: Optional[Tensor] = None,
-        proposals: Tuple[Tensor, ...] = ()
+        proposals: Tuple[Tensor, ...] = (),
     ) -> Tuple[Sequence[Tensor], Sequence[Tensor]]:
         """Predict people from the outputs of the decoder.
 
@@ -100,9 +100,8 @@ class PersonDETRHead(DETRHead):
         return cls_scores, boxes
 
     def forward_level(
-            self,
-            hidden_states: Tensor,
-            references: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
+        self, hidden_states: Tensor, references: Optional[Tensor] = None
+    ) -> Tuple[Tensor, Tensor]:
         """Class logits and boxes in shape (..., num_classes + 1) and
         (..., 4) of hidden states in shape (..., D); see :meth:`forward`."""
         # a bfloat16 coordinate is off by up to 0.7 pixels in 384
@@ -113,11 +112,9 @@ class PersonDETRHead(DETRHead):
                 boxes = boxes + references.logit(eps=1e-4)
             return self.fc_cls(hidden_states), boxes.sigmoid()
 
-    def predict(self,
-                hidden_states: Tensor,
-                batch_data_samples: SampleList,
-                rescale: bool = True,
-                **kwargs) -> InstanceList:
+    def predict(
+        self, hidden_states: Tensor, batch_data_samples: SampleList, rescale: bool = True, **kwargs
+    ) -> InstanceList:
         """Predict the people of a detector that is used without a cascade.
 
         Args:
@@ -136,7 +133,8 @@ class PersonDETRHead(DETRHead):
         return self.predict_by_feat(
             *self(hidden_states, **kwargs),
             batch_img_metas=[sample.metainfo for sample in batch_data_samples],
-            rescale=rescale)
+            rescale=rescale,
+        )
 
     def loss_by_feat(
         self,
@@ -144,7 +142,7 @@ class PersonDETRHead(DETRHead):
         all_layers_bbox_preds: Sequence[Tensor],
         batch_gt_instances: InstanceList,
         batch_img_metas: List[dict],
-        batch_gt_instances_ignore: Optional[InstanceList] = None
+        batch_gt_instances_ignore: Optional[InstanceList] = None,
     ) -> Dict[str, Tensor]:
         """Calculate the losses of all decoder levels.
 
@@ -169,20 +167,20 @@ class PersonDETRHead(DETRHead):
         if batch_gt_instances_ignore is not None:
             # the parent class hands nothing else down to the single images
             batch_img_metas = [
-                dict(meta, ignored_bboxes=ignored.bboxes) for meta, ignored in
-                zip(batch_img_metas, batch_gt_instances_ignore)
+                dict(meta, ignored_bboxes=ignored.bboxes)
+                for meta, ignored in zip(batch_img_metas, batch_gt_instances_ignore)
             ]
-        return super().loss_by_feat(all_layers_cls_scores,
-                                    all_layers_bbox_preds, batch_gt_instances,
-                                    batch_img_metas)
+        return super().loss_by_feat(
+            all_layers_cls_scores, all_layers_bbox_preds, batch_gt_instances, batch_img_metas
+        )
 
-    def _get_targets_single(self, cls_score: Tensor, bbox_pred: Tensor,
-                            gt_instances: InstanceData,
-                            img_meta: dict) -> tuple:
+    def _get_targets_single(
+        self, cls_score: Tensor, bbox_pred: Tensor, gt_instances: InstanceData, img_meta: dict
+    ) -> tuple:
         """Targets of one image; see the parent class."""
-        (labels, label_weights, bbox_targets, bbox_weights, pos_inds,
-         neg_inds) = super()._get_targets_single(cls_score, bbox_pred,
-                                                 gt_instances, img_meta)
+        (labels, label_weights, bbox_targets, bbox_weights, pos_inds, neg_inds) = (
+            super()._get_targets_single(cls_score, bbox_pred, gt_instances, img_meta)
+        )
         ignored_bboxes = img_meta.get('ignored_bboxes', ())
         if len(ignored_bboxes):
             h, w = img_meta['img_shape']
@@ -193,13 +191,12 @@ class PersonDETRHead(DETRHead):
             label_weights[neg_inds[ignored]] = 0
             # the others count as negatives in the weighted mean
             neg_inds = neg_inds[~ignored]
-        return (labels, label_weights, bbox_targets, bbox_weights, pos_inds,
-                neg_inds)
+        return (labels, label_weights, bbox_targets, bbox_weights, pos_inds, neg_inds)
 
     @torch.no_grad()
-    def match(self, cls_score: Tensor, bbox_pred: Tensor,
-              gt_instances: InstanceData,
-              img_meta: dict) -> List[Tensor]:
+    def match(
+        self, cls_score: Tensor, bbox_pred: Tensor, gt_instances: InstanceData, img_meta: dict
+    ) -> List[Tensor]:
         """Match the queries of one image, as for the losses.
 
         Args:
@@ -216,7 +213,7 @@ class PersonDETRHead(DETRHead):
         bboxes = bbox_cxcywh_to_xyxy(bbox_pred)
         bboxes = bboxes * bboxes.new_tensor([w, h, w, h])
         gt_inds = self.assigner.assign(
-            InstanceData(scores=cls_score, bboxes=bboxes), gt_instances,
-            img_meta).gt_inds
+            InstanceData(scores=cls_score, bboxes=bboxes), gt_instances, img_meta
+        ).gt_inds
         queries = torch.nonzero(gt_inds > 0).flatten()
         return [queries, gt_inds[queries] - 1]

@@ -7,8 +7,7 @@ from mmdet.models.layers import MLP
 from mmengine.structures import InstanceData
 from mmpose.models.heads.base_head import BaseHead
 from mmpose.registry import KEYPOINT_CODECS, MODELS, TASK_UTILS
-from mmpose.utils.typing import (ConfigType, Features, InstanceList,
-                                 OptConfigType, OptSampleList)
+from mmpose.utils.typing import ConfigType, Features, InstanceList, OptConfigType, OptSampleList
 from torch import Tensor, nn
 
 from ..layers import PRTRTransformer
@@ -66,53 +65,56 @@ class PRTRHead(BaseHead):
     # whether the head looks at all maps of in_channels or at the last one
     multi_level = False
 
-    def __init__(self,
-                 in_channels: Union[int, Sequence[int]],
-                 out_channels: int,
-                 num_queries: int = 100,
-                 embed_dims: int = 256,
-                 transformer: ConfigType = dict(),
-                 positional_encoding: ConfigType = dict(
-                     type='mmdet.SinePositionalEncoding',
-                     num_feats=128,
-                     normalize=True),
-                 loss_cls: ConfigType = dict(
-                     type='mmdet.CrossEntropyLoss',
-                     bg_cls_weight=0.1,
-                     loss_weight=1.0),
-                 loss_kpt: ConfigType = dict(
-                     type='L1Loss', use_target_weight=True, loss_weight=5.0),
-                 assigner: ConfigType = dict(
-                     type='KeypointHungarianAssigner',
-                     match_costs=[
-                         dict(type='KeypointClassificationCost', weight=1.0),
-                         dict(type='KeypointL1Cost', weight=5.0)
-                     ]),
-                 decoder: OptConfigType = None,
-                 mixed_precision: bool = True,
-                 init_cfg: OptConfigType = None) -> None:
+    def __init__(
+        self,
+        in_channels: Union[int, Sequence[int]],
+        out_channels: int,
+        num_queries: int = 100,
+        embed_dims: int = 256,
+        transformer: ConfigType = dict(),
+        positional_encoding: ConfigType = dict(
+            type='mmdet.SinePositionalEncoding', num_feats=128, normalize=True
+        ),
+        loss_cls: ConfigType = dict(
+            type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0
+        ),
+        loss_kpt: ConfigType = dict(type='L1Loss', use_target_weight=True, loss_weight=5.0),
+        assigner: ConfigType = dict(
+            type='KeypointHungarianAssigner',
+            match_costs=[
+                dict(type='KeypointClassificationCost', weight=1.0),
+                dict(type='KeypointL1Cost', weight=5.0),
+            ],
+        ),
+        decoder: OptConfigType = None,
+        mixed_precision: bool = True,
+        init_cfg: OptConfigType = None,
+    ) -> None:
         super().__init__(init_cfg)
         if num_queries < out_channels:
             raise ValueError(
                 f'num_queries={num_queries} is less than out_channels='
                 f'{out_channels}: every joint needs a query of its own. Set '
-                f'num_queries to {out_channels} or more.')
+                f'num_queries to {out_channels} or more.'
+            )
         if decoder is None:
-            raise ValueError(f'{type(self).__name__} needs a keypoint codec: '
-                             "set decoder=dict(type='HungarianKeypointCodec',"
-                             ' ...)')
+            raise ValueError(
+                f'{type(self).__name__} needs a keypoint codec: '
+                "set decoder=dict(type='HungarianKeypointCodec',"
+                ' ...)'
+            )
         self.decoder = KEYPOINT_CODECS.build(decoder)
         if self.decoder.num_keypoints != out_channels:
             raise ValueError(
                 f'The codec has num_keypoints={self.decoder.num_keypoints} '
                 f'but the head has out_channels={out_channels}. Set both to '
-                'the number of joints of the dataset.')
+                'the number of joints of the dataset.'
+            )
 
         if isinstance(in_channels, int):
             in_channels = [in_channels]
         self.in_channels = in_channels[-1]
-        self.map_channels = list(
-            in_channels if self.multi_level else in_channels[-1:])
+        self.map_channels = list(in_channels if self.multi_level else in_channels[-1:])
         self.out_channels = out_channels
         self.num_queries = num_queries
         self.embed_dims = embed_dims
@@ -127,8 +129,7 @@ class PRTRHead(BaseHead):
 
         self._init_layers(transformer, positional_encoding)
 
-    def _init_layers(self, transformer: ConfigType,
-                     positional_encoding: ConfigType) -> None:
+    def _init_layers(self, transformer: ConfigType, positional_encoding: ConfigType) -> None:
         """Build the layers that have parameters."""
         embed_dims = self.embed_dims
         self.positional_encoding = MODELS.build(positional_encoding)
@@ -137,7 +138,8 @@ class PRTRHead(BaseHead):
         if pos_dims != embed_dims:
             raise ValueError(
                 f'positional_encoding has {pos_dims} channels but embed_dims='
-                f'{embed_dims}. Set its num_feats to half of embed_dims.')
+                f'{embed_dims}. Set its num_feats to half of embed_dims.'
+            )
         self._init_transformer(transformer)
         self.fc_cls = nn.Linear(embed_dims, self.out_channels + 1)
         self.kpt_branch = MLP(embed_dims, embed_dims, 2, 3)
@@ -154,22 +156,22 @@ class PRTRHead(BaseHead):
         Raises:
             ValueError: If they do not have ``in_channels``.
         """
-        used = tuple(feats[-len(self.map_channels):])
+        used = tuple(feats[-len(self.map_channels) :])
         if [x.shape[1] for x in used] != self.map_channels:
             raise ValueError(
                 f'The head has in_channels={self.map_channels} but the '
                 f'feature maps have {[x.shape[1] for x in feats]} channels. '
-                'Set in_channels, or out_indices of the backbone.')
+                'Set in_channels, or out_indices of the backbone.'
+            )
         return used
 
     def _positions(self, x: Tensor) -> Tensor:
         """Positions in shape (1, D, H, W) of a map in shape (B, D, H, W)."""
         return self.positional_encoding(x.new_zeros(1, *x.shape[-2:])).to(x)
 
-    def forward_levels(self,
-                       feats: Tuple[Tensor],
-                       return_intermediate: bool = True
-                       ) -> Tuple[Tensor, Tensor]:
+    def forward_levels(
+        self, feats: Tuple[Tensor], return_intermediate: bool = True
+    ) -> Tuple[Tensor, Tensor]:
         """Forward with the outputs of the decoder levels.
 
         Args:
@@ -193,24 +195,24 @@ class PRTRHead(BaseHead):
             return self._forward_levels(feats, return_intermediate)
         with torch.autocast(feats[0].device.type, enabled=False):
             dtype = self.fc_cls.weight.dtype
-            return self._forward_levels(
-                tuple(x.to(dtype) for x in feats), return_intermediate)
+            return self._forward_levels(tuple(x.to(dtype) for x in feats), return_intermediate)
 
-    def _forward_levels(self, feats: Tuple[Tensor],
-                        return_intermediate: bool) -> Tuple[Tensor, Tensor]:
+    def _forward_levels(
+        self, feats: Tuple[Tensor], return_intermediate: bool
+    ) -> Tuple[Tensor, Tensor]:
         """From the maps that the head uses; see :meth:`forward_levels`."""
-        feat, = feats
+        (feat,) = feats
         x = self.input_proj(feat)
         hidden_states = self.transformer(
             x,
             self._positions(x),
             self.query_embedding.weight,
-            return_intermediate=return_intermediate)
+            return_intermediate=return_intermediate,
+        )
         # a bfloat16 coordinate is off by up to 0.7 pixels in 384
         with torch.autocast(x.device.type, enabled=False):
             hidden_states = hidden_states.to(self.fc_cls.weight.dtype)
-            return (self.fc_cls(hidden_states),
-                    self.kpt_branch(hidden_states).sigmoid())
+            return (self.fc_cls(hidden_states), self.kpt_branch(hidden_states).sigmoid())
 
     def forward(self, feats: Tuple[Tensor]) -> Tuple[Tensor, Tensor]:
         """Forward to the outputs of the last decoder level.
@@ -224,14 +226,12 @@ class PRTRHead(BaseHead):
             - cls_logits (Tensor): Class logits in shape (B, Q, K + 1)
             - coords (Tensor): Normalised coordinates in shape (B, Q, 2)
         """
-        cls_logits, coords = self.forward_levels(
-            feats, return_intermediate=False)
+        cls_logits, coords = self.forward_levels(feats, return_intermediate=False)
         return cls_logits[-1], coords[-1]
 
-    def predict(self,
-                feats: Features,
-                batch_data_samples: OptSampleList,
-                test_cfg: ConfigType = {}) -> InstanceList:
+    def predict(
+        self, feats: Features, batch_data_samples: OptSampleList, test_cfg: ConfigType = {}
+    ) -> InstanceList:
         """Predict joints from features.
 
         With ``flip_test`` in ``test_cfg`` the mirrored crops are read out on
@@ -269,18 +269,13 @@ class PRTRHead(BaseHead):
             mirrored = keypoints[batch_size:, :, flip_indices]
             mirrored[..., 0] = self.decoder.input_size[0] - mirrored[..., 0]
             keypoints = (keypoints[:batch_size] + mirrored) / 2
-            scores = (scores[:batch_size] +
-                      scores[batch_size:, :, flip_indices]) / 2
+            scores = (scores[:batch_size] + scores[batch_size:, :, flip_indices]) / 2
 
-        return [
-            InstanceData(keypoints=k, keypoint_scores=s)
-            for k, s in zip(keypoints, scores)
-        ]
+        return [InstanceData(keypoints=k, keypoint_scores=s) for k, s in zip(keypoints, scores)]
 
-    def loss(self,
-             feats: Tuple[Tensor],
-             batch_data_samples: OptSampleList,
-             train_cfg: OptConfigType = {}) -> Dict[str, Tensor]:
+    def loss(
+        self, feats: Tuple[Tensor], batch_data_samples: OptSampleList, train_cfg: OptConfigType = {}
+    ) -> Dict[str, Tensor]:
         """Calculate losses from a batch of inputs and data samples.
 
         Args:
@@ -294,16 +289,16 @@ class PRTRHead(BaseHead):
             dict: See :meth:`loss_by_feat`.
         """
         keypoint_labels = torch.cat(
-            [d.gt_instance_labels.keypoint_labels for d in batch_data_samples])
-        keypoint_weights = torch.cat([
-            d.gt_instance_labels.keypoint_weights for d in batch_data_samples
-        ])
-        return self.loss_by_feat(*self.forward_levels(feats), keypoint_labels,
-                                 keypoint_weights)
+            [d.gt_instance_labels.keypoint_labels for d in batch_data_samples]
+        )
+        keypoint_weights = torch.cat(
+            [d.gt_instance_labels.keypoint_weights for d in batch_data_samples]
+        )
+        return self.loss_by_feat(*self.forward_levels(feats), keypoint_labels, keypoint_weights)
 
-    def loss_by_feat(self, cls_logits: Tensor, coords: Tensor,
-                     keypoint_labels: Tensor,
-                     keypoint_weights: Tensor) -> Dict[str, Tensor]:
+    def loss_by_feat(
+        self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor, keypoint_weights: Tensor
+    ) -> Dict[str, Tensor]:
         """Calculate the losses of all decoder levels (PRTR, equation 4).
 
         Args:
@@ -327,34 +322,33 @@ class PRTRHead(BaseHead):
         matches, read_out = self._match(cls_logits, coords, keypoint_labels)
 
         # the class of every query: the joint it is matched to, or K
-        labels = matches.new_full((num_levels, batch_size, num_queries),
-                                  num_joints)
+        labels = matches.new_full((num_levels, batch_size, num_queries), num_joints)
         joints = torch.arange(num_joints, device=matches.device)
         labels.scatter_(2, matches, joints.expand_as(matches))
         # all joints are matched, so the weighted mean has a fixed divisor
-        avg_factor = batch_size * (
-            num_joints + (num_queries - num_joints) * self.bg_cls_weight)
+        avg_factor = batch_size * (num_joints + (num_queries - num_joints) * self.bg_cls_weight)
         matched = _gather_queries(coords, matches)
 
         losses = dict()
         for i in range(num_levels):
             prefix = '' if i == num_levels - 1 else f'd{i}.'
             losses[f'{prefix}loss_cls'] = self.loss_cls(
-                cls_logits[i].flatten(0, 1),
-                labels[i].flatten(),
-                avg_factor=avg_factor)
+                cls_logits[i].flatten(0, 1), labels[i].flatten(), avg_factor=avg_factor
+            )
             losses[f'{prefix}loss_kpt'] = num_joints * self.loss_kpt(
-                matched[i], keypoint_labels, keypoint_weights)
+                matched[i], keypoint_labels, keypoint_weights
+            )
 
         distances = torch.linalg.norm(
-            _gather_queries(coords[-1].detach(), read_out) - keypoint_labels,
-            dim=-1)
+            _gather_queries(coords[-1].detach(), read_out) - keypoint_labels, dim=-1
+        )
         correct = (distances < 0.05) * keypoint_weights
         losses['acc_pose'] = correct.sum() / keypoint_weights.sum().clamp(1)
         return losses
 
-    def _match(self, cls_logits: Tensor, coords: Tensor,
-               keypoint_labels: Tensor) -> Tuple[Tensor, Tensor]:
+    def _match(
+        self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor
+    ) -> Tuple[Tensor, Tensor]:
         """Match all levels and read the last one out, in one transfer.
 
         Returns:
@@ -363,14 +357,12 @@ class PRTRHead(BaseHead):
         """
         num_levels, batch_size = cls_logits.shape[:2]
         pred_instances = InstanceData(
-            scores=cls_logits.detach().flatten(0, 1),
-            keypoints=coords.detach().flatten(0, 1))
-        gt_instances = InstanceData(
-            keypoints=keypoint_labels.repeat(num_levels, 1, 1))
+            scores=cls_logits.detach().flatten(0, 1), keypoints=coords.detach().flatten(0, 1)
+        )
+        gt_instances = InstanceData(keypoints=keypoint_labels.repeat(num_levels, 1, 1))
         read_out_cost = -self.decoder.joint_probs(cls_logits[-1].detach())
         try:
-            queries = self.assigner.assign(
-                pred_instances, gt_instances, extra_cost=read_out_cost)
+            queries = self.assigner.assign(pred_instances, gt_instances, extra_cost=read_out_cost)
         except FloatingPointError as error:
             raise self._non_finite_error() from error
         matches, read_out = queries.split((len(gt_instances), batch_size))
@@ -380,7 +372,8 @@ class PRTRHead(BaseHead):
         return FloatingPointError(
             f'{type(self).__name__} put out NaN or infinite class logits or '
             'coordinates. Check the input images and the loaded weights; in '
-            'training lower the learning rate, clip gradients or use fp32.')
+            'training lower the learning rate, clip gradients or use fp32.'
+        )
 
 
 def _gather_queries(coords: Tensor, queries: Tensor) -> Tensor:

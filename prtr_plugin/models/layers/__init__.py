@@ -5,6 +5,9 @@ from .stn_crop import STNCrop
 from .transformer import PRTRTransformer
 
 __all__ = [
-    'DeformablePRTRTransformer', 'FusedMultiheadAttention', 'PRTRTransformer',
-    'STNCrop', 'SineLearnedPositionalEncoding'
+    'DeformablePRTRTransformer',
+    'FusedMultiheadAttention',
+    'PRTRTransformer',
+    'STNCrop',
+    'SineLearnedPositionalEncoding',
 ]

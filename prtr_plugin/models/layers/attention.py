@@ -22,24 +22,24 @@ class FusedMultiheadAttention(MultiheadAttention):
             Defaults to 0.0
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_heads: int,
-                 dropout: float = 0.0) -> None:
+    def __init__(self, embed_dims: int, num_heads: int, dropout: float = 0.0) -> None:
         super().__init__(
             embed_dims,
             num_heads,
             attn_drop=dropout,
             dropout_layer=dict(type='Dropout', drop_prob=dropout),
-            batch_first=True)
+            batch_first=True,
+        )
 
-    def forward(self,
-                query: Tensor,
-                key: Optional[Tensor] = None,
-                identity: Optional[Tensor] = None,
-                query_pos: Optional[Tensor] = None,
-                key_pos: Optional[Tensor] = None,
-                key_padding_mask: Optional[Tensor] = None) -> Tensor:
+    def forward(
+        self,
+        query: Tensor,
+        key: Optional[Tensor] = None,
+        identity: Optional[Tensor] = None,
+        query_pos: Optional[Tensor] = None,
+        key_pos: Optional[Tensor] = None,
+        key_padding_mask: Optional[Tensor] = None,
+    ) -> Tensor:
         """Attend from ``query`` to ``key``, whose content is also the value.
 
         Args:
@@ -65,8 +65,7 @@ class FusedMultiheadAttention(MultiheadAttention):
         if key is None:
             q, k, v = F.linear(query, weight, bias).chunk(3, dim=-1)
             if query_pos is not None:
-                pos_q, pos_k = F.linear(query_pos,
-                                        weight[:2 * d]).chunk(2, dim=-1)
+                pos_q, pos_k = F.linear(query_pos, weight[: 2 * d]).chunk(2, dim=-1)
                 q, k = q + pos_q, k + pos_k
         else:
             q = F.linear(query, weight[:d], bias[:d])
@@ -74,38 +73,32 @@ class FusedMultiheadAttention(MultiheadAttention):
             if query_pos is not None:
                 q = q + F.linear(query_pos, weight[:d])
             if key_pos is not None:
-                k = k + F.linear(key_pos, weight[d:2 * d])
+                k = k + F.linear(key_pos, weight[d : 2 * d])
 
         # (B, N, D) -> (B, heads, N, D / heads)
-        q, k, v = (
-            x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for x in (q, k, v))
+        q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
         mask = None
         if key_padding_mask is not None:
             # here True means "take part", the opposite of the argument
             mask = ~key_padding_mask.bool()[:, None, None, :]
-        out = attend(q, k, v, mask,
-                     self.attn.dropout if self.training else 0.0)
+        out = attend(q, k, v, mask, self.attn.dropout if self.training else 0.0)
         out = self.attn.out_proj(out.transpose(1, 2).flatten(2))
 
         identity = query if identity is None else identity
         return identity + self.dropout_layer(self.proj_drop(out))
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Optional[Tensor],
-           dropout: float) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Optional[Tensor], dropout: float) -> Tensor:
     """``scaled_dot_product_attention``, except where it is slow.
 
     On the CPU the backward pass of its fused kernel takes eight times longer
     in bfloat16 than the plain products do.
     """
-    if not (q.device.type == 'cpu' and q.dtype == torch.bfloat16
-            and q.requires_grad):
-        return F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=dropout)
+    if not (q.device.type == 'cpu' and q.dtype == torch.bfloat16 and q.requires_grad):
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
     # autocast would compute the softmax in float32, which it does inside
     with torch.autocast('cpu', enabled=False):
-        weights = (q * q.shape[-1]**-0.5) @ k.mT
+        weights = (q * q.shape[-1] ** -0.5) @ k.mT
         if mask is not None:
             weights = weights.masked_fill(~mask, float('-inf'))
         return F.dropout(weights.softmax(dim=-1), dropout) @ v

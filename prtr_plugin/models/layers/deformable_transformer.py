@@ -3,14 +3,21 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import torch
 from mmcv.ops import get_compiling_cuda_version
 from mmcv.ops.multi_scale_deform_attn import (
-    MultiScaleDeformableAttention, MultiScaleDeformableAttnFunction,
-    multi_scale_deformable_attn_pytorch)
+    MultiScaleDeformableAttention,
+    MultiScaleDeformableAttnFunction,
+    multi_scale_deformable_attn_pytorch,
+)
 from mmdet.models.layers import inverse_sigmoid
 from mmengine.model import xavier_init
 from torch import Tensor, nn
 
-from .transformer import (PRTRDecoder, PRTRDecoderLayer, PRTREncoder,
-                          PRTREncoderLayer, PRTRTransformer)
+from .transformer import (
+    PRTRDecoder,
+    PRTRDecoderLayer,
+    PRTREncoder,
+    PRTREncoderLayer,
+    PRTRTransformer,
+)
 
 # mmcv has its kernel for GPUs only where it was compiled with CUDA
 _HAS_CUDA_KERNEL = get_compiling_cuda_version() != 'not available'
@@ -25,6 +32,7 @@ class FeatureLevels(NamedTuple):
         starts (Tensor): Index of the first place of each level in shape
             (levels, )
     """
+
     sizes: List[Tuple[int, int]]
     shapes: Tensor
     starts: Tensor
@@ -42,8 +50,7 @@ class FeatureLevels(NamedTuple):
             shapes = torch.stack([torch.stack(size) for size in sizes])
         else:
             shapes = torch.tensor(sizes, device=device)
-        return cls(sizes, shapes.to(device),
-                   torch.tensor(starts, device=device))
+        return cls(sizes, shapes.to(device), torch.tensor(starts, device=device))
 
     def places(self) -> Tensor:
         """Centers (x, y) of all places, relative to their feature map, in
@@ -54,7 +61,8 @@ class FeatureLevels(NamedTuple):
             y, x = torch.meshgrid(
                 (torch.arange(h, device=device) + 0.5) / h,
                 (torch.arange(w, device=device) + 0.5) / w,
-                indexing='ij')
+                indexing='ij',
+            )
             places.append(torch.stack((x.flatten(), y.flatten()), dim=-1))
         return torch.cat(places)
 
@@ -76,28 +84,28 @@ class DeformableAttention(MultiScaleDeformableAttention):
         dropout (float): Dropout of the output. Defaults to 0.0
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_heads: int,
-                 num_levels: int = 4,
-                 num_points: int = 4,
-                 dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        num_levels: int = 4,
+        num_points: int = 4,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__(
-            embed_dims,
-            num_heads,
-            num_levels,
-            num_points,
-            dropout=dropout,
-            batch_first=True)
+            embed_dims, num_heads, num_levels, num_points, dropout=dropout, batch_first=True
+        )
 
-    def forward(self,
-                query: Tensor,
-                key: Optional[Tensor] = None,
-                identity: Optional[Tensor] = None,
-                query_pos: Optional[Tensor] = None,
-                *,
-                reference_points: Tensor,
-                levels: FeatureLevels) -> Tensor:
+    def forward(
+        self,
+        query: Tensor,
+        key: Optional[Tensor] = None,
+        identity: Optional[Tensor] = None,
+        query_pos: Optional[Tensor] = None,
+        *,
+        reference_points: Tensor,
+        levels: FeatureLevels,
+    ) -> Tensor:
         """Sample image features around reference points.
 
         Args:
@@ -120,23 +128,27 @@ class DeformableAttention(MultiScaleDeformableAttention):
         identity = query if identity is None else identity
         value = self.value_proj(query if key is None else key)
         value = _split_last(value, self.num_heads, -1)
-        places, weights = self.sampling(query, query_pos, reference_points,
-                                        levels)
+        places, weights = self.sampling(query, query_pos, reference_points, levels)
         dtype = places.dtype
 
         if value.is_cuda and _HAS_CUDA_KERNEL:
             # the last argument is how many images go in one launch
             out = MultiScaleDeformableAttnFunction.apply(
-                value.to(dtype), levels.shapes, levels.starts, places, weights,
-                len(value))
+                value.to(dtype), levels.shapes, levels.starts, places, weights, len(value)
+            )
         else:
             out = multi_scale_deformable_attn_pytorch(
-                value.to(dtype), levels.sizes, places, weights)
+                value.to(dtype), levels.sizes, places, weights
+            )
         return identity + self.dropout(self.output_proj(out.to(value.dtype)))
 
-    def sampling(self, query: Tensor, query_pos: Optional[Tensor],
-                 reference_points: Tensor,
-                 levels: FeatureLevels) -> Tuple[Tensor, Tensor]:
+    def sampling(
+        self,
+        query: Tensor,
+        query_pos: Optional[Tensor],
+        reference_points: Tensor,
+        levels: FeatureLevels,
+    ) -> Tuple[Tensor, Tensor]:
         """Where each query samples, and with which weights.
 
         Args:
@@ -159,8 +171,10 @@ class DeformableAttention(MultiScaleDeformableAttention):
         # half precision is too coarse for places
         dtype = torch.promote_types(offsets.dtype, torch.float32)
         # offsets are told in cells of the level
-        places = reference_points[:, :, None, :, None].to(
-            dtype) + offsets.to(dtype) / levels.shapes.flip(-1)[:, None]
+        places = (
+            reference_points[:, :, None, :, None].to(dtype)
+            + offsets.to(dtype) / levels.shapes.flip(-1)[:, None]
+        )
         weights = self.attention_weights(query)
         weights = _split_last(weights, self.num_heads, -1).softmax(-1)
         return places, _split_last(weights, *points[1:]).to(dtype)
@@ -198,12 +212,14 @@ class DeformablePRTRDecoder(PRTRDecoder):
         if not self.layers[0].pre_norm:
             self.post_norm = nn.Identity()
 
-    def forward(self,
-                query: Tensor,
-                reference_points: Tensor,
-                return_intermediate: bool = True,
-                kpt_branches: Optional[Sequence[nn.Module]] = None,
-                **kwargs) -> Tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        query: Tensor,
+        reference_points: Tensor,
+        return_intermediate: bool = True,
+        kpt_branches: Optional[Sequence[nn.Module]] = None,
+        **kwargs,
+    ) -> Tuple[Tensor, Tensor]:
         """Forward function.
 
         Args:
@@ -227,12 +243,10 @@ class DeformablePRTRDecoder(PRTRDecoder):
         outputs, references = [], []
         for i, layer in enumerate(self.layers):
             if kpt_branches is not None and i > 0:
-                moved = kpt_branches[i - 1](
-                    outputs[-1]) + inverse_sigmoid(reference_points)
+                moved = kpt_branches[i - 1](outputs[-1]) + inverse_sigmoid(reference_points)
                 # each layer answers for its own move
                 reference_points = moved.sigmoid().detach()
-            query = layer(
-                query, reference_points=reference_points[:, :, None], **kwargs)
+            query = layer(query, reference_points=reference_points[:, :, None], **kwargs)
             outputs.append(self.post_norm(query))
             references.append(reference_points)
         if not return_intermediate:
@@ -259,17 +273,13 @@ class DeformablePRTRTransformer(PRTRTransformer):
     encoder_type = DeformablePRTREncoder
     decoder_type = DeformablePRTRDecoder
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_feature_levels: int = 4,
-                 num_points: int = 4,
-                 **kwargs) -> None:
-        self.image_attention_cfg = dict(
-            num_levels=num_feature_levels, num_points=num_points)
+    def __init__(
+        self, embed_dims: int, num_feature_levels: int = 4, num_points: int = 4, **kwargs
+    ) -> None:
+        self.image_attention_cfg = dict(num_levels=num_feature_levels, num_points=num_points)
         super().__init__(embed_dims, **kwargs)
         if self.encoder is not None:
-            self.level_embed = nn.Parameter(
-                torch.randn(num_feature_levels, embed_dims))
+            self.level_embed = nn.Parameter(torch.randn(num_feature_levels, embed_dims))
         self.reference_points_fc = nn.Linear(embed_dims, 2)
 
     def init_weights(self) -> None:
@@ -288,7 +298,7 @@ class DeformablePRTRTransformer(PRTRTransformer):
         feats_pos: Sequence[Tensor],
         query_embed: Tensor,
         return_intermediate: bool = True,
-        kpt_branches: Optional[Sequence[nn.Module]] = None
+        kpt_branches: Optional[Sequence[nn.Module]] = None,
     ) -> Tuple[Tensor, Tensor]:
         """Forward function.
 
@@ -312,16 +322,16 @@ class DeformablePRTRTransformer(PRTRTransformer):
         levels = FeatureLevels.of(feats)
         memory = _flatten(feats)
         if self.encoder is not None:
-            memory_pos = _flatten([
-                pos + embed[:, None, None]
-                for pos, embed in zip(feats_pos, self.level_embed)
-            ])
+            memory_pos = _flatten(
+                [pos + embed[:, None, None] for pos, embed in zip(feats_pos, self.level_embed)]
+            )
             memory = self.encoder(
                 memory,
                 memory_pos,
                 # each place is the reference point of its own
                 reference_points=levels.places()[None, :, None],
-                levels=levels)
+                levels=levels,
+            )
 
         query_pos, query = query_embed[None].chunk(2, dim=-1)
         with torch.autocast(query.device.type, enabled=False):
@@ -334,7 +344,8 @@ class DeformablePRTRTransformer(PRTRTransformer):
             kpt_branches=kpt_branches,
             key=memory,
             query_pos=query_pos,
-            levels=levels)
+            levels=levels,
+        )
 
 
 def _flatten(maps: Sequence[Tensor]) -> Tensor:

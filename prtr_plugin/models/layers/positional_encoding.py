@@ -25,11 +25,13 @@ class SineLearnedPositionalEncoding(SinePositionalEncoding):
     .. _`PRTR`: https://arxiv.org/abs/2104.06976
     """
 
-    def __init__(self,
-                 num_feats: int,
-                 size: Tuple[int, int] = (10, 10),
-                 temperature: int = 10000,
-                 normalize: bool = True) -> None:
+    def __init__(
+        self,
+        num_feats: int,
+        size: Tuple[int, int] = (10, 10),
+        temperature: int = 10000,
+        normalize: bool = True,
+    ) -> None:
         super().__init__(num_feats, temperature, normalize)
         self.size = tuple(size)
         self.x_embed = nn.Parameter(torch.empty(num_feats, size[0]))
@@ -59,7 +61,8 @@ class SineLearnedPositionalEncoding(SinePositionalEncoding):
             raise ValueError(
                 f'The feature map is {w}x{h} but the positional encoding has '
                 f'embeddings for size={self.size}. Set its size to that of '
-                'the map.')
+                'the map.'
+            )
         x = self.x_embed[:, None, :w].expand(-1, h, -1)
         y = self.y_embed[:, :h, None].expand(-1, -1, w)
         learned = torch.cat((y, x)).expand(len(mask), -1, -1, -1)

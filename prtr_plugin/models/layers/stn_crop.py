@@ -34,14 +34,17 @@ class STNCrop(nn.Module):
     .. _`PRTR`: https://arxiv.org/abs/2104.06976
     """
 
-    def __init__(self,
-                 resolution: Tuple[int, int] = (10, 10),
-                 zoom: float = 1.25,
-                 levels: Sequence[int] = (0, 1, 2, 3)) -> None:
+    def __init__(
+        self,
+        resolution: Tuple[int, int] = (10, 10),
+        zoom: float = 1.25,
+        levels: Sequence[int] = (0, 1, 2, 3),
+    ) -> None:
         super().__init__()
         if len(resolution) != 2 or min(resolution) < 1:
-            raise ValueError('resolution must be two positive numbers '
-                             f'(width, height), but got {resolution}')
+            raise ValueError(
+                f'resolution must be two positive numbers (width, height), but got {resolution}'
+            )
         if not zoom > 0:
             raise ValueError(f'zoom must be positive, but got {zoom}')
         if not levels:
@@ -52,13 +55,10 @@ class STNCrop(nn.Module):
         for name, steps in zip('xy', resolution):
             # the end points are part of the grid
             self.register_buffer(
-                f'{name}_steps',
-                torch.linspace(-zoom, zoom, steps),
-                persistent=False)
+                f'{name}_steps', torch.linspace(-zoom, zoom, steps), persistent=False
+            )
 
-    def grids(self,
-              boxes: Tensor,
-              valid_hw: Optional[Tensor] = None) -> Tensor:
+    def grids(self, boxes: Tensor, valid_hw: Optional[Tensor] = None) -> Tensor:
         """Sampling positions of the crops.
 
         Args:
@@ -80,10 +80,12 @@ class STNCrop(nn.Module):
         x, y = torch.broadcast_tensors(x[:, :, None, :], y[..., None])
         return torch.stack((x, y), dim=-1)
 
-    def forward(self,
-                feats: Sequence[Tensor],
-                boxes: Union[Tensor, Sequence[Tensor]],
-                valid_hw: Optional[Tensor] = None) -> Tensor:
+    def forward(
+        self,
+        feats: Sequence[Tensor],
+        boxes: Union[Tensor, Sequence[Tensor]],
+        valid_hw: Optional[Tensor] = None,
+    ) -> Tensor:
         """Crop the people of a batch.
 
         All crops of an image are sampled as one tall grid, so that no feature
@@ -107,7 +109,8 @@ class STNCrop(nn.Module):
         if not all(-len(feats) <= i < len(feats) for i in self.levels):
             raise ValueError(
                 f'levels={self.levels} of the crop, but the backbone puts out '
-                f'{len(feats)} feature levels. Set its out_indices or levels.')
+                f'{len(feats)} feature levels. Set its out_indices or levels.'
+            )
         x_res, y_res = self.resolution
         nums = None
         if not isinstance(boxes, Tensor):
@@ -120,8 +123,7 @@ class STNCrop(nn.Module):
         # (B, P * y_res, x_res, 2)
         grids = self.grids(boxes, valid_hw).flatten(1, 2)
         crops = [
-            F.grid_sample(
-                feats[i], grids, padding_mode='border', align_corners=False)
+            F.grid_sample(feats[i], grids, padding_mode='border', align_corners=False)
             for i in self.levels
         ]
         # (B, C, P * y_res, x_res) -> (B, P, C, y_res, x_res)
@@ -168,5 +170,4 @@ class STNCrop(nn.Module):
         return points.clip(0, 1)
 
     def extra_repr(self) -> str:
-        return (f'resolution={self.resolution}, zoom={self.zoom}, '
-                f'levels={self.levels}')
+        return f'resolution={self.resolution}, zoom={self.zoom}, levels={self.levels}'

@@ -3,10 +3,12 @@ from typing import Optional, Type
 import torch
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks.transformer import FFN
-from mmdet.models.layers import (DetrTransformerDecoder,
-                                 DetrTransformerDecoderLayer,
-                                 DetrTransformerEncoder,
-                                 DetrTransformerEncoderLayer)
+from mmdet.models.layers import (
+    DetrTransformerDecoder,
+    DetrTransformerDecoderLayer,
+    DetrTransformerEncoder,
+    DetrTransformerEncoderLayer,
+)
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
@@ -49,13 +51,10 @@ class PRTREncoderLayer(DetrTransformerEncoderLayer):
         """
         if self.pre_norm:
             query = self.self_attn(
-                self.norms[0](query),
-                identity=query,
-                query_pos=query_pos,
-                **kwargs)
+                self.norms[0](query), identity=query, query_pos=query_pos, **kwargs
+            )
             return self.ffn(self.norms[1](query), identity=query)
-        query = self.norms[0](
-            self.self_attn(query, query_pos=query_pos, **kwargs))
+        query = self.norms[0](self.self_attn(query, query_pos=query_pos, **kwargs))
         return self.norms[1](self.ffn(query))
 
 
@@ -82,8 +81,7 @@ class PRTRDecoderLayer(DetrTransformerDecoderLayer):
         self.ffn = FFN(**self.ffn_cfg)
         self.norms = _build_norms(self.norm_cfg, self.embed_dims, 3)
 
-    def forward(self, query: Tensor, key: Tensor, query_pos: Tensor,
-                **kwargs) -> Tensor:
+    def forward(self, query: Tensor, key: Tensor, query_pos: Tensor, **kwargs) -> Tensor:
         """Forward function.
 
         Args:
@@ -98,10 +96,8 @@ class PRTRDecoderLayer(DetrTransformerDecoderLayer):
         """
         cross = dict(key=key, query_pos=query_pos, **kwargs)
         if self.pre_norm:
-            query = self.self_attn(
-                self.norms[0](query), identity=query, query_pos=query_pos)
-            query = self.cross_attn(
-                self.norms[1](query), identity=query, **cross)
+            query = self.self_attn(self.norms[0](query), identity=query, query_pos=query_pos)
+            query = self.cross_attn(self.norms[1](query), identity=query, **cross)
             return self.ffn(self.norms[2](query), identity=query)
         query = self.norms[0](self.self_attn(query, query_pos=query_pos))
         query = self.norms[1](self.cross_attn(query, **cross))
@@ -118,8 +114,7 @@ class PRTREncoder(DetrTransformerEncoder):
     layer_type = PRTREncoderLayer
 
     def _init_layers(self) -> None:
-        self.layers = ModuleList(
-            self.layer_type(**self.layer_cfg) for _ in range(self.num_layers))
+        self.layers = ModuleList(self.layer_type(**self.layer_cfg) for _ in range(self.num_layers))
         self.embed_dims = self.layers[0].embed_dims
         self.post_norm = nn.Identity()
         if self.layers[0].pre_norm:
@@ -143,16 +138,11 @@ class PRTRDecoder(DetrTransformerDecoder):
     layer_type = PRTRDecoderLayer
 
     def _init_layers(self) -> None:
-        self.layers = ModuleList(
-            self.layer_type(**self.layer_cfg) for _ in range(self.num_layers))
+        self.layers = ModuleList(self.layer_type(**self.layer_cfg) for _ in range(self.num_layers))
         self.embed_dims = self.layers[0].embed_dims
-        self.post_norm = build_norm_layer(self.post_norm_cfg,
-                                          self.embed_dims)[1]
+        self.post_norm = build_norm_layer(self.post_norm_cfg, self.embed_dims)[1]
 
-    def forward(self,
-                query: Tensor,
-                return_intermediate: bool = True,
-                **kwargs) -> Tensor:
+    def forward(self, query: Tensor, return_intermediate: bool = True, **kwargs) -> Tensor:
         """Forward function.
 
         Args:
@@ -205,26 +195,27 @@ class PRTRTransformer(BaseModule):
     # arguments of the attention to the image features that variants add
     image_attention_cfg = dict()
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_encoder_layers: int = 6,
-                 num_decoder_layers: int = 6,
-                 num_heads: int = 8,
-                 feedforward_channels: int = 2048,
-                 dropout: float = 0.0,
-                 pre_norm: bool = False,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6,
+        num_heads: int = 8,
+        feedforward_channels: int = 2048,
+        dropout: float = 0.0,
+        pre_norm: bool = False,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         super().__init__(init_cfg)
         if embed_dims % num_heads:
-            raise ValueError(f'embed_dims={embed_dims} is not a multiple of '
-                             f'num_heads={num_heads}')
+            raise ValueError(f'embed_dims={embed_dims} is not a multiple of num_heads={num_heads}')
         if num_decoder_layers < 1 or num_encoder_layers < 0:
             raise ValueError(
                 'num_decoder_layers must be at least 1 and num_encoder_layers '
                 f'at least 0, but got {num_decoder_layers} and '
-                f'{num_encoder_layers}')
-        attn_cfg = dict(
-            embed_dims=embed_dims, num_heads=num_heads, dropout=dropout)
+                f'{num_encoder_layers}'
+            )
+        attn_cfg = dict(embed_dims=embed_dims, num_heads=num_heads, dropout=dropout)
         image_attn_cfg = dict(attn_cfg, **self.image_attention_cfg)
         layer_cfg = dict(
             pre_norm=pre_norm,
@@ -232,18 +223,18 @@ class PRTRTransformer(BaseModule):
                 embed_dims=embed_dims,
                 feedforward_channels=feedforward_channels,
                 ffn_drop=dropout,
-                act_cfg=dict(type='ReLU', inplace=True)))
+                act_cfg=dict(type='ReLU', inplace=True),
+            ),
+        )
         self.encoder = None
         if num_encoder_layers:
             self.encoder = self.encoder_type(
-                num_encoder_layers,
-                dict(self_attn_cfg=image_attn_cfg, **layer_cfg))
+                num_encoder_layers, dict(self_attn_cfg=image_attn_cfg, **layer_cfg)
+            )
         self.decoder = self.decoder_type(
             num_decoder_layers,
-            dict(
-                self_attn_cfg=attn_cfg,
-                cross_attn_cfg=image_attn_cfg,
-                **layer_cfg))
+            dict(self_attn_cfg=attn_cfg, cross_attn_cfg=image_attn_cfg, **layer_cfg),
+        )
 
     def init_weights(self) -> None:
         """Xavier initialisation of all matrices, as DETR."""
@@ -252,12 +243,14 @@ class PRTRTransformer(BaseModule):
             if p.dim() > 1:
                 nn.init.xavier_uniform_(p)
 
-    def forward(self,
-                feats: Tensor,
-                feats_pos: Tensor,
-                query_pos: Tensor,
-                padding_mask: Optional[Tensor] = None,
-                return_intermediate: bool = True) -> Tensor:
+    def forward(
+        self,
+        feats: Tensor,
+        feats_pos: Tensor,
+        query_pos: Tensor,
+        padding_mask: Optional[Tensor] = None,
+        return_intermediate: bool = True,
+    ) -> Tensor:
         """Forward function.
 
         Args:
@@ -278,8 +271,7 @@ class PRTRTransformer(BaseModule):
         if padding_mask is not None:
             padding_mask = padding_mask.flatten(1)
         if self.encoder is not None:
-            memory = self.encoder(
-                memory, memory_pos, key_padding_mask=padding_mask)
+            memory = self.encoder(memory, memory_pos, key_padding_mask=padding_mask)
         query = memory.new_zeros(memory.shape[0], *query_pos.shape)
         return self.decoder(
             query,
@@ -287,7 +279,8 @@ class PRTRTransformer(BaseModule):
             query_pos=query_pos[None],
             key_pos=memory_pos,
             key_padding_mask=padding_mask,
-            return_intermediate=return_intermediate)
+            return_intermediate=return_intermediate,
+        )
 
 
 def _build(attention: Type[nn.Module], cfg: dict) -> nn.Module:
@@ -296,5 +289,4 @@ def _build(attention: Type[nn.Module], cfg: dict) -> nn.Module:
 
 
 def _build_norms(norm_cfg: dict, embed_dims: int, num: int) -> ModuleList:
-    return ModuleList(
-        build_norm_layer(norm_cfg, embed_dims)[1] for _ in range(num))
+    return ModuleList(build_norm_layer(norm_cfg, embed_dims)[1] for _ in range(num))

@@ -40,27 +40,30 @@ class HRNetClsNeck(BaseModule):
         norm_cfg: dict = dict(type='BN'),
         init_cfg: Optional[dict] = [
             dict(type='Kaiming', layer='Conv2d'),
-            dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm'])
-        ]
+            dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
+        ],
     ) -> None:
         super().__init__(init_cfg)
         if len(in_channels) != len(mid_channels) or not in_channels:
             raise ValueError(
                 'in_channels and mid_channels need one number per branch, but '
-                f'got {in_channels} and {mid_channels}')
+                f'got {in_channels} and {mid_channels}'
+            )
         self.in_channels = in_channels
         self.incre_modules = ModuleList(
             ResLayer(Bottleneck, 1, in_c, mid_c, norm_cfg=norm_cfg)
-            for in_c, mid_c in zip(in_channels, mid_channels))
+            for in_c, mid_c in zip(in_channels, mid_channels)
+        )
         self.downsamp_modules = ModuleList(
             self._conv_norm_relu(fine, coarse, 3, norm_cfg)
-            for fine, coarse in zip(mid_channels[:-1], mid_channels[1:]))
-        self.final_layer = self._conv_norm_relu(mid_channels[-1], out_channels,
-                                                1, norm_cfg)
+            for fine, coarse in zip(mid_channels[:-1], mid_channels[1:])
+        )
+        self.final_layer = self._conv_norm_relu(mid_channels[-1], out_channels, 1, norm_cfg)
 
     @staticmethod
-    def _conv_norm_relu(in_channels: int, out_channels: int, kernel_size: int,
-                        norm_cfg: dict) -> nn.Sequential:
+    def _conv_norm_relu(
+        in_channels: int, out_channels: int, kernel_size: int, norm_cfg: dict
+    ) -> nn.Sequential:
         # the convolution has a bias, as in the published checkpoints
         return nn.Sequential(
             nn.Conv2d(
@@ -68,9 +71,11 @@ class HRNetClsNeck(BaseModule):
                 out_channels,
                 kernel_size,
                 stride=2 if kernel_size == 3 else 1,
-                padding=kernel_size // 2),
+                padding=kernel_size // 2,
+            ),
             build_norm_layer(norm_cfg, out_channels)[1],
-            nn.ReLU(inplace=True))
+            nn.ReLU(inplace=True),
+        )
 
     def forward(self, feats: Sequence[Tensor]) -> Tuple[Tensor]:
         """Forward function.
@@ -90,8 +95,9 @@ class HRNetClsNeck(BaseModule):
             raise ValueError(
                 f'HRNetClsNeck was built for {len(self.in_channels)} branches '
                 f'but got {len(feats)} feature maps. Let the backbone return '
-                'all branches (multiscale_output=True in the last stage).')
+                'all branches (multiscale_output=True in the last stage).'
+            )
         x = self.incre_modules[0](feats[0])
         for i, downsamp in enumerate(self.downsamp_modules, start=1):
             x = self.incre_modules[i](feats[i]) + downsamp(x)
-        return (self.final_layer(x), )
+        return (self.final_layer(x),)

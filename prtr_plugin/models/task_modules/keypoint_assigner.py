@@ -32,11 +32,13 @@ class KeypointHungarianAssigner(BaseAssigner):
         self.match_costs = [TASK_UTILS.build(cost) for cost in match_costs]
 
     @torch.no_grad()
-    def assign(self,
-               pred_instances: InstanceData,
-               gt_instances: InstanceData,
-               extra_cost: Optional[Tensor] = None,
-               **kwargs) -> Tensor:
+    def assign(
+        self,
+        pred_instances: InstanceData,
+        gt_instances: InstanceData,
+        extra_cost: Optional[Tensor] = None,
+        **kwargs,
+    ) -> Tensor:
         """Assign a query to every joint of every crop.
 
         Args:
@@ -56,9 +58,7 @@ class KeypointHungarianAssigner(BaseAssigner):
         Raises:
             FloatingPointError: If a prediction is NaN or infinite.
         """
-        cost = sum(
-            match_cost(pred_instances, gt_instances)
-            for match_cost in self.match_costs)
+        cost = sum(match_cost(pred_instances, gt_instances) for match_cost in self.match_costs)
         # (N, K, Q), as the costs and the solver have it in memory
         device, cost = cost.device, cost.mT
         if extra_cost is not None:

@@ -17,11 +17,13 @@ class KeypointClassificationCost(BaseMatchCost):
         weight (float): Cost weight. Defaults to 1.
     """
 
-    def __call__(self,
-                 pred_instances: InstanceData,
-                 gt_instances: InstanceData,
-                 img_meta: Optional[dict] = None,
-                 **kwargs) -> Tensor:
+    def __call__(
+        self,
+        pred_instances: InstanceData,
+        gt_instances: InstanceData,
+        img_meta: Optional[dict] = None,
+        **kwargs,
+    ) -> Tensor:
         """Compute the cost.
 
         Args:
@@ -48,11 +50,13 @@ class KeypointL1Cost(BaseMatchCost):
         weight (float): Cost weight. Defaults to 1.
     """
 
-    def __call__(self,
-                 pred_instances: InstanceData,
-                 gt_instances: InstanceData,
-                 img_meta: Optional[dict] = None,
-                 **kwargs) -> Tensor:
+    def __call__(
+        self,
+        pred_instances: InstanceData,
+        gt_instances: InstanceData,
+        img_meta: Optional[dict] = None,
+        **kwargs,
+    ) -> Tensor:
         """Compute the cost.
 
         Args:
@@ -65,5 +69,4 @@ class KeypointL1Cost(BaseMatchCost):
         Returns:
             Tensor: Cost in shape (N, Q, K).
         """
-        return self.weight * torch.cdist(
-            gt_instances.keypoints, pred_instances.keypoints, p=1).mT
+        return self.weight * torch.cdist(gt_instances.keypoints, pred_instances.keypoints, p=1).mT

@@ -1,4 +1,5 @@
 """Nobody gets lost between an annotation file and the model."""
+
 import json
 
 import cv2
@@ -19,7 +20,8 @@ KINDS = {
         iscrowd=1,
         keypoints=[0] * 3 * K,
         num_keypoints=0,
-        segmentation=dict(counts=[1, 3071], size=[H, W])),
+        segmentation=dict(counts=[1, 3071], size=[H, W]),
+    ),
     'empty box': dict(bbox=[5, 5, 0, 30]),
     'no box': dict(bbox=None),
 }
@@ -53,7 +55,8 @@ def annotation(number, image_id, kind):
         num_keypoints=K,
         iscrowd=0,
         area=300,
-        segmentation=[[x, y, x + 9, y, x, y + 9]])
+        segmentation=[[x, y, x + 9, y, x, y + 9]],
+    )
     ann.update(KINDS[kind])
     return {key: value for key, value in ann.items() if value is not None}
 
@@ -68,14 +71,8 @@ def content(tmp_path_factory):
         name = f'{image_id}.png'
         cv2.imwrite(str(folder / name), np.full((H, W, 3), i, np.uint8))
         images.append(dict(id=image_id, width=W, height=H, file_name=name))
-        anns += [
-            annotation(len(anns) + j, image_id, kind)
-            for j, kind in enumerate(kinds, 1)
-        ]
-    data = dict(
-        images=images,
-        annotations=anns,
-        categories=[dict(id=1, name='person')])
+        anns += [annotation(len(anns) + j, image_id, kind) for j, kind in enumerate(kinds, 1)]
+    data = dict(images=images, annotations=anns, categories=[dict(id=1, name='person')])
     (folder / 'ann.json').write_text(json.dumps(data))
     return folder, data
 
@@ -86,7 +83,8 @@ def build(folder, cls=CocoPersonDataset, **kwargs):
         data_root=str(folder),
         data_prefix=dict(img=''),
         pipeline=PIPELINE,
-        **kwargs)
+        **kwargs,
+    )
 
 
 def samples(dataset):
@@ -104,15 +102,10 @@ def test_keeps_everybody(content, test_mode, filter_empty_gt):
     """Against a plain reading of the file."""
     folder, data = content
     found = samples(
-        build(
-            folder,
-            test_mode=test_mode,
-            filter_cfg=dict(filter_empty_gt=filter_empty_gt)))
+        build(folder, test_mode=test_mode, filter_cfg=dict(filter_empty_gt=filter_empty_gt))
+    )
     for image in data['images']:
-        anns = [
-            a for a in data['annotations']
-            if a['image_id'] == image['id'] and 'bbox' in a
-        ]
+        anns = [a for a in data['annotations'] if a['image_id'] == image['id'] and 'bbox' in a]
         if not anns and filter_empty_gt and not test_mode:
             assert image['id'] not in found
             continue
@@ -121,13 +114,10 @@ def test_keeps_everybody(content, test_mode, filter_empty_gt):
             assert not labels.keys()
             continue
         x, y, w, h = np.array([a['bbox'] for a in anns]).T
-        np.testing.assert_array_equal(labels.bboxes,
-                                      np.stack((x, y, x + w, y + h), axis=1))
-        points = np.array([a.get('keypoints', [0] * 3 * K)
-                           for a in anns]).reshape(-1, K, 3)
+        np.testing.assert_array_equal(labels.bboxes, np.stack((x, y, x + w, y + h), axis=1))
+        points = np.array([a.get('keypoints', [0] * 3 * K) for a in anns]).reshape(-1, K, 3)
         np.testing.assert_array_equal(labels.keypoints, points[..., :2])
-        np.testing.assert_array_equal(labels.keypoints_visible,
-                                      points[..., 2] > 0)
+        np.testing.assert_array_equal(labels.keypoints_visible, points[..., 2] > 0)
         assert labels.iscrowd.tolist() == [a['iscrowd'] for a in anns]
     assert not found
 
@@ -139,8 +129,7 @@ def test_what_the_model_sees(content):
     for image, kinds in zip(data['images'], IMAGES):
         people, crowds = split_ground_truth(found[image['id']], K, 'cpu')
         assert len(crowds) == kinds.count('crowd')
-        assert len(people) == sum(
-            kinds.count(kind) for kind in ('labelled', 'hidden', 'boxed'))
+        assert len(people) == sum(kinds.count(kind) for kind in ('labelled', 'hidden', 'boxed'))
         labelled = (people.keypoints_visible > 0).any(dim=1).sum()
         assert labelled == kinds.count('labelled')
 
@@ -153,12 +142,11 @@ def test_what_the_parent_class_loses(content):
     instances, images = dataset._load_annotations()
     assert len(images) == len(ids)
     assert len(instances) == sum(
-        kind not in ('boxed', 'no box') for kinds in IMAGES for kind in kinds)
-    kept = dataset._get_bottomup_data_infos(
-        [dict(i, segmentation=None) for i in instances], images)
+        kind not in ('boxed', 'no box') for kinds in IMAGES for kind in kinds
+    )
+    kept = dataset._get_bottomup_data_infos([dict(i, segmentation=None) for i in instances], images)
     assert [info['img_id'] for info in kept] == [
-        i for i, kinds in zip(ids, IMAGES)
-        if set(kinds) - {'boxed', 'no box'}
+        i for i, kinds in zip(ids, IMAGES) if set(kinds) - {'boxed', 'no box'}
     ]
 
 
@@ -175,9 +163,8 @@ def test_other_joints(content):
     anns = [dict(a) for a in data['annotations']]
     for ann in anns:
         if 'keypoints' in ann:
-            ann['keypoints'] = ann['keypoints'][:3 * 14]
-    (folder / 'fewer.json').write_text(
-        json.dumps(dict(data, annotations=anns)))
+            ann['keypoints'] = ann['keypoints'][: 3 * 14]
+    (folder / 'fewer.json').write_text(json.dumps(dict(data, annotations=anns)))
     dataset = CocoPersonDataset(
         ann_file='fewer.json',
         data_root=str(folder),
@@ -186,12 +173,13 @@ def test_other_joints(content):
             dataset_name='fewer',
             paper_info={},
             keypoint_info={
-                i: dict(name=f'{i}', id=i, color=[0, 0, 0], type='', swap='')
-                for i in range(14)
+                i: dict(name=f'{i}', id=i, color=[0, 0, 0], type='', swap='') for i in range(14)
             },
             skeleton_info={},
-            joint_weights=[1.] * 14,
-            sigmas=[.05] * 14),
-        pipeline=PIPELINE)
+            joint_weights=[1.0] * 14,
+            sigmas=[0.05] * 14,
+        ),
+        pipeline=PIPELINE,
+    )
     labels = dataset[0]['data_samples'].gt_instance_labels
     assert labels.keypoints.shape == torch.Size([4, 14, 2])

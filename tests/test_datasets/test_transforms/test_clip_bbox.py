@@ -1,4 +1,5 @@
 """Tests of the paper's way to clip ground-truth boxes."""
+
 import numpy as np
 import pytest
 from mmpose.registry import TRANSFORMS
@@ -17,7 +18,8 @@ def sample(bbox, **kwargs):
         bbox=np.array([[x, y, x + w, y + h]], dtype=np.float32),
         raw_ann_info=dict(id=7, bbox=bbox),
         ori_shape=(48, 64),
-        **kwargs)
+        **kwargs,
+    )
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,8 @@ def sample(bbox, **kwargs):
         # the corner is moved before the width is used, which keeps its length
         ([-8, -4, 30, 20], [0, 0, 29, 19]),
         ([10.25, 20.5, 3.5, 2.25], [10.25, 20.5, 12.75, 21.75]),
-    ])
+    ],
+)
 def test_boxes(clip, bbox, expected):
     assert clip(sample(bbox))['bbox'].tolist() == [expected]
 
@@ -43,24 +46,29 @@ def test_other_keys_stay(clip):
 
 def test_several_people(clip):
     results = sample([10, 20, 30, 10])
-    results['raw_ann_info'] = [
-        dict(id=1, bbox=[10, 20, 30, 10]),
-        dict(id=2, bbox=[0, 0, 5, 5])
-    ]
+    results['raw_ann_info'] = [dict(id=1, bbox=[10, 20, 30, 10]), dict(id=2, bbox=[0, 0, 5, 5])]
     assert clip(results)['bbox'].tolist() == [[10, 20, 39, 29], [0, 0, 4, 4]]
 
 
 def test_detector_boxes_stay(clip):
     """Detections have no raw annotation, and not even an image size."""
-    bbox = np.array([[-3.5, 2., 80., 90.]], dtype=np.float32)
+    bbox = np.array([[-3.5, 2.0, 80.0, 90.0]], dtype=np.float32)
     results = clip(dict(bbox=bbox))
     assert results['bbox'] is bbox
 
 
 @pytest.mark.parametrize(
     'bbox',
-    [[10, 20, 0, 10], [10, 20, 30, 0], [10, 20, 1, 10], [10, 20, -5, 10],
-     [70, 20, 10, 10], [10, -20, 30, 1], [10, 20, float('nan'), 10]])
+    [
+        [10, 20, 0, 10],
+        [10, 20, 30, 0],
+        [10, 20, 1, 10],
+        [10, 20, -5, 10],
+        [70, 20, 10, 10],
+        [10, -20, 30, 1],
+        [10, 20, float('nan'), 10],
+    ],
+)
 def test_empty_box(clip, bbox):
     with pytest.raises(ValueError) as error:
         clip(sample(bbox))

@@ -30,7 +30,8 @@ def image(num, seed=0):
             category_id=np.ones(num, int),
             num_keypoints=list(range(num)),
             id=list(range(100, 100 + num)),
-            raw_ann_info=[dict(id=i) for i in range(num)])
+            raw_ann_info=[dict(id=i) for i in range(num)],
+        )
     return results
 
 
@@ -48,20 +49,16 @@ def test_people(num, seed):
     x, y = -after['warp_mat'][:2, 2].astype(int)
     h, w = after['img_shape']
     assert 20 <= h <= 30 and 20 <= w <= 30
-    np.testing.assert_array_equal(after['img'],
-                                  before['img'][y:y + h, x:x + w])
+    np.testing.assert_array_equal(after['img'], before['img'][y : y + h, x : x + w])
     boxes = before['bbox'] - [x, y, x, y]
     kept = [
-        i for i, (x1, y1, x2, y2) in enumerate(boxes)
-        if x1 < w and y1 < h and x2 > 0 and y2 > 0
+        i for i, (x1, y1, x2, y2) in enumerate(boxes) if x1 < w and y1 < h and x2 > 0 and y2 > 0
     ]
-    np.testing.assert_allclose(
-        after['bbox'], boxes[kept].clip(0, [w, h, w, h]), atol=1e-5)
+    np.testing.assert_allclose(after['bbox'], boxes[kept].clip(0, [w, h, w, h]), atol=1e-5)
     points = before['keypoints'][kept] - [x, y]
     inside = ((points >= 0) & (points <= [w, h])).all(axis=-1)
     np.testing.assert_array_equal(after['keypoints_visible'], inside)
-    np.testing.assert_allclose(
-        after['keypoints'], points.clip(0, [w, h]), atol=1e-5)
+    np.testing.assert_allclose(after['keypoints'], points.clip(0, [w, h]), atol=1e-5)
     for key in ('bbox_score', 'area', 'iscrowd', 'category_id'):
         np.testing.assert_array_equal(after[key], before[key][kept])
     for key in ('num_keypoints', 'id', 'raw_ann_info'):
@@ -84,7 +81,7 @@ def test_nobody_left():
     after = crop(before, 3, allow_negative_crop=True, **size)
     assert after['bbox'].shape == (0, 4)
     assert after['keypoints'].shape == (0, K, 2)
-    assert after['iscrowd'].shape == (0, ) and after['id'] == []
+    assert after['iscrowd'].shape == (0,) and after['id'] == []
 
 
 def test_parent_class_fails():

@@ -1,4 +1,5 @@
 """Tests of the paper's random scale and rotation."""
+
 import random
 
 import numpy as np
@@ -21,9 +22,10 @@ def draw(transform, num=N, seed=0):
     results = transform(
         dict(
             bbox_center=np.tile(np.float32([7, 9]), (num, 1)),
-            bbox_scale=np.tile(np.float32([100, 200]), (num, 1))))
-    return (results['bbox_center'], results['bbox_scale'],
-            results['bbox_rotation'])
+            bbox_scale=np.tile(np.float32([100, 200]), (num, 1)),
+        )
+    )
+    return (results['bbox_center'], results['bbox_scale'], results['bbox_rotation'])
 
 
 def reference(sf, rf, num=N, seed=1):
@@ -41,8 +43,7 @@ def reference(sf, rf, num=N, seed=1):
 
 @pytest.mark.parametrize('sf, rf', [(0.3, 40), (0.25, 30)])
 def test_distribution(sf, rf):
-    _, scale, rotation = draw(
-        build(scale_factor=(1 - sf, 1 + sf), rotate_factor=rf))
+    _, scale, rotation = draw(build(scale_factor=(1 - sf, 1 + sf), rotate_factor=rf))
     expected_scale, expected_rotation = reference(sf, rf)
     # both sides are resized alike
     np.testing.assert_allclose(scale[:, 1], 2 * scale[:, 0], rtol=1e-6)
@@ -51,24 +52,23 @@ def test_distribution(sf, rf):
         (scale[:, 0] / 100, expected_scale, sf, (1 - sf, 1 + sf)),
         (rotation, expected_rotation, rf, (-2 * rf, 2 * rf)),
     ):
-        assert ours.shape == (N, )
+        assert ours.shape == (N,)
         assert ours.min() == pytest.approx(limits[0], rel=1e-6)
         assert ours.max() == pytest.approx(limits[1], rel=1e-6)
         assert ours.mean() == pytest.approx(theirs.mean(), abs=0.02 * sigma)
         assert ours.std() == pytest.approx(theirs.std(), abs=0.02 * sigma)
         shares = np.linspace(0.01, 0.99, 99)
         np.testing.assert_allclose(
-            np.quantile(ours, shares), np.quantile(theirs, shares),
-            atol=0.06 * sigma)
+            np.quantile(ours, shares), np.quantile(theirs, shares), atol=0.06 * sigma
+        )
         for limit in limits:
             assert np.isclose(ours, limit).mean() == pytest.approx(
-                np.isclose(theirs, limit).mean(), abs=0.01)
+                np.isclose(theirs, limit).mean(), abs=0.01
+            )
     assert (rotation != 0).mean() == pytest.approx(0.6, abs=0.01)
     # known values: the mass beyond one sigma, and beyond two of those 60 %
-    assert np.isclose(scale[:, 0], 100 * (1 + sf)).mean() == pytest.approx(
-        0.159, abs=0.01)
-    assert np.isclose(rotation, 2 * rf).mean() == pytest.approx(
-        0.6 * 0.023, abs=0.003)
+    assert np.isclose(scale[:, 0], 100 * (1 + sf)).mean() == pytest.approx(0.159, abs=0.01)
+    assert np.isclose(rotation, 2 * rf).mean() == pytest.approx(0.6 * 0.023, abs=0.003)
 
 
 def test_scale_and_rotation_are_independent():
@@ -99,21 +99,19 @@ def test_every_setting_counts():
     scale = draw(build(**{**still, 'scale_prob': 0.3}))[1]
     assert (scale[:, 0] != 100).mean() == pytest.approx(0.3, abs=0.01)
 
-    rotation = draw(build(**{**still, 'rotate_prob': 1.}))[2]
+    rotation = draw(build(**{**still, 'rotate_prob': 1.0}))[2]
     assert (rotation != 0).all()
 
 
 def test_seed_and_cache():
-    transform = build(shift_prob=1.)
+    transform = build(shift_prob=1.0)
     first, again = draw(transform, 8), draw(transform, 8)
     other = draw(transform, 8, seed=1)
     for a, b, c in zip(first, again, other):
         assert np.array_equal(a, b) and not np.array_equal(a, c)
     # several images can share their random numbers, as with the parent
     with cache_random_params(transform):
-        assert np.array_equal(
-            draw(transform, 8, seed=0)[1],
-            draw(transform, 8, seed=1)[1])
+        assert np.array_equal(draw(transform, 8, seed=0)[1], draw(transform, 8, seed=1)[1])
 
 
 def test_repr_names_the_class():
@@ -121,8 +119,7 @@ def test_repr_names_the_class():
     assert 'rotate_factor=30' in repr(build(rotate_factor=30))
 
 
-@pytest.mark.parametrize('scale_factor',
-                         [0.3, (0., 2.), (1.3, 0.7), (0.7, ), ('a', 'b')])
+@pytest.mark.parametrize('scale_factor', [0.3, (0.0, 2.0), (1.3, 0.7), (0.7,), ('a', 'b')])
 def test_bad_scale_factor(scale_factor):
     with pytest.raises(ValueError, match=r'scale_factor=.*give \(0\.7, 1\.3'):
         build(scale_factor=scale_factor)

@@ -1,4 +1,5 @@
 """Random numbers that depend on the epoch only."""
+
 import random
 from functools import partial
 from types import SimpleNamespace
@@ -29,7 +30,8 @@ def make_runner(num_workers, seed=3, **kwargs):
         num_workers=num_workers,
         collate_fn=list,
         worker_init_fn=init if num_workers else None,
-        **kwargs)
+        **kwargs,
+    )
     return SimpleNamespace(train_dataloader=loader, seed=seed, epoch=0)
 
 
@@ -48,9 +50,9 @@ def test_epochs_differ_and_repeat(num_workers):
     first, second = epochs(make_runner(num_workers), (0, 1))
     assert len(np.unique([first, second])) == 24
     # a run that goes on with the second epoch
-    again, = epochs(make_runner(num_workers), (1, ))
+    (again,) = epochs(make_runner(num_workers), (1,))
     assert (again == second).all()
-    other, = epochs(make_runner(num_workers, seed=4), (1, ))
+    (other,) = epochs(make_runner(num_workers, seed=4), (1,))
     assert (other != second).all()
 
 

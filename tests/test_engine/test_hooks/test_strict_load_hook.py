@@ -1,4 +1,5 @@
 """A checkpoint has to fit the model exactly."""
+
 from types import SimpleNamespace
 
 import pytest
@@ -14,8 +15,7 @@ def model():
 
 
 def load(model, checkpoint):
-    StrictLoadHook().after_load_checkpoint(
-        SimpleNamespace(model=model), checkpoint)
+    StrictLoadHook().after_load_checkpoint(SimpleNamespace(model=model), checkpoint)
 
 
 def test_fitting_checkpoints_pass(model):

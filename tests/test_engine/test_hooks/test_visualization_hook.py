@@ -1,4 +1,5 @@
 """Pictures of the refinement during a training run."""
+
 import cv2
 import pytest
 from mmengine.visualization.vis_backend import LocalVisBackend
@@ -24,8 +25,7 @@ def with_backends(small_config, tmp_path):
     def write(*types):
         backends = [dict(type=t) for t in types]
         path = tmp_path / 'config.py'
-        path.write_text(f"_base_ = '{small_config}'\n"
-                        f'visualizer = dict(vis_backends={backends})\n')
+        path.write_text(f"_base_ = '{small_config}'\nvisualizer = dict(vis_backends={backends})\n")
         return path
 
     return write
@@ -45,14 +45,10 @@ def train(run_tool, with_backends, quick_options, tmp_path):
             'train_cfg.val_interval': 1,
             'train_dataloader.batch_size': 8,
             f'{prefix}.type': 'PRTRVisualizationHook',
-            **{
-                f'{prefix}.{key}': value
-                for key, value in hook.items()
-            },
+            **{f'{prefix}.{key}': value for key, value in hook.items()},
         }
         config = with_backends('LocalVisBackend', 'RecordingBackend')
-        result = run_tool(
-            'train.py', config, '--work-dir', tmp_path, options=options)
+        result = run_tool('train.py', config, '--work-dir', tmp_path, options=options)
         return result, sorted(tmp_path.glob('*/vis_data/vis_image/*.png'))
 
     return run
@@ -66,10 +62,13 @@ def test_pictures(train):
     names = [f'{name}_{step}.png' for name, step, _ in recorded]
     steps = sorted({step for _, step, _ in recorded})
     assert len(steps) == 2 and steps[1] == 3 * steps[0]
-    assert sorted(names) == [f.name for f in files] == sorted(
-        f'refinement_{i}_{step}.png' for i in range(2) for step in steps)
+    assert (
+        sorted(names)
+        == [f.name for f in files]
+        == sorted(f'refinement_{i}_{step}.png' for i in range(2) for step in steps)
+    )
     for name, image in zip(names, (r[2] for r in recorded)):
-        file, = (f for f in files if f.name == name)
+        (file,) = (f for f in files if f.name == name)
         assert (cv2.imread(str(file))[..., ::-1] == image).all()
     # the same person after more training
     first, later = (r[2] for r in recorded if r[0] == 'refinement_0')
@@ -89,8 +88,8 @@ def test_nothing_is_computed_when_off():
 
 def test_tensorboard(run_tool, with_backends, quick_options, tmp_path):
     pytest.importorskip('tensorboard')
-    from tensorboard.backend.event_processing.event_accumulator import \
-        EventAccumulator
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     options = {
         **quick_options,
         'train_cfg.max_epochs': 1,
@@ -99,13 +98,10 @@ def test_tensorboard(run_tool, with_backends, quick_options, tmp_path):
         'default_hooks.refinement.enable': True,
     }
     result = run_tool(
-        'train.py',
-        with_backends('TensorboardVisBackend'),
-        '--work-dir',
-        tmp_path,
-        options=options)
+        'train.py', with_backends('TensorboardVisBackend'), '--work-dir', tmp_path, options=options
+    )
     assert result.code == 0, result.error
-    events, = tmp_path.glob('*/vis_data/events.*')
+    (events,) = tmp_path.glob('*/vis_data/events.*')
     accumulator = EventAccumulator(str(events)).Reload()
     assert 'refinement_0' in accumulator.Tags()['images']
 

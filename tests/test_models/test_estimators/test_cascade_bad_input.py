@@ -1,10 +1,10 @@
 """What PRTRCascade does with unusual and wrong input."""
+
 import numpy as np
 import pytest
 import torch
 from mmengine.structures import InstanceData
-from small_cascade import (Q, SIZE, batch, build, gradients, loss, people,
-                           predict)
+from small_cascade import Q, SIZE, batch, build, gradients, loss, people, predict
 
 
 @pytest.mark.parametrize('num', [Q, Q + 3])
@@ -28,12 +28,11 @@ def test_person_larger_than_the_image_and_boxes_of_zero_size():
 def test_predicted_boxes_of_zero_size():
     model = build()
     torch.nn.init.zeros_(model.detector.bbox_head.fc_reg.weight)
-    model.detector.bbox_head.fc_reg.bias.data = torch.tensor(
-        [0.0, 0.0, -200.0, -200.0])
+    model.detector.bbox_head.fc_reg.bias.data = torch.tensor([0.0, 0.0, -200.0, -200.0])
     losses = loss(model, people(2))
     assert all(v.isfinite() for v in losses.values())
     assert all(g.isfinite().all() for g in gradients(model, losses).values())
-    pred, = predict(model, SIZE)
+    (pred,) = predict(model, SIZE)
     assert np.isfinite(pred.keypoints).all()
 
 
@@ -67,8 +66,7 @@ def test_missing_input():
 def test_number_of_joints_of_the_dataset():
     labels = people(1)
     labels = InstanceData(
-        bboxes=labels.bboxes,
-        keypoints=torch.zeros(1, 17, 2),
-        keypoints_visible=torch.ones(1, 17))
+        bboxes=labels.bboxes, keypoints=torch.zeros(1, 17, 2), keypoints_visible=torch.ones(1, 17)
+    )
     with pytest.raises(ValueError, match='17 keypoints'):
         loss(build(), labels)

@@ -1,16 +1,16 @@
 """Every switch of PRTRCascade changes what it says."""
+
 import copy
 
 import numpy as np
 import pytest
 import torch
-from small_cascade import (K, Q, SIZE, batch, build, gradients, loss, people,
-                           predict)
+from small_cascade import K, Q, SIZE, batch, build, gradients, loss, people, predict
 
 
 def test_levels():
     channels = (8, 16, 32, 64)
-    for levels in ((3, ), (0, 2)):
+    for levels in ((3,), (0, 2)):
         num = sum(channels[i] for i in levels)
         model = build(crop__levels=levels, head__in_channels=num)
         feats = model.extract_feat(torch.randn(1, 3, *SIZE))
@@ -19,12 +19,11 @@ def test_levels():
         crops = model.crop_people(feats, [torch.rand(2, 4)], samples)
         assert crops.shape == (2, num, 5, 4)
     with pytest.raises(ValueError, match='in_channels=120'):
-        loss(build(crop__levels=(3, )), people(1))
+        loss(build(crop__levels=(3,)), people(1))
 
 
 def test_resolution():
-    model = build(
-        crop__resolution=(7, 3), head__positional_encoding__size=(7, 3))
+    model = build(crop__resolution=(7, 3), head__positional_encoding__size=(7, 3))
     assert loss(model, people(1))['loss_kpt'] > 0
     assert model.head.positional_encoding.x_embed.shape == (4, 7)
     with pytest.raises(ValueError, match=r'resolution=\(7, 3\)'):
@@ -32,10 +31,7 @@ def test_resolution():
 
 
 def test_zoom():
-    losses = [
-        loss(build(crop__zoom=zoom).eval(), people(2))['loss_kpt']
-        for zoom in (1.25, 2.0)
-    ]
+    losses = [loss(build(crop__zoom=zoom).eval(), people(2))['loss_kpt'] for zoom in (1.25, 2.0)]
     assert losses[0] != losses[1]
 
 
@@ -45,7 +41,8 @@ def test_widths_queries_and_joints():
         head__positional_encoding__num_feats=8,
         head__num_queries=13,
         detector__num_queries=11,
-        test_cfg__score_thr=0.0)
+        test_cfg__score_thr=0.0,
+    )
     assert model.head.input_proj.weight.shape[:2] == (32, 120)
     with torch.no_grad():
         logits = model(torch.randn(1, 3, *SIZE), None)[2]
@@ -54,11 +51,11 @@ def test_widths_queries_and_joints():
 
 def test_detector_levels():
     """A finer map for the detector."""
-    model = build(
-        detector_levels=(2, ), detector__neck__in_channels=[32])
+    model = build(detector_levels=(2,), detector__neck__in_channels=[32])
     seen = []
     model.detector.neck.register_forward_hook(
-        lambda module, inputs, output: seen.append(output[0].shape))
+        lambda module, inputs, output: seen.append(output[0].shape)
+    )
     loss(model, people(1))
     assert seen == [(1, 16, 4, 6)]
 
@@ -76,14 +73,13 @@ def test_max_persons_in_training(cap):
 
 
 def test_max_persons_and_score_in_testing():
-    everybody, = predict(build(test_cfg__score_thr=0.0), SIZE)
-    best, = predict(
-        build(test_cfg=dict(score_thr=0.0, max_persons=2)), SIZE)
+    (everybody,) = predict(build(test_cfg__score_thr=0.0), SIZE)
+    (best,) = predict(build(test_cfg=dict(score_thr=0.0, max_persons=2)), SIZE)
     assert len(everybody) == Q and len(best) == 2
     for key, value in best.items():
         np.testing.assert_allclose(value, everybody[key][:2], atol=1e-3)
     thr = float(everybody.bbox_scores[2:4].mean())
-    some, = predict(build(test_cfg=dict(score_thr=thr)), SIZE)
+    (some,) = predict(build(test_cfg=dict(score_thr=thr)), SIZE)
     assert len(some) == 3
 
 
@@ -91,7 +87,8 @@ def test_only_people_kept_go_through_the_keypoint_head():
     model = build(test_cfg=dict(score_thr=0.0, max_persons=2))
     seen = []
     model.head.input_proj.register_forward_hook(
-        lambda module, inputs, output: seen.append(len(inputs[0])))
+        lambda module, inputs, output: seen.append(len(inputs[0]))
+    )
     predict(model, SIZE, SIZE, SIZE)
     assert seen == [6]  # all images at once
 
@@ -122,13 +119,18 @@ def test_detach_boxes(detach):
     assert model.detector.backbone.conv1.weight.grad.any()
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(test_cfg=dict(score_threshold=0.1)), 'score_threshold'),
-    (dict(train_cfg=dict(score_thr=0.1)), 'train_cfg'),
-    (dict(detector__bbox_head__num_classes=80), 'num_classes=80'),
-    (dict(detector__bbox_head__type='mmdet.DETRHead',
-          detector__bbox_head__num_classes=1), 'PersonDETRHead'),
-])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(test_cfg=dict(score_threshold=0.1)), 'score_threshold'),
+        (dict(train_cfg=dict(score_thr=0.1)), 'train_cfg'),
+        (dict(detector__bbox_head__num_classes=80), 'num_classes=80'),
+        (
+            dict(detector__bbox_head__type='mmdet.DETRHead', detector__bbox_head__num_classes=1),
+            'PersonDETRHead',
+        ),
+    ],
+)
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         build(**kwargs)

@@ -1,10 +1,10 @@
 """The deformable head as second stage of the cascade."""
+
 import copy
 
 import pytest
 import torch
-from small_cascade import (CONFIG, K, LOSSES, SIZE, build, gradients, loss,
-                           people, predict, total)
+from small_cascade import CONFIG, K, LOSSES, SIZE, build, gradients, loss, people, predict, total
 
 
 def head(**kwargs):
@@ -12,9 +12,9 @@ def head(**kwargs):
     cfg.update(
         type='DeformablePRTRHead',
         num_feature_levels=3,
-        positional_encoding=dict(
-            type='mmdet.SinePositionalEncoding', num_feats=8, normalize=True),
-        norm_cfg=dict(type='GN', num_groups=4))
+        positional_encoding=dict(type='mmdet.SinePositionalEncoding', num_feats=8, normalize=True),
+        norm_cfg=dict(type='GN', num_groups=4),
+    )
     cfg.update(kwargs)
     return cfg
 
@@ -30,8 +30,7 @@ def test_losses_train_everything(refine):
 
 @pytest.mark.parametrize('in_channels', [120, [120]])
 def test_steps_lower_the_loss(in_channels):
-    model = build(
-        head=head(in_channels=in_channels), freeze_detector=True)
+    model = build(head=head(in_channels=in_channels), freeze_detector=True)
     optimizer = torch.optim.AdamW(model.head.parameters(), lr=1e-3)
     values = []
     for _ in range(10):

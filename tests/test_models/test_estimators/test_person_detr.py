@@ -15,16 +15,14 @@ FFN = dict(
     feedforward_channels=32,
     num_fcs=2,
     ffn_drop=0.1,
-    act_cfg=dict(type='ReLU', inplace=True))
+    act_cfg=dict(type='ReLU', inplace=True),
+)
 # written as mmdet writes it
 CONFIG = dict(
     num_queries=7,
     backbone=dict(
-        type='mmdet.ResNet',
-        depth=18,
-        base_channels=8,
-        stem_channels=8,
-        out_indices=(3, )),
+        type='mmdet.ResNet', depth=18, base_channels=8, stem_channels=8, out_indices=(3,)
+    ),
     neck=dict(
         type='mmdet.ChannelMapper',
         in_channels=[64],
@@ -32,17 +30,17 @@ CONFIG = dict(
         out_channels=16,
         act_cfg=None,
         norm_cfg=None,
-        num_outs=1),
-    encoder=dict(
-        num_layers=2, layer_cfg=dict(self_attn_cfg=ATTENTION, ffn_cfg=FFN)),
+        num_outs=1,
+    ),
+    encoder=dict(num_layers=2, layer_cfg=dict(self_attn_cfg=ATTENTION, ffn_cfg=FFN)),
     decoder=dict(
         num_layers=3,
-        layer_cfg=dict(
-            self_attn_cfg=ATTENTION, cross_attn_cfg=ATTENTION, ffn_cfg=FFN),
-        return_intermediate=True),
+        layer_cfg=dict(self_attn_cfg=ATTENTION, cross_attn_cfg=ATTENTION, ffn_cfg=FFN),
+        return_intermediate=True,
+    ),
     positional_encoding=dict(num_feats=8, normalize=True),
-    bbox_head=dict(
-        type='mmpose.PersonDETRHead', num_classes=1, embed_dims=16))
+    bbox_head=dict(type='mmpose.PersonDETRHead', num_classes=1, embed_dims=16),
+)
 
 
 def build(**kwargs):
@@ -58,14 +56,11 @@ def test_equals_mmdet_with_the_same_weights(shapes):
     theirs.load_state_dict(ours.state_dict())  # strictly
     images = torch.randn(2, 3, 96, 128)
     samples = [
-        PoseDataSample(
-            metainfo=dict(img_shape=shape, batch_input_shape=(96, 128)))
+        PoseDataSample(metainfo=dict(img_shape=shape, batch_input_shape=(96, 128)))
         for shape in shapes
     ]
     with torch.no_grad():
-        for a, b in zip(
-                ours._forward(images, samples),
-                theirs._forward(images, samples)):
+        for a, b in zip(ours._forward(images, samples), theirs._forward(images, samples)):
             assert a.shape[:3] == (3, 2, 7)
             torch.testing.assert_close(a, b)
 
@@ -74,16 +69,13 @@ def test_xavier_initialisation():
     model = build()
     model.init_weights()
     weight = model.decoder.layers[0].cross_attn.attn.out_proj.weight
-    bound = (6 / 32)**0.5
+    bound = (6 / 32) ** 0.5
     assert 0.9 * bound < weight.abs().max() <= bound
 
 
 def test_other_precision():
     model = build().double()
-    samples = [
-        PoseDataSample(
-            metainfo=dict(img_shape=(64, 90), batch_input_shape=(64, 96)))
-    ]
+    samples = [PoseDataSample(metainfo=dict(img_shape=(64, 90), batch_input_shape=(64, 96)))]
     logits, boxes = model._forward(torch.randn(1, 3, 64, 96).double(), samples)
     assert logits.dtype == boxes.dtype == torch.double
 

@@ -16,19 +16,15 @@ CONFIG = dict(
     type='ProposalPersonDETR',
     num_queries=Q,
     backbone=dict(
-        type='mmpose.ResNet',
-        depth=18,
-        base_channels=8,
-        stem_channels=8,
-        out_indices=(3, )),
-    encoder=dict(
-        num_layers=1, layer_cfg=dict(self_attn_cfg=ATTENTION, ffn_cfg=FFN)),
+        type='mmpose.ResNet', depth=18, base_channels=8, stem_channels=8, out_indices=(3,)
+    ),
+    encoder=dict(num_layers=1, layer_cfg=dict(self_attn_cfg=ATTENTION, ffn_cfg=FFN)),
     decoder=dict(
-        num_layers=2,
-        layer_cfg=dict(
-            self_attn_cfg=ATTENTION, cross_attn_cfg=ATTENTION, ffn_cfg=FFN)),
+        num_layers=2, layer_cfg=dict(self_attn_cfg=ATTENTION, cross_attn_cfg=ATTENTION, ffn_cfg=FFN)
+    ),
     positional_encoding=dict(num_feats=D // 2, normalize=True),
-    bbox_head=dict(type='mmpose.PersonDETRHead', embed_dims=D))
+    bbox_head=dict(type='mmpose.PersonDETRHead', embed_dims=D),
+)
 
 
 def build(**kwargs):
@@ -42,17 +38,18 @@ def sample(valid, padded):
     return PoseDataSample(
         metainfo=dict(
             img_shape=(valid[0] * 32, valid[1] * 32),
-            batch_input_shape=(padded[0] * 32, padded[1] * 32)))
+            batch_input_shape=(padded[0] * 32, padded[1] * 32),
+        )
+    )
 
 
 def predict(model, feats, samples):
-    return model.bbox_head(**model.forward_transformer((feats, ), samples))
+    return model.bbox_head(**model.forward_transformer((feats,), samples))
 
 
 def test_levels():
     model = build()
-    scores, boxes = predict(model, torch.randn(2, D, 3, 4),
-                            [sample((3, 4), (3, 4))] * 2)
+    scores, boxes = predict(model, torch.randn(2, D, 3, 4), [sample((3, 4), (3, 4))] * 2)
     assert [s.shape for s in scores] == [(2, 12, 2), (2, Q, 2), (2, Q, 2)]
     assert [b.shape for b in boxes] == [(2, 12, 4), (2, Q, 4), (2, Q, 4)]
     assert 'query_embedding.weight' not in model.state_dict()
@@ -63,36 +60,31 @@ def test_proposals_are_offsets_to_the_places():
     torch.nn.init.zeros_(model.bbox_head.fc_reg.weight)
     torch.nn.init.zeros_(model.bbox_head.fc_reg.bias)
     valid = (2, 3)
-    _, boxes = predict(model, torch.randn(2, D, 3, 4),
-                       [sample((3, 4), (3, 4)),
-                        sample(valid, (3, 4))])
+    _, boxes = predict(
+        model, torch.randn(2, D, 3, 4), [sample((3, 4), (3, 4)), sample(valid, (3, 4))]
+    )
     expected = np.ones((3, 4, 4))
     for i in range(valid[0]):
         for j in range(valid[1]):
-            expected[i, j] = ((j + 0.5) / valid[1], (i + 0.5) / valid[0], 0.5,
-                              0.5)
-    np.testing.assert_allclose(
-        boxes[0][1].detach().reshape(3, 4, 4), expected, atol=2e-4)
+            expected[i, j] = ((j + 0.5) / valid[1], (i + 0.5) / valid[0], 0.5, 0.5)
+    np.testing.assert_allclose(boxes[0][1].detach().reshape(3, 4, 4), expected, atol=2e-4)
 
 
 def test_queries_are_the_best_proposals():
     model = build()
     feats = torch.randn(2, D, 3, 4)
     samples = [sample((3, 4), (3, 4))] * 2
-    encoder_inputs, _ = model.pre_transformer((feats, ), samples)
+    encoder_inputs, _ = model.pre_transformer((feats,), samples)
     encoded = model.forward_encoder(**encoder_inputs)
     decoder_inputs, head_inputs = model.pre_decoder(**encoded)
     scores, boxes = head_inputs['proposals']
     for b in range(2):
         p = scores[b].softmax(-1)[:, 0]
         order = sorted(range(12), key=lambda i: -p[i])[:Q]
-        assert torch.equal(decoder_inputs['query'][b],
-                           encoded['memory'][b, order])
+        assert torch.equal(decoder_inputs['query'][b], encoded['memory'][b, order])
         assert torch.equal(head_inputs['references'][b], boxes[b, order])
-        position = model.query_pos_proj(
-            coordinate_to_encoding(boxes[b:b + 1, order], D // 2))
-        torch.testing.assert_close(decoder_inputs['query_pos'][b],
-                                   position[0])
+        position = model.query_pos_proj(coordinate_to_encoding(boxes[b : b + 1, order], D // 2))
+        torch.testing.assert_close(decoder_inputs['query_pos'][b], position[0])
 
 
 def test_padding_changes_nothing():
@@ -104,10 +96,8 @@ def test_padding_changes_nothing():
     samples = [sample((3, 4), (4, 6)), sample((4, 6), (4, 6))]
     padded_scores, padded_boxes = predict(model, padded, samples)
     for level in (1, 2):
-        torch.testing.assert_close(
-            padded_scores[level][:1], scores[level], atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(
-            padded_boxes[level][:1], boxes[level], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(padded_scores[level][:1], scores[level], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(padded_boxes[level][:1], boxes[level], atol=1e-4, rtol=1e-4)
 
 
 def test_proposals_are_supervised():
@@ -115,25 +105,20 @@ def test_proposals_are_supervised():
     samples = [sample((3, 4), (3, 4))]
     scores, boxes = predict(model, torch.randn(1, D, 3, 4), samples)
     people = [
-        InstanceData(
-            bboxes=torch.tensor([[8., 10., 60., 90.]]),
-            labels=torch.tensor([0]))
+        InstanceData(bboxes=torch.tensor([[8.0, 10.0, 60.0, 90.0]]), labels=torch.tensor([0]))
     ]
-    losses = model.bbox_head.loss_by_feat(scores, boxes, people,
-                                          [s.metainfo for s in samples])
+    losses = model.bbox_head.loss_by_feat(scores, boxes, people, [s.metainfo for s in samples])
     names = ('loss_cls', 'loss_bbox', 'loss_iou')
-    assert set(losses) == {
-        prefix + name
-        for prefix in ('', 'd0.', 'd1.') for name in names
-    }
+    assert set(losses) == {prefix + name for prefix in ('', 'd0.', 'd1.') for name in names}
     # the naive loss of the proposals: the cheapest place learns the box
     target = torch.tensor([34 / 128, 50 / 96, 52 / 128, 80 / 96])
     distances = (boxes[0][0].detach() - target).abs().sum(-1).tolist()
     loss = losses['d0.loss_bbox'].item()
     assert min(abs(5 * d - loss) for d in distances) < 1e-5
     # the references are constants: a level corrects the one before
-    grad, = torch.autograd.grad(
-        losses['loss_bbox'], model.query_pos_proj.weight, retain_graph=True)
+    (grad,) = torch.autograd.grad(
+        losses['loss_bbox'], model.query_pos_proj.weight, retain_graph=True
+    )
     assert grad.abs().max() > 0
     losses['d0.loss_bbox'].backward()
     assert model.query_pos_proj.weight.grad is None
@@ -141,7 +126,6 @@ def test_proposals_are_supervised():
 
 
 def test_fewer_places_than_queries():
-    scores, boxes = predict(build(), torch.randn(1, D, 2, 2),
-                            [sample((2, 2), (2, 2))])
+    scores, boxes = predict(build(), torch.randn(1, D, 2, 2), [sample((2, 2), (2, 2))])
     assert [s.shape[1] for s in scores] == [4, 4, 4]
     assert boxes[-1].isfinite().all()

@@ -2,6 +2,7 @@
 
 Exact numbers are compared in ``test_cascade_golden.py``.
 """
+
 import copy
 import json
 
@@ -11,8 +12,20 @@ import torch
 from mmengine.structures import InstanceData
 from mmpose.evaluation import CocoMetric
 from mmpose.registry import MODELS
-from small_cascade import (CONFIG, K, LOSSES, Q, SIZE, batch, build, gradients,
-                           loss, people, predict, total)
+from small_cascade import (
+    CONFIG,
+    K,
+    LOSSES,
+    Q,
+    SIZE,
+    batch,
+    build,
+    gradients,
+    loss,
+    people,
+    predict,
+    total,
+)
 
 
 def test_losses_train_everything():
@@ -27,8 +40,7 @@ def test_losses_train_everything():
 def test_targets_are_relative_to_the_crop():
     """Against the formulas of DESIGN, section 4, with loops."""
     model = build()
-    images, samples = batch(
-        people(2), people(1), shapes=[SIZE, (50, 60)])
+    images, samples = batch(people(2), people(1), shapes=[SIZE, (50, 60)])
     samples[0].gt_instance_labels.keypoints_visible[1, 2] = 0
     seen = {}
 
@@ -49,8 +61,12 @@ def test_targets_are_relative_to_the_crop():
         for cx, cy, bw, bh in box:
             for points, visible in zip(gt.keypoints, gt.keypoints_visible):
                 u = torch.stack(
-                    ((points[:, 0] / w - cx) / (1.25 * bw) + 0.5,
-                     (points[:, 1] / h - cy) / (1.25 * bh) + 0.5), -1)
+                    (
+                        (points[:, 0] / w - cx) / (1.25 * bw) + 0.5,
+                        (points[:, 1] / h - cy) / (1.25 * bh) + 0.5,
+                    ),
+                    -1,
+                )
                 u = u.clamp(0, 1).float() * (visible > 0)[:, None]
                 same = (u - seen['labels']).abs().amax((1, 2)) < 1e-5
                 found += int(same.any())
@@ -66,8 +82,9 @@ def test_people_without_keypoints_teach_the_box_only():
     without.keypoints_visible[:] = 0
     model = build()
     a, b = loss(model, with_keypoints), loss(model, without)
-    assert {k: v for k, v in a.items() if 'det.' in k} == \
-        {k: v for k, v in b.items() if 'det.' in k}
+    assert {k: v for k, v in a.items() if 'det.' in k} == {
+        k: v for k, v in b.items() if 'det.' in k
+    }
     assert a['loss_kpt'] > 0 and b['loss_kpt'] == 0
     # one of two: the losses are those of the other alone
     model.head.loss_by_feat = lambda *args: dict(num=args[-1].sum(1))
@@ -77,11 +94,7 @@ def test_people_without_keypoints_teach_the_box_only():
     assert sorted(counts) == [3, 4]
 
 
-@pytest.mark.parametrize('labels', [
-    InstanceData(),
-    people(0),
-    people(3, iscrowd=[1, 1, 1]),
-])
+@pytest.mark.parametrize('labels', [InstanceData(), people(0), people(3, iscrowd=[1, 1, 1])])
 def test_image_without_people(labels):
     """The detector learns, the keypoint losses are 0, and every parameter
     has a gradient, as distributed training wants it."""
@@ -127,8 +140,7 @@ def test_predictions():
         assert pred.bboxes.shape == (Q, 4)
         assert pred.keypoints.shape == (Q, K, 2)
         assert pred.keypoint_scores.shape == (Q, K)
-        np.testing.assert_array_equal(pred.keypoint_scores,
-                                      pred.keypoints_visible)
+        np.testing.assert_array_equal(pred.keypoint_scores, pred.keypoints_visible)
         assert (np.diff(pred.bbox_scores) <= 0).all()
         for points in (pred.keypoints, pred.bboxes.reshape(-1, 2, 2)):
             # in the original image, which is twice as large
@@ -139,9 +151,10 @@ def test_predictions():
         center = (pred.bboxes[:, :2] + pred.bboxes[:, 2:]) / 2
         inside = (pred.bboxes > 0) & (pred.bboxes < [2 * w, 2 * h] * 2)
         for c, size, points in zip(
-                center[inside.all(1)],
+            center[inside.all(1)],
             (pred.bboxes[:, 2:] - pred.bboxes[:, :2])[inside.all(1)],
-                pred.keypoints[inside.all(1)]):
+            pred.keypoints[inside.all(1)],
+        ):
             assert (abs(points - c) <= 0.626 * size).all()
 
 
@@ -150,13 +163,12 @@ def test_boxes_are_those_of_mmdet():
     images, samples = batch(*[InstanceData()] * 2, shapes=[SIZE, (40, 80)])
     preds = predict(model, SIZE, (40, 80))
     for sample in samples:
-        sample.set_metainfo(
-            dict(batch_input_shape=SIZE, scale_factor=(0.5, 0.5)))
+        sample.set_metainfo(dict(batch_input_shape=SIZE, scale_factor=(0.5, 0.5)))
     with torch.no_grad():
         feats = model.detector.neck(model.extract_feat(images)[-1:])
         results = model.detector.bbox_head.predict(
-            **model.detector.forward_transformer(feats, samples),
-            batch_data_samples=samples)
+            **model.detector.forward_transformer(feats, samples), batch_data_samples=samples
+        )
     for pred, result in zip(preds, results):
         np.testing.assert_allclose(pred.bboxes, result.bboxes, atol=1e-3)
         np.testing.assert_allclose(pred.bbox_scores, result.scores, atol=1e-6)
@@ -164,21 +176,19 @@ def test_boxes_are_those_of_mmdet():
 
 def test_padding_does_not_change_the_people():
     """The smaller image alone, and padded beside a larger one."""
-    model = build(test_cfg__score_thr=0.0, crop__levels=(0, )).eval()
+    model = build(test_cfg__score_thr=0.0, crop__levels=(0,)).eval()
     images, samples = batch(InstanceData(), shapes=[(32, 64)])
     # features next to the padding differ by the border of the convolutions,
     # so the network in front of the crops is replaced
-    model.extract_feat = lambda x: (x[:, :1].repeat(1, 8, 1, 1), )
+    model.extract_feat = lambda x: (x[:, :1].repeat(1, 8, 1, 1),)
     boxes = torch.rand(1, 1, 3, 4)
     model.forward_detector = lambda *_: (torch.zeros(1, 1, 3, 2), boxes)
-    model.head = build(
-        head__in_channels=8, crop__levels=(0, )).head.eval()
+    model.head = build(head__in_channels=8, crop__levels=(0,)).head.eval()
     images[0, :, :, 64:] = images[0, :, :, 63:64]
     images[0, :, 32:] = images[0, :, 31:32]
     with torch.no_grad():
         padded = model.predict(images, samples)[0].pred_instances
-        plain = model.predict(images[..., :32, :64],
-                              samples)[0].pred_instances
+        plain = model.predict(images[..., :32, :64], samples)[0].pred_instances
     for key, value in plain.items():
         np.testing.assert_allclose(padded[key], value, rtol=1e-4, atol=1e-3)
 
@@ -195,16 +205,15 @@ def test_nobody_above_the_score(nobody, tmp_path):
     with torch.no_grad():
         samples = model.predict(images, samples)
     pred = samples[0].pred_instances
-    assert pred.bboxes.shape == (0, 4) and pred.bbox_scores.shape == (0, )
+    assert pred.bboxes.shape == (0, 4) and pred.bbox_scores.shape == (0,)
     assert pred.keypoints.shape == (0, K, 2)
     assert pred.keypoint_scores.shape == (0, K)
     assert len(samples[1].pred_instances) == (nobody == 'one')
     if nobody == 'one':
         x, y, w, h = boxes[0, 1, 3] * torch.tensor(SIZE[::-1] * 2) * 2
         np.testing.assert_allclose(
-            samples[1].pred_instances.bboxes[0, 0],
-            (x - w / 2).clamp(0),
-            atol=1e-4)
+            samples[1].pred_instances.bboxes[0, 0], (x - w / 2).clamp(0), atol=1e-4
+        )
     annotations = dict(
         images=[dict(id=i, width=192, height=128) for i in (0, 1)],
         categories=[dict(id=1, name='person')],
@@ -217,13 +226,14 @@ def test_nobody_above_the_score(nobody, tmp_path):
                 area=2500,
                 iscrowd=0,
                 num_keypoints=K,
-                keypoints=[20, 30, 2] * K)
-        ])
+                keypoints=[20, 30, 2] * K,
+            )
+        ],
+    )
     ann_file = tmp_path / 'annotations.json'
     ann_file.write_text(json.dumps(annotations))
     metric = CocoMetric(str(ann_file), nms_mode='none')
-    metric.dataset_meta = dict(
-        num_keypoints=K, sigmas=np.full(K, 0.05), dataset_name='test')
+    metric.dataset_meta = dict(num_keypoints=K, sigmas=np.full(K, 0.05), dataset_name='test')
     metric.process(None, [s.to_dict() for s in samples])
     assert metric.evaluate(2)['coco/AP'] == 0
 
@@ -241,10 +251,9 @@ def test_data_preprocessor_and_train_step():
     model = build()
     _, samples = batch(people(2), people(1), shapes=[SIZE, (50, 60)])
     data = dict(
-        inputs=[
-            torch.zeros(3, *s.img_shape, dtype=torch.uint8) for s in samples
-        ],
-        data_samples=samples)
+        inputs=[torch.zeros(3, *s.img_shape, dtype=torch.uint8) for s in samples],
+        data_samples=samples,
+    )
     data = model.data_preprocessor(data, training=True)
     assert data['inputs'].shape == (2, 3, *SIZE)
     losses = model(**data, mode='loss')

@@ -1,4 +1,5 @@
 """The image backbones of mmpose feed both heads, whatever their maps are."""
+
 import pytest
 import torch
 from mmengine.structures import InstanceData
@@ -12,13 +13,11 @@ K = 5
 BACKBONES = [
     ('AlexNet', dict(), [256]),
     ('CSPDarknet', dict(widen_factor=0.25), [64, 128, 256]),
-    ('CSPNeXt', dict(widen_factor=0.25, out_indices=(4, )), [256]),
+    ('CSPNeXt', dict(widen_factor=0.25, out_indices=(4,)), [256]),
     ('MobileNetV2', dict(out_indices=(4, 7)), [96, 1280]),
     ('MobileNetV3', dict(), [96]),
-    ('PyramidVisionTransformer', dict(num_layers=[1, 1, 1, 1]),
-     [64, 128, 320, 512]),
-    ('PyramidVisionTransformerV2', dict(num_layers=[1, 1, 1, 1]),
-     [64, 128, 320, 512]),
+    ('PyramidVisionTransformer', dict(num_layers=[1, 1, 1, 1]), [64, 128, 320, 512]),
+    ('PyramidVisionTransformerV2', dict(num_layers=[1, 1, 1, 1]), [64, 128, 320, 512]),
     ('RegNet', dict(arch='regnetx_400mf', out_indices=(2, 3)), [160, 384]),
     ('ResNeSt', dict(depth=50), [2048]),
     ('ResNet', dict(depth=18, out_indices=(1, 2, 3)), [128, 256, 512]),
@@ -42,18 +41,14 @@ def build_head(kind, in_channels):
             num_queries=8,
             embed_dims=32,
             transformer=dict(
-                num_encoder_layers=1,
-                num_decoder_layers=2,
-                num_heads=4,
-                feedforward_channels=32),
+                num_encoder_layers=1, num_decoder_layers=2, num_heads=4, feedforward_channels=32
+            ),
             positional_encoding=dict(
-                type='mmdet.SinePositionalEncoding',
-                num_feats=16,
-                normalize=True),
-            decoder=dict(
-                type='HungarianKeypointCodec',
-                input_size=(96, 128),
-                num_keypoints=K)))
+                type='mmdet.SinePositionalEncoding', num_feats=16, normalize=True
+            ),
+            decoder=dict(type='HungarianKeypointCodec', input_size=(96, 128), num_keypoints=K),
+        )
+    )
 
 
 @pytest.mark.parametrize('kind, kwargs, channels', BACKBONES)
@@ -66,17 +61,16 @@ def test_backbone(kind, kwargs, channels):
     samples = [
         PoseDataSample(
             gt_instance_labels=InstanceData(
-                keypoint_labels=torch.rand(1, K, 2),
-                keypoint_weights=torch.ones(1, K))) for _ in range(2)
+                keypoint_labels=torch.rand(1, K, 2), keypoint_weights=torch.ones(1, K)
+            )
+        )
+        for _ in range(2)
     ]
-    heads = [
-        build_head('PRTRHead', channels),
-        build_head('DeformablePRTRHead', channels)
-    ]
+    heads = [build_head('PRTRHead', channels), build_head('DeformablePRTRHead', channels)]
     losses = [head.loss(feats, samples)['loss_kpt'] for head in heads]
     for head, loss in zip(heads, losses):
         first = next(p for p in backbone.parameters() if p.requires_grad)
-        gradient, = torch.autograd.grad(loss, first, retain_graph=True)
+        (gradient,) = torch.autograd.grad(loss, first, retain_graph=True)
         assert gradient.isfinite().all() and gradient.any(), head
         keypoints = [p.keypoints for p in head.predict(feats, samples)]
         assert [k.shape for k in keypoints] == [(1, K, 2)] * 2

@@ -3,14 +3,21 @@
 The tests are those of the plain networks, with another reference, and a few
 of what only this one has.
 """
+
 import numpy as np
 import pytest
 import torch
 from test_prtr_golden import (  # noqa: F401
-    Golden, test_double_precision, test_flip_test_to_image_coordinates,
-    test_forward_is_the_last_level, test_inputs_are_the_reference,
-    test_losses_and_gradients, test_matching, test_outputs_of_all_levels,
-    test_read_out)
+    Golden,
+    test_double_precision,
+    test_flip_test_to_image_coordinates,
+    test_forward_is_the_last_level,
+    test_inputs_are_the_reference,
+    test_losses_and_gradients,
+    test_matching,
+    test_outputs_of_all_levels,
+    test_read_out,
+)
 from torch.nn.modules.batchnorm import _BatchNorm
 
 NAME = 'deform_prtr_res50_384x288_coco'
@@ -35,9 +42,9 @@ def test_reference_points(case):
     """They depend on nothing but the queries, at all decoder levels."""
     head, seen = case.model.head, []
     handle = head.transformer.decoder.register_forward_hook(
-        lambda module, args, out: seen.append(out[1]))
+        lambda module, args, out: seen.append(out[1])
+    )
     head.forward_levels([torch.rand(2, c, 4, 4) for c in (512, 1024, 2048)])
     handle.remove()
     expected = case.ref['debug/init_reference']
-    np.testing.assert_allclose(
-        seen[0].detach(), np.stack([expected] * 6), atol=1e-6)
+    np.testing.assert_allclose(seen[0].detach(), np.stack([expected] * 6), atol=1e-6)

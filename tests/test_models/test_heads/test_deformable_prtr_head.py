@@ -1,4 +1,5 @@
 """What the deformable head has of its own; see also ``test_prtr_head.py``."""
+
 import numpy as np
 import pytest
 import torch
@@ -19,13 +20,14 @@ def build(num_keypoints=4, seed=0, random=True, **kwargs):
             num_decoder_layers=3,
             num_heads=4,
             feedforward_channels=64,
-            num_points=2))
+            num_points=2,
+        ),
+    )
     head = build_plain(num_keypoints, seed, **{**cfg, **kwargs})
     if random:
         # as they come offsets and weights are the same for all queries
         for name, p in head.named_parameters():
-            if name.endswith(
-                ('sampling_offsets.weight', 'attention_weights.weight')):
+            if name.endswith(('sampling_offsets.weight', 'attention_weights.weight')):
                 torch.nn.init.normal_(p, std=0.3)
     return head
 
@@ -35,9 +37,9 @@ def feats(batch_size=3, size=(4, 3), channels=CHANNELS):
     g = torch.Generator().manual_seed(2)
     num = len(channels)
     return tuple(
-        torch.randn(
-            batch_size, c, *(s << num - 1 - i for s in size), generator=g)
-        for i, c in enumerate(channels))
+        torch.randn(batch_size, c, *(s << num - 1 - i for s in size), generator=g)
+        for i, c in enumerate(channels)
+    )
 
 
 def total(losses):
@@ -45,20 +47,13 @@ def total(losses):
 
 
 @pytest.mark.parametrize('refine', [False, True])
-@pytest.mark.parametrize('num_keypoints, size', [
-    (3, (4, 3)),
-    (17, (4, 3)),
-    (133, (3, 5)),
-])
+@pytest.mark.parametrize('num_keypoints, size', [(3, (4, 3)), (17, (4, 3)), (133, (3, 5))])
 def test_losses_and_predictions(num_keypoints, size, refine):
     num_queries = num_keypoints + 5
-    head = build(
-        num_keypoints, num_queries=num_queries, with_kpt_refine=refine)
+    head = build(num_keypoints, num_queries=num_queries, with_kpt_refine=refine)
     maps = feats(2, size)
     losses = head.loss(maps, samples(2, num_keypoints))
-    names = [
-        f'{p}loss_{n}' for p in ('d0.', 'd1.', '') for n in ('cls', 'kpt')
-    ]
+    names = [f'{p}loss_{n}' for p in ('d0.', 'd1.', '') for n in ('cls', 'kpt')]
     assert set(losses) == {*names, 'acc_pose'}
     total(losses).backward()
     for name, p in head.named_parameters():
@@ -79,8 +74,7 @@ def test_coordinates_of_one_query_written_out():
     """DESIGN section 3: sigmoid(MLP + logit(reference)), where reference =
     sigmoid(linear(query position)), on every level."""
     head, hidden = build(), []
-    head.fc_cls.register_forward_hook(
-        lambda module, args, out: hidden.append(args[0]))
+    head.fc_cls.register_forward_hook(lambda module, args, out: hidden.append(args[0]))
     with torch.no_grad():
         _, coords = head.forward_levels(feats())
 
@@ -103,22 +97,20 @@ def test_coordinates_of_one_query_written_out():
                 x = np.maximum(linear(x, layer), 0)
             x = linear(x, head.kpt_branch.layers[2])
             expected = sigmoid(x + np.log(reference / (1 - reference)))
-            np.testing.assert_allclose(
-                coords[level, image, q], expected, atol=1e-5)
+            np.testing.assert_allclose(coords[level, image, q], expected, atol=1e-5)
 
 
 def test_refinement_written_out():
     """Each level is relative to the coordinates of the one before."""
     head, hidden = build(with_kpt_refine=True), []
-    head.fc_cls.register_forward_hook(
-        lambda module, args, out: hidden.append(args[0]))
+    head.fc_cls.register_forward_hook(lambda module, args, out: hidden.append(args[0]))
     with torch.no_grad():
         _, coords = head.forward_levels(feats())
         reference = head.transformer.reference_points_fc(
-            head.query_embedding.weight[:, :32]).sigmoid()
+            head.query_embedding.weight[:, :32]
+        ).sigmoid()
         for level, branch in enumerate(head.kpt_branch):
-            reference = (branch(hidden[0][level]) +
-                         inverse_sigmoid(reference)).sigmoid()
+            reference = (branch(hidden[0][level]) + inverse_sigmoid(reference)).sigmoid()
             torch.testing.assert_close(coords[level], reference)
 
 
@@ -165,20 +157,22 @@ def test_forward_is_the_last_level(refine):
         torch.testing.assert_close(one, levels[-1])
 
 
-@pytest.mark.parametrize('in_channels, num_levels, sizes', [
-    (CHANNELS, 3, [(16, 12), (8, 6), (4, 3)]),
-    (CHANNELS, 5, [(16, 12), (8, 6), (4, 3), (2, 2), (1, 1)]),
-    ([8, 16], 3, [(8, 6), (4, 3), (2, 2)]),
-    ([16], 1, [(4, 3)]),
-    (16, 4, [(4, 3), (2, 2), (1, 1), (1, 1)]),
-])
+@pytest.mark.parametrize(
+    'in_channels, num_levels, sizes',
+    [
+        (CHANNELS, 3, [(16, 12), (8, 6), (4, 3)]),
+        (CHANNELS, 5, [(16, 12), (8, 6), (4, 3), (2, 2), (1, 1)]),
+        ([8, 16], 3, [(8, 6), (4, 3), (2, 2)]),
+        ([16], 1, [(4, 3)]),
+        (16, 4, [(4, 3), (2, 2), (1, 1), (1, 1)]),
+    ],
+)
 def test_number_of_feature_levels(in_channels, num_levels, sizes):
     """The last maps are used, and followed by halves of the last one."""
     head = build(in_channels=in_channels, num_feature_levels=num_levels)
     assert head.in_channels == 16
     seen = []
-    head.input_proj.register_forward_hook(
-        lambda module, args, out: seen.extend(out))
+    head.input_proj.register_forward_hook(lambda module, args, out: seen.extend(out))
     head.loss(feats(), samples(3))
     assert [tuple(x.shape) for x in seen] == [(3, 32, *s) for s in sizes]
     assert head.transformer.level_embed.shape == (num_levels, 32)
@@ -199,20 +193,16 @@ def test_flip_test_averages_two_read_outs():
     head = build().eval()
     four = (torch.randn(2, 4, 32, 24), *feats(2))
     plain, mirrored = four, tuple(x.flip(-1) for x in four)
-    preds = head.predict([plain, mirrored],
-                         samples(2),
-                         test_cfg=dict(flip_test=True))
+    preds = head.predict([plain, mirrored], samples(2), test_cfg=dict(flip_test=True))
     one = head.predict(plain, samples(2))
     two = head.predict(mirrored, samples(2))
     for pred, a, b in zip(preds, one, two):
         swapped = b.keypoints[:, FLIP]
         swapped[..., 0] = 24 - swapped[..., 0]
+        np.testing.assert_allclose(pred.keypoints, (a.keypoints + swapped) / 2, atol=1e-3)
         np.testing.assert_allclose(
-            pred.keypoints, (a.keypoints + swapped) / 2, atol=1e-3)
-        np.testing.assert_allclose(
-            pred.keypoint_scores,
-            (a.keypoint_scores + b.keypoint_scores[:, FLIP]) / 2,
-            atol=1e-5)
+            pred.keypoint_scores, (a.keypoint_scores + b.keypoint_scores[:, FLIP]) / 2, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize('refine', [False, True])
@@ -220,10 +210,8 @@ def test_initial_weights(refine):
     """Deformable DETR's: coordinates are the reference points."""
     head = build(with_kpt_refine=refine, random=False)
     head.init_weights()
-    torch.testing.assert_close(
-        head.fc_cls.bias, torch.full((5, ), -np.log(99.)).float())
-    reference = head.transformer.reference_points_fc(
-        head.query_embedding.weight[:, :32]).sigmoid()
+    torch.testing.assert_close(head.fc_cls.bias, torch.full((5,), -np.log(99.0)).float())
+    reference = head.transformer.reference_points_fc(head.query_embedding.weight[:, :32]).sigmoid()
     _, coords = head.forward_levels(feats())
     torch.testing.assert_close(coords, reference.expand_as(coords))
     for name, p in head.input_proj.named_parameters():
@@ -231,25 +219,29 @@ def test_initial_weights(refine):
             assert not p.any()
 
 
-@pytest.mark.parametrize('kwargs, match', [
-    (dict(num_feature_levels=2),
-     r'\[6, 8, 16\] .* 3 feature maps .*num_feature_levels=2.*or more'),
-    (dict(in_channels=[]), r'in_channels=\[\] .*0 feature maps'),
-    (dict(num_queries=3), 'num_queries=3 is less than out_channels=4'),
-    (dict(embed_dims=64), 'positional_encoding has 32 channels'),
-    (dict(decoder=None), 'DeformablePRTRHead needs a keypoint codec'),
-    (dict(transformer=dict(num_heads=5)), 'embed_dims=32 .*num_heads=5'),
-    (dict(transformer=dict(num_decoder_layers=0)), 'num_decoder_layers'),
-])
+@pytest.mark.parametrize(
+    'kwargs, match',
+    [
+        (
+            dict(num_feature_levels=2),
+            r'\[6, 8, 16\] .* 3 feature maps .*num_feature_levels=2.*or more',
+        ),
+        (dict(in_channels=[]), r'in_channels=\[\] .*0 feature maps'),
+        (dict(num_queries=3), 'num_queries=3 is less than out_channels=4'),
+        (dict(embed_dims=64), 'positional_encoding has 32 channels'),
+        (dict(decoder=None), 'DeformablePRTRHead needs a keypoint codec'),
+        (dict(transformer=dict(num_heads=5)), 'embed_dims=32 .*num_heads=5'),
+        (dict(transformer=dict(num_decoder_layers=0)), 'num_decoder_layers'),
+    ],
+)
 def test_bad_arguments(kwargs, match):
     with pytest.raises(ValueError, match=match):
         build(**kwargs)
 
 
-@pytest.mark.parametrize('maps, found', [
-    (feats()[1:], r'\[8, 16\]'),
-    (feats()[::-1], r'\[16, 8, 6\]'),
-])
+@pytest.mark.parametrize(
+    'maps, found', [(feats()[1:], r'\[8, 16\]'), (feats()[::-1], r'\[16, 8, 6\]')]
+)
 def test_wrong_maps(maps, found):
     head = build()
     match = rf'in_channels=\[6, 8, 16\] but .*{found} channels.*out_indices'
@@ -262,8 +254,7 @@ def test_wrong_maps(maps, found):
 def test_non_finite_outputs_name_the_head():
     head = build()
     head.fc_cls.bias.data[0] = float('nan')
-    with pytest.raises(
-            FloatingPointError, match='DeformablePRTRHead put out NaN'):
+    with pytest.raises(FloatingPointError, match='DeformablePRTRHead put out NaN'):
         head.loss(feats(), samples(3))
 
 
@@ -275,7 +266,6 @@ def test_half_precision_trains():
         losses = head.loss(feats(), samples(3))
     total(losses).backward()
     assert losses['loss_kpt'].dtype == torch.float32
-    assert total(losses).item() == pytest.approx(
-        total(expected).item(), rel=0.03)
+    assert total(losses).item() == pytest.approx(total(expected).item(), rel=0.03)
     for name, p in head.named_parameters():
         assert p.grad is not None and p.grad.isfinite().all(), name

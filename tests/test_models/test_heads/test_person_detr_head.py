@@ -9,23 +9,20 @@ import prtr_plugin  # noqa: F401
 from prtr_plugin.models.heads.person_detr_head import ASSIGNER
 
 METAS = [dict(img_shape=(80, 100)), dict(img_shape=(60, 100))]
-PEOPLE = [
-    [[10.0, 10.0, 30.0, 60.0], [50.0, 5.0, 90.0, 75.0]],
-    [[0.0, 0.0, 40.0, 60.0]],
-]
+PEOPLE = [[[10.0, 10.0, 30.0, 60.0], [50.0, 5.0, 90.0, 75.0]], [[0.0, 0.0, 40.0, 60.0]]]
 
 
 def build(**kwargs):
     torch.manual_seed(0)
-    return MODELS.build(
-        dict(type='PersonDETRHead', embed_dims=16, **kwargs))
+    return MODELS.build(dict(type='PersonDETRHead', embed_dims=16, **kwargs))
 
 
 def instances(boxes=PEOPLE):
     return [
         InstanceData(
-            bboxes=torch.tensor(b).reshape(-1, 4),
-            labels=torch.zeros(len(b), dtype=torch.long)) for b in boxes
+            bboxes=torch.tensor(b).reshape(-1, 4), labels=torch.zeros(len(b), dtype=torch.long)
+        )
+        for b in boxes
     ]
 
 
@@ -46,8 +43,10 @@ def test_losses_without_crowds_are_those_of_mmdet():
             bg_cls_weight=0.1,
             use_sigmoid=False,
             loss_weight=1.0,
-            class_weight=1.0),
-        train_cfg=dict(assigner=ASSIGNER))
+            class_weight=1.0,
+        ),
+        train_cfg=dict(assigner=ASSIGNER),
+    )
     expected = parent.loss_by_feat(*outputs(), instances(), METAS)
     assert len(expected) == 6
     for ignored in (None, instances([[], []])):
@@ -78,9 +77,9 @@ def test_predictions_are_those_of_mmdet():
 def test_weight_of_none():
     logits, boxes = outputs()
     losses = [
-        build(
-            loss_cls=dict(type='mmdet.CrossEntropyLoss', bg_cls_weight=w)
-        ).loss_by_feat(logits, boxes, instances([[], []]), METAS)['loss_cls']
+        build(loss_cls=dict(type='mmdet.CrossEntropyLoss', bg_cls_weight=w)).loss_by_feat(
+            logits, boxes, instances([[], []]), METAS
+        )['loss_cls']
         for w in (0.1, 1.0)
     ]
     # twelve queries, all negative
@@ -93,23 +92,27 @@ def test_weight_of_none():
 def crowd_case(share):
     """One positive, and a negative with this share inside of a crowd."""
     logits = torch.tensor([[0.5, 0.2], [1.0, -1.0], [0.3, 0.1]])
-    boxes = torch.tensor([
-        [0.2, 0.4375, 0.2, 0.625],  # the person
-        [0.6, 0.5, 0.2, 0.5],  # x from 50 to 70, y from 20 to 60
-        [0.9, 0.1, 0.1, 0.1],
-    ])
-    crowd = InstanceData(
-        bboxes=torch.tensor([[50.0, 0.0, 50 + 20 * share, 80.0]]))
+    boxes = torch.tensor(
+        [
+            [0.2, 0.4375, 0.2, 0.625],  # the person
+            [0.6, 0.5, 0.2, 0.5],  # x from 50 to 70, y from 20 to 60
+            [0.9, 0.1, 0.1, 0.1],
+        ]
+    )
+    crowd = InstanceData(bboxes=torch.tensor([[50.0, 0.0, 50 + 20 * share, 80.0]]))
     logits, boxes = logits[None, None], boxes[None, None]
-    return (logits.requires_grad_(), boxes.requires_grad_(),
-            instances(PEOPLE[:1])[:1], METAS[:1], [crowd])
+    return (
+        logits.requires_grad_(),
+        boxes.requires_grad_(),
+        instances(PEOPLE[:1])[:1],
+        METAS[:1],
+        [crowd],
+    )
 
 
-@pytest.mark.parametrize('share, thr, ignored', [
-    (0.6, 0.5, True),
-    (0.4, 0.5, False),
-    (0.6, 0.7, False),
-])
+@pytest.mark.parametrize(
+    'share, thr, ignored', [(0.6, 0.5, True), (0.4, 0.5, False), (0.6, 0.7, False)]
+)
 def test_crowds_are_neither_positive_nor_negative(share, thr, ignored):
     logits, boxes, people, metas, crowds = crowd_case(share)
     people = [people[0][:1]]
@@ -129,21 +132,17 @@ def test_crowds_are_neither_positive_nor_negative(share, thr, ignored):
 
 def test_a_person_in_a_crowd_stays_positive():
     logits, boxes, people, metas, _ = crowd_case(0)
-    everywhere = InstanceData(
-        bboxes=torch.tensor([[0.0, 0.0, 100.0, 80.0]]))
+    everywhere = InstanceData(bboxes=torch.tensor([[0.0, 0.0, 100.0, 80.0]]))
     head = build()
-    losses = head.loss_by_feat(logits, boxes, [people[0][:1]], metas,
-                               [everywhere])
-    torch.testing.assert_close(losses['loss_cls'],
-                               -logits[0, 0, 0].log_softmax(-1)[0])
+    losses = head.loss_by_feat(logits, boxes, [people[0][:1]], metas, [everywhere])
+    torch.testing.assert_close(losses['loss_cls'], -logits[0, 0, 0].log_softmax(-1)[0])
     assert losses['loss_bbox'] < 1e-5
 
 
 def test_nothing_but_crowd():
     logits, boxes = outputs()
     crowds = instances([[[0.0, 0.0, 200.0, 200.0]]] * 2)
-    losses = build().loss_by_feat(logits, boxes, instances([[], []]), METAS,
-                                  crowds)
+    losses = build().loss_by_feat(logits, boxes, instances([[], []]), METAS, crowds)
     assert all(v.isfinite() for v in losses.values())
     sum(losses.values()).backward()
     assert boxes.grad.abs().sum() == 0
@@ -155,16 +154,16 @@ def test_match_is_that_of_the_losses(num_queries):
     head = build()
     for i in range(2):
         people = instances()[i]
-        queries, persons = head.match(logits[0, i], boxes[0, i], people,
-                                      METAS[i])
+        queries, persons = head.match(logits[0, i], boxes[0, i], people, METAS[i])
         assert len(queries) == min(num_queries, len(people))
         labels, _, targets, _, positives, _ = head._get_targets_single(
-            logits[0, i], boxes[0, i], people, METAS[i])
+            logits[0, i], boxes[0, i], people, METAS[i]
+        )
         assert sorted(queries.tolist()) == positives.tolist()
         h, w = METAS[i]['img_shape']
         x1, y1, x2, y2 = people.bboxes[persons].unbind(-1)
         expected = torch.stack(
-            ((x1 + x2) / 2 / w, (y1 + y2) / 2 / h, (x2 - x1) / w,
-             (y2 - y1) / h), -1)
+            ((x1 + x2) / 2 / w, (y1 + y2) / 2 / h, (x2 - x1) / w, (y2 - y1) / h), -1
+        )
         torch.testing.assert_close(targets[queries], expected)
         assert (labels[queries] == 0).all()

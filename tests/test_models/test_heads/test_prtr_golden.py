@@ -3,6 +3,7 @@
 The references hold outputs, matching, losses, gradients and read-out of the
 authors' code for weights that are a function of their names (``golden.py``).
 """
+
 import copy
 import gzip
 import json
@@ -16,8 +17,7 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.structures import PoseDataSample
 
 NAMES = ['prtr_res50_384x288_coco', 'prtr_hrnet_w32_384x288_coco']
-CODEC = dict(
-    type='HungarianKeypointCodec', input_size=(288, 384), num_keypoints=17)
+CODEC = dict(type='HungarianKeypointCodec', input_size=(288, 384), num_keypoints=17)
 
 
 class Golden:
@@ -29,19 +29,15 @@ class Golden:
         with gzip.open(data_dir / 'manifests.json.gz', 'rt') as f:
             params = json.load(f)[name]
         state = {
-            key: torch.from_numpy(np.asarray(golden.fill(key, shape)))
-            for key, shape in params
+            key: torch.from_numpy(np.asarray(golden.fill(key, shape))) for key, shape in params
         }
         # the sum is the proof that the weights are those of the reference
-        self.state_abs_sum = sum(
-            v.double().abs().sum().item() for v in state.values())
+        self.state_abs_sum = sum(v.double().abs().sum().item() for v in state.values())
         # names of the parameters that have a reference gradient
         keys = [
-            name[len('grad_norm/'):] for name in self.ref.files
-            if name.startswith('grad_norm/')
+            name[len('grad_norm/') :] for name in self.ref.files if name.startswith('grad_norm/')
         ]
-        self.our_keys = dict(
-            zip(keys, converter.rename(dict.fromkeys(keys), rules, '')))
+        self.our_keys = dict(zip(keys, converter.rename(dict.fromkeys(keys), rules, '')))
         state = converter.convert_state_dict(state)
         config = converter.infer_model(state)
         config['head']['decoder'] = CODEC
@@ -52,15 +48,15 @@ class Golden:
         self.model.backbone.train()
         self.model.eval()
         inputs = self.info['input']
-        self.image = torch.from_numpy(
-            golden.image(inputs['image_name'], inputs['shape']))
-        self.outputs = self.model.head.forward_levels(
-            self.model.extract_feat(self.image))
+        self.image = torch.from_numpy(golden.image(inputs['image_name'], inputs['shape']))
+        self.outputs = self.model.head.forward_levels(self.model.extract_feat(self.image))
 
     @property
     def targets(self):
-        return (torch.from_numpy(self.ref['targets']),
-                torch.from_numpy(self.ref['target_weights'])[..., 0])
+        return (
+            torch.from_numpy(self.ref['targets']),
+            torch.from_numpy(self.ref['target_weights'])[..., 0],
+        )
 
     def tensor(self, name):
         return torch.from_numpy(self.ref[name])
@@ -74,10 +70,10 @@ def case(request, data_dir, load_tool):
 
 def test_inputs_are_the_reference(case):
     checks = case.info['checks']
-    assert case.state_abs_sum == pytest.approx(
-        checks['state_abs_sum'], rel=1e-9)
+    assert case.state_abs_sum == pytest.approx(checks['state_abs_sum'], rel=1e-9)
     assert case.image.double().abs().sum().item() == pytest.approx(
-        checks['input_abs_sum'], rel=1e-9)
+        checks['input_abs_sum'], rel=1e-9
+    )
 
 
 def test_outputs_of_all_levels(case):
@@ -85,22 +81,20 @@ def test_outputs_of_all_levels(case):
     ref = case.ref
     tolerance = case.info['float32_vs_float64']
     logits = np.concatenate((ref['aux_logits'], ref['pred_logits'][None]))
-    np.testing.assert_allclose(
-        cls_logits, logits, rtol=0, atol=5 * tolerance['pred_logits'])
+    np.testing.assert_allclose(cls_logits, logits, rtol=0, atol=5 * tolerance['pred_logits'])
     np.testing.assert_allclose(
         coords,
         np.concatenate((ref['aux_coords'], ref['pred_coords'][None])),
         rtol=0,
-        atol=5 * tolerance['pred_coords'])
+        atol=5 * tolerance['pred_coords'],
+    )
 
 
 def test_forward_is_the_last_level(case):
     feats = case.model.extract_feat(case.image)
     cls_logits, coords = case.model.head(feats)
-    np.testing.assert_allclose(
-        cls_logits.detach(), case.ref['pred_logits'], rtol=0, atol=5e-4)
-    np.testing.assert_allclose(
-        coords.detach(), case.ref['pred_coords'], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(cls_logits.detach(), case.ref['pred_logits'], rtol=0, atol=5e-4)
+    np.testing.assert_allclose(coords.detach(), case.ref['pred_coords'], rtol=0, atol=1e-4)
 
 
 def test_matching(case):
@@ -110,9 +104,8 @@ def test_matching(case):
     matched = np.take_along_axis(coords, matches[-1].numpy()[..., None], axis=1)
     # the reference holds zeros where a joint has no weight
     np.testing.assert_allclose(
-        matched * case.ref['target_weights'],
-        case.ref['matched_coords'],
-        atol=1e-4)
+        matched * case.ref['target_weights'], case.ref['matched_coords'], atol=1e-4
+    )
 
 
 def test_losses_and_gradients(case):
@@ -120,11 +113,8 @@ def test_losses_and_gradients(case):
     for level in range(6):
         ours, theirs = ('', '') if level == 5 else (f'd{level}.', f'_{level}')
         for name, key in (('loss_cls', 'loss_ce'), ('loss_kpt', 'loss_kpts')):
-            expected = (
-                case.info['losses'][key + theirs] *
-                case.info['weight_dict'][key + theirs])
-            assert losses[ours + name].item() == pytest.approx(
-                expected, rel=1e-5)
+            expected = case.info['losses'][key + theirs] * case.info['weight_dict'][key + theirs]
+            assert losses[ours + name].item() == pytest.approx(expected, rel=1e-5)
     # as the runner does it
     total = case.model.parse_losses(losses)[0]
     assert total.item() == pytest.approx(case.info['total_loss'], rel=1e-5)
@@ -132,10 +122,8 @@ def test_losses_and_gradients(case):
     case.model.zero_grad()
     total.backward()
     noise = case.info['float32_vs_float64']
-    check_gradients(case, case.model, '', 2e-3,
-                    5 * noise['grad_probe_relative'])
-    trained = sum(p.numel() for p in case.model.parameters()
-                  if p.grad is not None)
+    check_gradients(case, case.model, '', 2e-3, 5 * noise['grad_probe_relative'])
+    trained = sum(p.numel() for p in case.model.parameters() if p.grad is not None)
     assert trained == case.info['parameters_trainable']
 
 
@@ -143,13 +131,10 @@ def test_double_precision(case):
     """Without rounding noise everything agrees to 1e-5 of its size."""
     model = copy.deepcopy(case.model).double()
     model.zero_grad()
-    outputs = model.head.forward_levels(
-        model.extract_feat(case.image.double()))
+    outputs = model.head.forward_levels(model.extract_feat(case.image.double()))
     for name, out in zip(('pred_logits', 'pred_coords'), outputs):
-        np.testing.assert_allclose(
-            out[-1].detach(), case.ref[f'float64/{name}'], rtol=0, atol=1e-5)
-    total = model.parse_losses(
-        model.head.loss_by_feat(*outputs, *case.targets))[0]
+        np.testing.assert_allclose(out[-1].detach(), case.ref[f'float64/{name}'], rtol=0, atol=1e-5)
+    total = model.parse_losses(model.head.loss_by_feat(*outputs, *case.targets))[0]
     assert total.item() == pytest.approx(case.ref['float64/total_loss'])
     total.backward()
     check_gradients(case, model, 'float64/', 1e-5, 1e-5)
@@ -159,33 +144,30 @@ def check_gradients(case, model, prefix, norm_tolerance, probe_tolerance):
     """Compare norms of gradients, and products with a fixed direction."""
     ref = case.ref
     grads = {
-        key: p.grad.double().numpy()
-        for key, p in model.named_parameters() if p.grad is not None
+        key: p.grad.double().numpy() for key, p in model.named_parameters() if p.grad is not None
     }
     names = [n for n in ref.files if n.startswith(f'{prefix}grad_norm/')]
     assert len(names) > 15
     for name in names:
         key = name.split('grad_norm/')[1]
         grad, norm = grads[case.our_keys[key]], ref[name]
-        assert np.linalg.norm(grad) == pytest.approx(
-            norm, rel=norm_tolerance), key
+        assert np.linalg.norm(grad) == pytest.approx(norm, rel=norm_tolerance), key
         probe = (grad * golden.probe(key, grad.shape)).sum()
         assert probe == pytest.approx(
-            ref[f'{prefix}grad_probe/{key}'], abs=probe_tolerance * norm), key
+            ref[f'{prefix}grad_probe/{key}'], abs=probe_tolerance * norm
+        ), key
     norm_all = np.linalg.norm([np.linalg.norm(g) for g in grads.values()])
-    assert norm_all == pytest.approx(
-        ref[f'{prefix}grad_norm_all'], rel=norm_tolerance)
+    assert norm_all == pytest.approx(ref[f'{prefix}grad_norm_all'], rel=norm_tolerance)
 
 
 @pytest.mark.parametrize('include_background', [False, True])
 @pytest.mark.parametrize('side', ['plain', 'mirror'])
 def test_read_out(case, include_background, side):
-    codec = KEYPOINT_CODECS.build(
-        dict(CODEC, include_background=include_background))
-    logits, coords = ('pred_logits', 'pred_coords') if side == 'plain' else (
-        'flipped_logits', 'flipped_coords')
-    keypoints, scores = codec.batch_decode(
-        case.tensor(logits), case.tensor(coords))
+    codec = KEYPOINT_CODECS.build(dict(CODEC, include_background=include_background))
+    logits, coords = (
+        ('pred_logits', 'pred_coords') if side == 'plain' else ('flipped_logits', 'flipped_coords')
+    )
+    keypoints, scores = codec.batch_decode(case.tensor(logits), case.tensor(coords))
     keypoints, scores = np.concatenate(keypoints), np.concatenate(scores)
     flip = case.model.head.decoder.input_size[0]
     prefix = 'decode_bg' if include_background else 'decode_nobg'
@@ -196,26 +178,26 @@ def test_read_out(case, include_background, side):
         pairs = _flip_indices(case.info['flip_pairs'])
         keypoints, scores = keypoints[:, pairs], scores[:, pairs]
         keypoints[..., 0] = flip - keypoints[..., 0]
-    np.testing.assert_allclose(
-        keypoints, case.ref[f'{ref}/input_coords'], atol=1e-3)
-    np.testing.assert_allclose(
-        scores, case.ref[f'{ref}/score'][..., 0], atol=1e-5)
+    np.testing.assert_allclose(keypoints, case.ref[f'{ref}/input_coords'], atol=1e-3)
+    np.testing.assert_allclose(scores, case.ref[f'{ref}/score'][..., 0], atol=1e-5)
 
 
 @pytest.mark.parametrize('include_background', [False, True])
 def test_flip_test_to_image_coordinates(case, include_background):
     decoder = case.model.head.decoder
     case.model.head.decoder = KEYPOINT_CODECS.build(
-        dict(CODEC, include_background=include_background))
+        dict(CODEC, include_background=include_background)
+    )
     samples = [
         PoseDataSample(
-            gt_instances=InstanceData(
-                bboxes=np.zeros((1, 4)), bbox_scores=np.ones(1)),
+            gt_instances=InstanceData(bboxes=np.zeros((1, 4)), bbox_scores=np.ones(1)),
             metainfo=dict(
                 input_size=(288, 384),
                 input_center=center,
                 input_scale=scale * 200,
-                flip_indices=_flip_indices(case.info['flip_pairs'])))
+                flip_indices=_flip_indices(case.info['flip_pairs']),
+            ),
+        )
         for center, scale in zip(case.ref['center'], case.ref['scale'])
     ]
     with torch.no_grad():
@@ -227,11 +209,11 @@ def test_flip_test_to_image_coordinates(case, include_background):
         np.testing.assert_allclose(
             pred.keypoints[0],
             case.ref[f'{prefix}/fliptest_image_coords'][i],
-            atol=1e-4 * case.ref['scale'].max() * 200)
+            atol=1e-4 * case.ref['scale'].max() * 200,
+        )
         np.testing.assert_allclose(
-            pred.keypoint_scores[0],
-            case.ref[f'{prefix}/fliptest_score'][i, :, 0],
-            atol=5e-4)
+            pred.keypoint_scores[0], case.ref[f'{prefix}/fliptest_score'][i, :, 0], atol=5e-4
+        )
 
 
 def _flip_indices(pairs):

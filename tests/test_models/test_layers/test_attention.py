@@ -25,8 +25,7 @@ def rand(*shape):
 def test_self_attention_equals_mmcv(pair):
     fused, plain = pair
     x, pos = rand(2, 5, 32), rand(1, 5, 32)
-    expected = plain(
-        x, query_pos=pos.expand(2, -1, -1), key_pos=pos.expand(2, -1, -1))
+    expected = plain(x, query_pos=pos.expand(2, -1, -1), key_pos=pos.expand(2, -1, -1))
     torch.testing.assert_close(fused(x, query_pos=pos), expected)
 
 
@@ -43,8 +42,7 @@ def test_cross_attention_with_padding_equals_mmcv(pair):
     # what is masked has no influence
     memory = memory.clone()
     memory[0, 4:] = 100
-    torch.testing.assert_close(
-        fused(x, query_pos=pos, **dict(kwargs, key=memory)), out)
+    torch.testing.assert_close(fused(x, query_pos=pos, **dict(kwargs, key=memory)), out)
 
 
 def test_positions_do_not_enter_the_values(pair):
@@ -56,9 +54,7 @@ def test_positions_do_not_enter_the_values(pair):
 def test_identity_replaces_the_query_in_the_sum(pair):
     fused, _ = pair
     x, other = rand(2, 5, 32), rand(2, 5, 32)
-    torch.testing.assert_close(
-        fused(x, identity=other) - other,
-        fused(x) - x)
+    torch.testing.assert_close(fused(x, identity=other) - other, fused(x) - x)
 
 
 def test_dropout_only_in_training():

@@ -1,13 +1,15 @@
 import pytest
 import torch
 from mmcv.ops import MultiScaleDeformableAttention
-from mmdet.models.layers import (MLP, DeformableDetrTransformerDecoder,
-                                 DeformableDetrTransformerEncoder)
+from mmdet.models.layers import (
+    MLP,
+    DeformableDetrTransformerDecoder,
+    DeformableDetrTransformerEncoder,
+)
 from mmengine.model import ModuleList
 
 from prtr_plugin.models.layers import DeformablePRTRTransformer
-from prtr_plugin.models.layers.deformable_transformer import (
-    DeformableAttention, FeatureLevels)
+from prtr_plugin.models.layers.deformable_transformer import DeformableAttention, FeatureLevels
 
 SIZES = [(5, 4), (3, 2)]
 
@@ -19,7 +21,8 @@ def build(seed=0, **kwargs):
         num_encoder_layers=2,
         num_decoder_layers=3,
         num_heads=4,
-        feedforward_channels=64)
+        feedforward_channels=64,
+    )
     torch.manual_seed(seed)
     model = DeformablePRTRTransformer(32, **{**cfg, **kwargs})
     # as they come offsets and weights are the same for all queries
@@ -36,8 +39,11 @@ def inputs(batch_size=2):
     def randn(*shape):
         return torch.randn(shape, generator=g, dtype=torch.double)
 
-    return ([randn(batch_size, 32, *s) for s in SIZES],
-            [randn(1, 32, *s) for s in SIZES], randn(5, 64))
+    return (
+        [randn(batch_size, 32, *s) for s in SIZES],
+        [randn(1, 32, *s) for s in SIZES],
+        randn(5, 64),
+    )
 
 
 def branches(num=3):
@@ -57,10 +63,8 @@ def test_feature_levels():
     places = levels.places()
     assert places.shape == (26, 2)
     # the second place of the second row of each level, x before y
-    torch.testing.assert_close(places[4 + 1],
-                               torch.tensor([1.5 / 4, 1.5 / 5]))
-    torch.testing.assert_close(places[20 + 2 + 1],
-                               torch.tensor([1.5 / 2, 1.5 / 3]))
+    torch.testing.assert_close(places[4 + 1], torch.tensor([1.5 / 4, 1.5 / 5]))
+    torch.testing.assert_close(places[20 + 2 + 1], torch.tensor([1.5 / 2, 1.5 / 3]))
 
 
 def test_attention_of_one_query_written_out():
@@ -77,7 +81,8 @@ def test_attention_of_one_query_written_out():
         sequence(maps),
         query_pos=pos,
         reference_points=reference.view(1, 1, 1, 2),
-        levels=FeatureLevels.of(maps))
+        levels=FeatureLevels.of(maps),
+    )
 
     q = (query + pos).flatten()
     offsets = attn.sampling_offsets(q).view(2, 2, 3, 2)
@@ -94,11 +99,10 @@ def test_attention_of_one_query_written_out():
                 y = reference[1] * h + dy - 0.5
                 for i in range(h):
                     for j in range(w):
-                        share = (1 - abs(x - j)).clamp(0) * (
-                            1 - abs(y - i)).clamp(0)
+                        share = (1 - abs(x - j)).clamp(0) * (1 - abs(y - i)).clamp(0)
                         total[head] += (
-                            weights[head, level, point] * share *
-                            values[level][i, j, channels])
+                            weights[head, level, point] * share * values[level][i, j, channels]
+                        )
     expected = query.flatten() + attn.output_proj(total.flatten())
     torch.testing.assert_close(out.flatten(), expected)
 
@@ -123,14 +127,11 @@ def test_attention_equals_mmcv(with_identity):
         reference_points=points.expand(-1, -1, 2, -1),
         spatial_shapes=levels.shapes,
         level_start_index=levels.starts,
-        **kwargs)
+        **kwargs,
+    )
     out = ours(
-        query,
-        sequence(maps),
-        query_pos=pos,
-        reference_points=points,
-        levels=levels,
-        **kwargs)
+        query, sequence(maps), query_pos=pos, reference_points=points, levels=levels, **kwargs
+    )
     torch.testing.assert_close(out, expected)
 
 
@@ -138,19 +139,26 @@ def test_attention_equals_mmcv(with_identity):
 def test_transformer_equals_mmdet(refine):
     """mmdet's unfused layers load the weights and give the outputs."""
     ours = build()
-    attn = dict(embed_dims=32, num_heads=4, num_levels=2, num_points=3,
-                dropout=0.0, batch_first=True)
+    attn = dict(
+        embed_dims=32, num_heads=4, num_levels=2, num_points=3, dropout=0.0, batch_first=True
+    )
     ffn = dict(embed_dims=32, feedforward_channels=64)
-    encoder = DeformableDetrTransformerEncoder(
-        2, dict(self_attn_cfg=attn, ffn_cfg=ffn)).double().eval()
-    decoder = DeformableDetrTransformerDecoder(
-        3,
-        dict(
-            self_attn_cfg=dict(
-                embed_dims=32, num_heads=4, batch_first=True),
-            cross_attn_cfg=attn,
-            ffn_cfg=ffn),
-        post_norm_cfg=None).double().eval()
+    encoder = (
+        DeformableDetrTransformerEncoder(2, dict(self_attn_cfg=attn, ffn_cfg=ffn)).double().eval()
+    )
+    decoder = (
+        DeformableDetrTransformerDecoder(
+            3,
+            dict(
+                self_attn_cfg=dict(embed_dims=32, num_heads=4, batch_first=True),
+                cross_attn_cfg=attn,
+                ffn_cfg=ffn,
+            ),
+            post_norm_cfg=None,
+        )
+        .double()
+        .eval()
+    )
     encoder.load_state_dict(ours.encoder.state_dict())
     decoder.load_state_dict(ours.decoder.state_dict())
 
@@ -160,10 +168,11 @@ def test_transformer_equals_mmdet(refine):
         key_padding_mask=None,
         spatial_shapes=levels.shapes,
         level_start_index=levels.starts,
-        valid_ratios=torch.ones(2, 2, 2))
+        valid_ratios=torch.ones(2, 2, 2),
+    )
     memory_pos = sequence(
-        [p + ours.level_embed[i].view(1, -1, 1, 1)
-         for i, p in enumerate(maps_pos)]).repeat(2, 1, 1)
+        [p + ours.level_embed[i].view(1, -1, 1, 1) for i, p in enumerate(maps_pos)]
+    ).repeat(2, 1, 1)
     memory = encoder(sequence(maps), memory_pos, **shapes)
     query_pos, query = embed[:, :32], embed[:, 32:]
     first = ours.reference_points_fc(query_pos).sigmoid().repeat(2, 1, 1)
@@ -174,11 +183,11 @@ def test_transformer_equals_mmdet(refine):
         memory,
         reference_points=first,
         reg_branches=kpt_branches,
-        **shapes)
+        **shapes,
+    )
     out, references = ours(maps, maps_pos, embed, kpt_branches=kpt_branches)
     torch.testing.assert_close(out, expected)
-    torch.testing.assert_close(references,
-                               torch.cat((first[None], later[:-1])))
+    torch.testing.assert_close(references, torch.cat((first[None], later[:-1])))
     if refine:
         assert (references[1:] - references[:-1]).abs().max() > 0.05
         references[1:].sum().backward()  # leads nowhere
@@ -234,7 +243,8 @@ def test_initial_weights_are_deformable_detrs():
                 offsets[head, :, point],
                 torch.tensor([[x, y]] * 2).to(offsets) * (point + 1),
                 atol=1e-6,
-                rtol=0)
+                rtol=0,
+            )
     assert not model.reference_points_fc.bias.any()
     assert model.level_embed.std() > 0.5
 
@@ -243,8 +253,7 @@ def test_half_precision_keeps_places():
     """Under autocast reference points and sampling stay in full precision."""
     model = build().float()
     maps, maps_pos, embed = [
-        [y.float() for y in x] if isinstance(x, list) else x.float()
-        for x in inputs()
+        [y.float() for y in x] if isinstance(x, list) else x.float() for x in inputs()
     ]
     expected, references = model(maps, maps_pos, embed)
     with torch.autocast('cpu', dtype=torch.bfloat16):

@@ -9,9 +9,7 @@ from prtr_plugin.models.layers import SineLearnedPositionalEncoding
 @pytest.fixture
 def layer():
     torch.manual_seed(0)
-    return MODELS.build(
-        dict(
-            type='SineLearnedPositionalEncoding', num_feats=4, size=(5, 3)))
+    return MODELS.build(dict(type='SineLearnedPositionalEncoding', num_feats=4, size=(5, 3)))
 
 
 def test_channels(layer):

@@ -35,22 +35,19 @@ def naive(feats, boxes, valid_hw, resolution, zoom):
             for feat in feats:
                 height, width = feat.shape[-2:]
                 for channel in feat[i]:
-                    for ty in torch.linspace(-zoom / 2, zoom / 2,
-                                             resolution[1]).double():
-                        for tx in torch.linspace(-zoom / 2, zoom / 2,
-                                                 resolution[0]).double():
+                    for ty in torch.linspace(-zoom / 2, zoom / 2, resolution[1]).double():
+                        for tx in torch.linspace(-zoom / 2, zoom / 2, resolution[0]).double():
                             # pixel centres lie at 0.5, 1.5, ...
-                            x = ((cx + tx * w) * width - 0.5).clamp(
-                                0, width - 1)
-                            y = ((cy + ty * h) * height - 0.5).clamp(
-                                0, height - 1)
+                            x = ((cx + tx * w) * width - 0.5).clamp(0, width - 1)
+                            y = ((cy + ty * h) * height - 0.5).clamp(0, height - 1)
                             x0 = int(x.floor().clamp(max=width - 2))
                             y0 = int(y.floor().clamp(max=height - 2))
                             dx, dy = x - x0, y - y0
-                            v = channel[y0:y0 + 2, x0:x0 + 2]
+                            v = channel[y0 : y0 + 2, x0 : x0 + 2]
                             crop.append(
                                 (1 - dy) * ((1 - dx) * v[0, 0] + dx * v[0, 1])
-                                + dy * ((1 - dx) * v[1, 0] + dx * v[1, 1]))
+                                + dy * ((1 - dx) * v[1, 0] + dx * v[1, 1])
+                            )
             crops.append(torch.stack(crop).view(-1, *resolution[::-1]))
     return torch.stack(crops)
 
@@ -61,8 +58,7 @@ def test_crops_equal_the_naive_ones(resolution, zoom):
     share = valid_share((1, 1), (0.5, 1), (0.75, 0.5))
     layer = STNCrop(resolution, zoom, (0, 1, 2)).double()
     expected = naive(feats, boxes, share, resolution, zoom)
-    torch.testing.assert_close(
-        layer(feats, boxes, share), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(layer(feats, boxes, share), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_person_has_the_same_crop_in_any_company():
@@ -71,10 +67,13 @@ def test_a_person_has_the_same_crop_in_any_company():
     layer = STNCrop((4, 5), levels=(0, 2)).double()
     crops = layer(feats, boxes, share)
     assert crops.shape == (9, 6, 5, 4)
-    alone = torch.cat([
-        layer([f[i:i + 1] for f in feats], [box[None]], share[i:i + 1])
-        for i, image_boxes in enumerate(boxes) for box in image_boxes
-    ])
+    alone = torch.cat(
+        [
+            layer([f[i : i + 1] for f in feats], [box[None]], share[i : i + 1])
+            for i, image_boxes in enumerate(boxes)
+            for box in image_boxes
+        ]
+    )
     torch.testing.assert_close(crops, alone)
 
 
@@ -84,7 +83,7 @@ def test_levels_are_taken_in_the_order_given():
     both = STNCrop((3, 3), levels=(2, 0)).double()(feats, boxes, share)
     assert both.shape[1] == 4 + 2
     for level, part in ((2, both[:, :4]), (0, both[:, 4:])):
-        one = STNCrop((3, 3), levels=(level, )).double()(feats, boxes, share)
+        one = STNCrop((3, 3), levels=(level,)).double()(feats, boxes, share)
         torch.testing.assert_close(part, one)
 
 
@@ -92,7 +91,7 @@ def test_padding_is_outside_of_the_image():
     """A box of the valid image covers its share of the padded one."""
     x = (torch.arange(16) + 0.5).expand(1, 1, 12, 16)
     box = [torch.tensor([[0.5, 0.5, 0.5, 0.5]])]
-    layer = STNCrop((2, 2), zoom=1.0, levels=(0, ))
+    layer = STNCrop((2, 2), zoom=1.0, levels=(0,))
     crop = layer([x], box, torch.tensor([[1.0, 0.5]]))
     # the valid image is 8 wide and the box goes from 2 to 6
     torch.testing.assert_close(crop[0, 0, 0], torch.tensor([2.0, 6.0]))
@@ -122,13 +121,13 @@ def test_nobody():
 def test_box_of_zero_size_is_a_point():
     feats = random_feats(1)
     box = [torch.tensor([[0.4, 0.6, 0, 0]], dtype=torch.double)]
-    layer = STNCrop((3, 3), levels=(0, )).double()
+    layer = STNCrop((3, 3), levels=(0,)).double()
     crop = layer(feats, box, valid_share((1, 1)))
     torch.testing.assert_close(crop, crop[..., :1, :1].expand_as(crop))
     grid = torch.tensor([[[[-0.2, 0.2]]]], dtype=torch.double)
     torch.testing.assert_close(
-        crop[..., :1, :1],
-        F.grid_sample(feats[0], grid, align_corners=False))
+        crop[..., :1, :1], F.grid_sample(feats[0], grid, align_corners=False)
+    )
     # no 0 / 0
     points = torch.tensor([[[0.4, 0.6], [0.5, 0.6]]], dtype=torch.double)
     assert layer.to_crop(points, box[0]).isfinite().all()
@@ -137,13 +136,11 @@ def test_box_of_zero_size_is_a_point():
 @pytest.mark.parametrize('to_array', [torch.as_tensor, torch.Tensor.numpy])
 def test_coordinates_go_to_the_crop_and_back(to_array):
     layer = STNCrop(zoom=1.25)
-    boxes = to_array(
-        torch.tensor([[0.5, 0.5, 0.4, 0.2], [0.2, 0.6, 0.3, 0.7]]))
+    boxes = to_array(torch.tensor([[0.5, 0.5, 0.4, 0.2], [0.2, 0.6, 0.3, 0.7]]))
     points = to_array(torch.rand(2, 7, 2))
     crop = layer.to_crop(points, boxes)
     assert type(crop) is type(points)
-    np.testing.assert_allclose(
-        layer.to_image(crop, boxes), points, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(layer.to_image(crop, boxes), points, rtol=0, atol=1e-6)
 
 
 def test_coordinates_agree_with_the_grid():
@@ -167,11 +164,10 @@ def test_nothing_is_stored_in_checkpoints():
     assert not STNCrop().state_dict()
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(resolution=(10, 0)), 'resolution'),
-    (dict(zoom=0), 'zoom'),
-    (dict(levels=()), 'levels'),
-])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [(dict(resolution=(10, 0)), 'resolution'), (dict(zoom=0), 'zoom'), (dict(levels=()), 'levels')],
+)
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         STNCrop(**kwargs)
@@ -179,8 +175,7 @@ def test_bad_arguments(kwargs, message):
 
 def test_missing_level():
     with pytest.raises(ValueError, match='out_indices'):
-        STNCrop().double()(random_feats(), random_boxes([1, 1, 1]),
-                           valid_share(*[(1, 1)] * 3))
+        STNCrop().double()(random_feats(), random_boxes([1, 1, 1]), valid_share(*[(1, 1)] * 3))
 
 
 def test_the_same_number_of_people_in_all_images():
@@ -188,8 +183,7 @@ def test_the_same_number_of_people_in_all_images():
     feats, boxes = random_feats(), random_boxes([2, 2, 2])
     layer = STNCrop((3, 2), levels=(0, 2)).double()
     share = valid_share((1, 1), (0.5, 1), (0.75, 0.5))
+    assert torch.equal(layer(feats, torch.stack(boxes), share), layer(feats, boxes, share))
     assert torch.equal(
-        layer(feats, torch.stack(boxes), share), layer(feats, boxes, share))
-    assert torch.equal(
-        layer(feats, torch.stack(boxes)),
-        layer(feats, boxes, torch.ones_like(share)))
+        layer(feats, torch.stack(boxes)), layer(feats, boxes, torch.ones_like(share))
+    )

@@ -7,10 +7,8 @@ import prtr_plugin  # noqa: F401
 
 def build(**kwargs):
     cfg = dict(
-        type='HRNetClsNeck',
-        in_channels=(4, 8, 16),
-        mid_channels=(8, 16, 32),
-        out_channels=24)
+        type='HRNetClsNeck', in_channels=(4, 8, 16), mid_channels=(8, 16, 32), out_channels=24
+    )
     return MODELS.build({**cfg, **kwargs})
 
 

@@ -14,21 +14,25 @@ def build(class_weight=1.0, l1_weight=5.0):
             type='KeypointHungarianAssigner',
             match_costs=[
                 dict(type='KeypointClassificationCost', weight=class_weight),
-                dict(type='KeypointL1Cost', weight=l1_weight)
-            ]))
+                dict(type='KeypointL1Cost', weight=l1_weight),
+            ],
+        )
+    )
 
 
 def instances(num, num_queries=10, num_keypoints=4):
     g = torch.Generator().manual_seed(0)
     pred = InstanceData(
         scores=torch.randn(num, num_queries, num_keypoints + 1, generator=g),
-        keypoints=torch.rand(num, num_queries, 2, generator=g))
+        keypoints=torch.rand(num, num_queries, 2, generator=g),
+    )
     gt = InstanceData(keypoints=torch.rand(num, num_keypoints, 2, generator=g))
     return pred, gt
 
 
-@pytest.mark.parametrize('class_weight, l1_weight', [(1., 5.), (10., 1.),
-                                                     (1., 0.), (0., 1.)])
+@pytest.mark.parametrize(
+    'class_weight, l1_weight', [(1.0, 5.0), (10.0, 1.0), (1.0, 0.0), (0.0, 1.0)]
+)
 def test_equals_matching_one_by_one(class_weight, l1_weight):
     """DESIGN: cost[k, q] = 5 * L1(coord_q, target_k) - softmax(logits_q)[k]"""
     pred, gt = instances(6)
@@ -63,5 +67,4 @@ def test_no_gradient():
 
 def test_needs_a_cost():
     with pytest.raises(ValueError, match='match_costs'):
-        TASK_UTILS.build(
-            dict(type='KeypointHungarianAssigner', match_costs=[]))
+        TASK_UTILS.build(dict(type='KeypointHungarianAssigner', match_costs=[]))

@@ -2,8 +2,7 @@
 _base_ = './prtr_coco.py'
 
 # codec settings
-codec = dict(
-    type='HungarianKeypointCodec', input_size=(192, 256), num_keypoints=17)
+codec = dict(type='HungarianKeypointCodec', input_size=(192, 256), num_keypoints=17)
 
 # pipelines
 train_pipeline = [
@@ -15,16 +14,17 @@ train_pipeline = [
         shift_prob=0,
         scale_factor=(0.7, 1.3),
         rotate_factor=40,
-        rotate_prob=0.6),
+        rotate_prob=0.6,
+    ),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='GenerateTarget', encoder=codec),
-    dict(type='PackPoseInputs')
+    dict(type='PackPoseInputs'),
 ]
 val_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale', padding=1.25),
     dict(type='TopdownAffine', input_size=codec['input_size']),
-    dict(type='PackPoseInputs')
+    dict(type='PackPoseInputs'),
 ]
 
 # data loaders
@@ -33,5 +33,4 @@ val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
 test_dataloader = val_dataloader
 
 # model settings: the colours that mmpose's pretrained backbones expect
-model = dict(
-    data_preprocessor=dict(bgr_to_rgb=True), head=dict(decoder=codec))
+model = dict(data_preprocessor=dict(bgr_to_rgb=True), head=dict(decoder=codec))

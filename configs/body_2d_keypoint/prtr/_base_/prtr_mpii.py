@@ -3,13 +3,7 @@ _base_ = './prtr_base.py'
 
 # learning policy
 param_scheduler = [
-    dict(
-        type='MultiStepLR',
-        begin=0,
-        end=200,
-        milestones=[130],
-        gamma=0.5,
-        by_epoch=True)
+    dict(type='MultiStepLR', begin=0, end=200, milestones=[130], gamma=0.5, by_epoch=True)
 ]
 
 # automatically scaling LR based on the actual training batch size
@@ -19,8 +13,7 @@ auto_scale_lr = dict(base_batch_size=128)
 default_hooks = dict(checkpoint=dict(save_best='PCK', rule='greater'))
 
 # codec settings
-codec = dict(
-    type='HungarianKeypointCodec', input_size=(256, 256), num_keypoints=16)
+codec = dict(type='HungarianKeypointCodec', input_size=(256, 256), num_keypoints=16)
 
 # model settings
 model = dict(head=dict(out_channels=16, decoder=codec))
@@ -40,16 +33,17 @@ train_pipeline = [
         shift_prob=0,
         scale_factor=(0.75, 1.25),
         rotate_factor=30,
-        rotate_prob=0.6),
+        rotate_prob=0.6,
+    ),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='GenerateTarget', encoder=codec),
-    dict(type='PackPoseInputs')
+    dict(type='PackPoseInputs'),
 ]
 val_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale', padding=1.25),
     dict(type='TopdownAffine', input_size=codec['input_size']),
-    dict(type='PackPoseInputs')
+    dict(type='PackPoseInputs'),
 ]
 
 # data loaders
@@ -64,7 +58,9 @@ train_dataloader = dict(
         data_mode=data_mode,
         ann_file='annotations/mpii_train.json',
         data_prefix=dict(img='images/'),
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=32,
     num_workers=4,
@@ -79,7 +75,9 @@ val_dataloader = dict(
         headbox_file=f'{data_root}annotations/mpii_gt_val.mat',
         data_prefix=dict(img='images/'),
         test_mode=True,
-        pipeline=val_pipeline))
+        pipeline=val_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 
 # evaluators

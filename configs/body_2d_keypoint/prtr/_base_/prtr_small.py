@@ -18,7 +18,8 @@ test_cfg = dict()
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=base_lr, weight_decay=1e-4),
     paramwise_cfg=dict(norm_decay_mult=0.0),
-    clip_grad=dict(max_norm=1.0))
+    clip_grad=dict(max_norm=1.0),
+)
 param_scheduler = [
     dict(type='LinearLR', begin=0, end=200, start_factor=0.01, by_epoch=False),
     dict(
@@ -27,7 +28,8 @@ param_scheduler = [
         end=max_epochs,
         eta_min_ratio=0.01,
         by_epoch=True,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 auto_scale_lr = dict(base_batch_size=batch_size)
 
@@ -35,8 +37,7 @@ auto_scale_lr = dict(base_batch_size=batch_size)
 custom_hooks = [dict(type='SyncBuffersHook'), dict(type='EpochSeedHook')]
 
 # model
-codec = dict(
-    type='HungarianKeypointCodec', input_size=(96, 128), num_keypoints=17)
+codec = dict(type='HungarianKeypointCodec', input_size=(96, 128), num_keypoints=17)
 
 model = dict(
     type='TopdownPoseEstimator',
@@ -44,7 +45,8 @@ model = dict(
         type='PoseDataPreprocessor',
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True),
+        bgr_to_rgb=True,
+    ),
     backbone=dict(
         type='ResNet',
         depth=18,
@@ -54,7 +56,8 @@ model = dict(
         num_stages=3,
         strides=(1, 2, 2),
         dilations=(1, 1, 1),
-        out_indices=(2, )),
+        out_indices=(2,),
+    ),
     head=dict(
         type='PRTRHead',
         in_channels=128,
@@ -67,20 +70,22 @@ model = dict(
             num_heads=4,
             feedforward_channels=512,
             dropout=0.0,
-            pre_norm=True),
-        positional_encoding=dict(
-            type='mmdet.SinePositionalEncoding', num_feats=64, normalize=True),
-        loss_cls=dict(
-            type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0),
+            pre_norm=True,
+        ),
+        positional_encoding=dict(type='mmdet.SinePositionalEncoding', num_feats=64, normalize=True),
+        loss_cls=dict(type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0),
         loss_kpt=dict(type='L1Loss', use_target_weight=True, loss_weight=5.0),
         assigner=dict(
             type='KeypointHungarianAssigner',
             match_costs=[
                 dict(type='KeypointClassificationCost', weight=1.0),
-                dict(type='KeypointL1Cost', weight=5.0)
-            ]),
-        decoder=codec),
-    test_cfg=dict(flip_test=True))
+                dict(type='KeypointL1Cost', weight=5.0),
+            ],
+        ),
+        decoder=codec,
+    ),
+    test_cfg=dict(flip_test=True),
+)
 
 # data
 dataset_type = 'CocoDataset'
@@ -90,20 +95,16 @@ train_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale', padding=1.25),
     dict(type='RandomFlip', direction='horizontal'),
-    dict(
-        type='RandomBBoxTransform',
-        shift_prob=0.,
-        scale_factor=(0.8, 1.2),
-        rotate_factor=20.),
+    dict(type='RandomBBoxTransform', shift_prob=0.0, scale_factor=(0.8, 1.2), rotate_factor=20.0),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='GenerateTarget', encoder=codec),
-    dict(type='PackPoseInputs')
+    dict(type='PackPoseInputs'),
 ]
 val_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale', padding=1.25),
     dict(type='TopdownAffine', input_size=codec['input_size']),
-    dict(type='PackPoseInputs')
+    dict(type='PackPoseInputs'),
 ]
 
 train_dataloader = dict(
@@ -118,7 +119,9 @@ train_dataloader = dict(
         data_mode=data_mode,
         ann_file='annotations/person_keypoints_train2017.json',
         data_prefix=dict(img='train2017/'),
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=64,
     num_workers=1,
@@ -132,15 +135,17 @@ val_dataloader = dict(
         ann_file='annotations/person_keypoints_val2017.json',
         data_prefix=dict(img='val2017/'),
         test_mode=True,
-        pipeline=val_pipeline))
+        pipeline=val_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
-    type='CocoMetric',
-    ann_file=data_root + 'annotations/person_keypoints_val2017.json')
+    type='CocoMetric', ann_file=data_root + 'annotations/person_keypoints_val2017.json'
+)
 test_evaluator = val_evaluator
 
 # hooks
 default_hooks = dict(
-    checkpoint=dict(save_best='coco/AP', rule='greater', max_keep_ckpts=1),
-    logger=dict(interval=20))
+    checkpoint=dict(save_best='coco/AP', rule='greater', max_keep_ckpts=1), logger=dict(interval=20)
+)

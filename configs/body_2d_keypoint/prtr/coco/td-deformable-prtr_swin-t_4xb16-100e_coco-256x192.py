@@ -6,20 +6,13 @@ train_cfg = dict(max_epochs=100)
 # optimizer: what tells places learns slowly, as the backbone does
 optim_wrapper = dict(
     paramwise_cfg=dict(
-        custom_keys={
-            'reference_points': dict(lr_mult=0.1),
-            'sampling_offsets': dict(lr_mult=0.1)
-        }))
+        custom_keys={'reference_points': dict(lr_mult=0.1), 'sampling_offsets': dict(lr_mult=0.1)}
+    )
+)
 
 # learning policy
 param_scheduler = [
-    dict(
-        type='MultiStepLR',
-        begin=0,
-        end=100,
-        milestones=[50, 70],
-        gamma=0.5,
-        by_epoch=True)
+    dict(type='MultiStepLR', begin=0, end=100, milestones=[50, 70], gamma=0.5, by_epoch=True)
 ]
 
 # automatically scaling LR based on the actual training batch size
@@ -34,7 +27,9 @@ model = dict(
         num_feature_levels=4,
         with_kpt_refine=False,
         transformer=dict(num_points=4),
-        norm_cfg=dict(type='GN', num_groups=32)))
+        norm_cfg=dict(type='GN', num_groups=32),
+    ),
+)
 
 # data loaders
 train_dataloader = dict(batch_size=16)

@@ -9,7 +9,7 @@ model = dict(
         expand_ratio=0.5,
         deepen_factor=0.67,
         widen_factor=0.75,
-        out_indices=(4, ),
+        out_indices=(4,),
         channel_attention=True,
         # not SyncBN, as in mmpose's configs, which does not train on a CPU
         norm_cfg=dict(type='BN'),
@@ -19,5 +19,8 @@ model = dict(
             prefix='backbone.',
             checkpoint='https://download.openmmlab.com/mmdetection/v3.0/'
             'rtmdet/cspnext_rsb_pretrain/'
-            'cspnext-m_8xb256-rsb-a1-600e_in1k-ecb3bbd9.pth')),
-    head=dict(in_channels=768))
+            'cspnext-m_8xb256-rsb-a1-600e_in1k-ecb3bbd9.pth',
+        ),
+    ),
+    head=dict(in_channels=768),
+)

@@ -5,13 +5,7 @@ optim_wrapper = dict(paramwise_cfg=None)
 
 # learning policy
 param_scheduler = [
-    dict(
-        type='MultiStepLR',
-        begin=0,
-        end=200,
-        milestones=[70, 95],
-        gamma=0.5,
-        by_epoch=True)
+    dict(type='MultiStepLR', begin=0, end=200, milestones=[70, 95], gamma=0.5, by_epoch=True)
 ]
 
 # automatically scaling LR based on the actual training batch size
@@ -30,36 +24,45 @@ model = dict(
                 num_modules=1,
                 num_branches=1,
                 block='BOTTLENECK',
-                num_blocks=(4, ),
-                num_channels=(64, )),
+                num_blocks=(4,),
+                num_channels=(64,),
+            ),
             stage2=dict(
                 num_modules=1,
                 num_branches=2,
                 block='BASIC',
                 num_blocks=(4, 4),
-                num_channels=(32, 64)),
+                num_channels=(32, 64),
+            ),
             stage3=dict(
                 num_modules=4,
                 num_branches=3,
                 block='BASIC',
                 num_blocks=(4, 4, 4),
-                num_channels=(32, 64, 128)),
+                num_channels=(32, 64, 128),
+            ),
             stage4=dict(
                 num_modules=3,
                 num_branches=4,
                 block='BASIC',
                 num_blocks=(4, 4, 4, 4),
                 num_channels=(32, 64, 128, 256),
-                multiscale_output=True)),
+                multiscale_output=True,
+            ),
+        ),
         init_cfg=dict(
             type='Pretrained',
             checkpoint='https://download.openmmlab.com/mmpose/'
-            'pretrain_models/hrnet_w32-36af842e.pth')),
+            'pretrain_models/hrnet_w32-36af842e.pth',
+        ),
+    ),
     neck=dict(
         type='HRNetClsNeck',
         in_channels=(32, 64, 128, 256),
         mid_channels=(128, 256, 512, 1024),
-        out_channels=2048))
+        out_channels=2048,
+    ),
+)
 
 # data loaders
 train_dataloader = dict(batch_size=16)

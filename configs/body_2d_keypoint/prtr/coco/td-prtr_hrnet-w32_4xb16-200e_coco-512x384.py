@@ -1,8 +1,7 @@
 _base_ = './td-prtr_hrnet-w32_4xb16-200e_coco-384x288.py'
 
 # codec settings
-codec = dict(
-    type='HungarianKeypointCodec', input_size=(384, 512), num_keypoints=17)
+codec = dict(type='HungarianKeypointCodec', input_size=(384, 512), num_keypoints=17)
 
 # pipelines
 train_pipeline = [
@@ -14,16 +13,17 @@ train_pipeline = [
         shift_prob=0,
         scale_factor=(0.7, 1.3),
         rotate_factor=40,
-        rotate_prob=0.6),
+        rotate_prob=0.6,
+    ),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='GenerateTarget', encoder=codec),
-    dict(type='PackPoseInputs')
+    dict(type='PackPoseInputs'),
 ]
 val_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale', padding=1.25),
     dict(type='TopdownAffine', input_size=codec['input_size']),
-    dict(type='PackPoseInputs')
+    dict(type='PackPoseInputs'),
 ]
 
 # data loaders

@@ -7,7 +7,7 @@ _base_ = './td-prtr_res50_4xb32-200e_coco-384x288.py'
 # pipelines
 load_and_clip = [
     dict(type='LoadImage', color_type='color_ignore_orientation'),
-    dict(type='ClipBBoxInclusive')
+    dict(type='ClipBBoxInclusive'),
 ]
 train_pipeline = load_and_clip + _base_.train_pipeline[1:]
 val_pipeline = load_and_clip + _base_.val_pipeline[1:]

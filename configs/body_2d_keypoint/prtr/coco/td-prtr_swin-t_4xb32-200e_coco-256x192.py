@@ -10,10 +10,13 @@ model = dict(
         num_heads=[3, 6, 12, 24],
         window_size=7,
         drop_path_rate=0.2,
-        out_indices=(3, ),
+        out_indices=(3,),
         convert_weights=True,
         init_cfg=dict(
             type='Pretrained',
             checkpoint='https://github.com/SwinTransformer/storage/releases/'
-            'download/v1.0.0/swin_tiny_patch4_window7_224.pth')),
-    head=dict(in_channels=768))
+            'download/v1.0.0/swin_tiny_patch4_window7_224.pth',
+        ),
+    ),
+    head=dict(in_channels=768),
+)

@@ -7,11 +7,7 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='mmpretrain.VisionTransformer',
-        arch=dict(
-            embed_dims=384,
-            num_layers=12,
-            num_heads=12,
-            feedforward_channels=384 * 4),
+        arch=dict(embed_dims=384, num_layers=12, num_heads=12, feedforward_channels=384 * 4),
         img_size=(256, 192),
         patch_size=16,
         qkv_bias=True,
@@ -22,6 +18,9 @@ model = dict(
         init_cfg=dict(
             type='Pretrained',
             checkpoint='https://download.openmmlab.com/mmpose/'
-            'v1/pretrained_models/mae_pretrain_vit_small_20230913.pth')),
+            'v1/pretrained_models/mae_pretrain_vit_small_20230913.pth',
+        ),
+    ),
     # a map of stride 16
-    head=dict(in_channels=384))
+    head=dict(in_channels=384),
+)

@@ -29,16 +29,16 @@ dataset_coco = dict(
     data_mode=data_mode,
     ann_file='annotations/person_keypoints_train2017.json',
     data_prefix=dict(img='train2017/'),
-    pipeline=[])
+    pipeline=[],
+)
 dataset_mpii = dict(
     type='MpiiDataset',
     data_root=f'{data_root}mpii/',
     data_mode=data_mode,
     ann_file='annotations/mpii_train.json',
     data_prefix=dict(img='images/'),
-    pipeline=[
-        dict(type='KeypointConverter', num_keypoints=17, mapping=mpii_to_coco)
-    ])
+    pipeline=[dict(type='KeypointConverter', num_keypoints=17, mapping=mpii_to_coco)],
+)
 
 # data loaders
 train_dataloader = dict(
@@ -48,4 +48,6 @@ train_dataloader = dict(
         # mmpose's file
         metainfo=dict(from_file='configs/_base_/datasets/coco.py'),
         datasets=[dataset_coco, dataset_mpii],
-        pipeline=_base_.train_pipeline))
+        pipeline=_base_.train_pipeline,
+    )
+)

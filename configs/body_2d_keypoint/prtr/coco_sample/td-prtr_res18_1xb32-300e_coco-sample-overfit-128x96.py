@@ -12,7 +12,8 @@ param_scheduler = [
         end=max_epochs,
         eta_min_ratio=0.01,
         by_epoch=True,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 
 data_root = 'data/coco_sample/'
@@ -23,16 +24,14 @@ train_pipeline = [
     dict(type='GetBBoxCenterScale', padding=1.25),
     dict(type='TopdownAffine', input_size=_base_.codec.input_size),
     dict(type='GenerateTarget', encoder=_base_.codec),
-    dict(type='PackPoseInputs')
+    dict(type='PackPoseInputs'),
 ]
 train_dataloader = dict(
-    dataset=dict(
-        data_root=data_root, ann_file=ann_file, pipeline=train_pipeline))
+    dataset=dict(data_root=data_root, ann_file=ann_file, pipeline=train_pipeline)
+)
 val_dataloader = dict(
-    dataset=dict(
-        data_root=data_root,
-        ann_file=ann_file,
-        data_prefix=dict(img='train2017/')))
+    dataset=dict(data_root=data_root, ann_file=ann_file, data_prefix=dict(img='train2017/'))
+)
 test_dataloader = val_dataloader
 
 val_evaluator = dict(ann_file=data_root + ann_file)

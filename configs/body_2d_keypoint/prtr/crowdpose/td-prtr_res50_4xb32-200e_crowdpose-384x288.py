@@ -5,8 +5,7 @@ _base_ = '../_base_/prtr_coco.py'
 default_hooks = dict(checkpoint=dict(save_best='crowdpose/AP'))
 
 # codec settings
-codec = dict(
-    type='HungarianKeypointCodec', input_size=(288, 384), num_keypoints=14)
+codec = dict(type='HungarianKeypointCodec', input_size=(288, 384), num_keypoints=14)
 
 # model settings
 model = dict(head=dict(out_channels=14, decoder=codec))
@@ -25,10 +24,11 @@ train_pipeline = [
         shift_prob=0,
         scale_factor=(0.7, 1.3),
         rotate_factor=40,
-        rotate_prob=0.6),
+        rotate_prob=0.6,
+    ),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='GenerateTarget', encoder=codec),
-    dict(type='PackPoseInputs')
+    dict(type='PackPoseInputs'),
 ]
 
 # data loaders
@@ -38,14 +38,18 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='annotations/mmpose_crowdpose_trainval.json',
         data_prefix=dict(img='images/'),
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    )
+)
 val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
         ann_file='annotations/mmpose_crowdpose_test.json',
         bbox_file=f'{data_root}annotations/det_for_crowd_test_0.1_0.5.json',
-        data_prefix=dict(img='images/')))
+        data_prefix=dict(img='images/'),
+    )
+)
 test_dataloader = val_dataloader
 
 # evaluators
@@ -54,5 +58,6 @@ val_evaluator = dict(
     ann_file=f'{data_root}annotations/mmpose_crowdpose_test.json',
     use_area=False,
     iou_type='keypoints_crowd',
-    prefix='crowdpose')
+    prefix='crowdpose',
+)
 test_evaluator = val_evaluator

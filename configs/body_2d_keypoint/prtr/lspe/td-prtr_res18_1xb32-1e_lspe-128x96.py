@@ -11,11 +11,11 @@ param_scheduler = [
         end=max_epochs,
         eta_min_ratio=0.01,
         by_epoch=True,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 
-codec = dict(
-    type='HungarianKeypointCodec', input_size=(96, 128), num_keypoints=14)
+codec = dict(type='HungarianKeypointCodec', input_size=(96, 128), num_keypoints=14)
 model = dict(head=dict(out_channels=14, decoder=codec))
 
 data_root = 'data/lspe/'
@@ -23,14 +23,10 @@ train_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale', padding=1.25),
     dict(type='RandomFlip', direction='horizontal'),
-    dict(
-        type='RandomBBoxTransform',
-        shift_prob=0.,
-        scale_factor=(0.8, 1.2),
-        rotate_factor=20.),
+    dict(type='RandomBBoxTransform', shift_prob=0.0, scale_factor=(0.8, 1.2), rotate_factor=20.0),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='GenerateTarget', encoder=codec),
-    dict(type='PackPoseInputs')
+    dict(type='PackPoseInputs'),
 ]
 train_dataloader = dict(
     dataset=dict(
@@ -38,17 +34,20 @@ train_dataloader = dict(
         metainfo=_base_.dataset_info,
         ann_file='annotations/person_keypoints_train.json',
         data_prefix=dict(img='train/'),
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    )
+)
 val_dataloader = dict(
     dataset=dict(
         data_root=data_root,
         metainfo=_base_.dataset_info,
         ann_file='annotations/person_keypoints_val.json',
-        data_prefix=dict(img='val/')))
+        data_prefix=dict(img='val/'),
+    )
+)
 test_dataloader = val_dataloader
 
 # share of joints within 20 % of the longer side of the box
-val_evaluator = dict(
-    _delete_=True, type='PCKAccuracy', thr=0.2, norm_item='bbox')
+val_evaluator = dict(_delete_=True, type='PCKAccuracy', thr=0.2, norm_item='bbox')
 test_evaluator = val_evaluator
 default_hooks = dict(checkpoint=dict(save_best='PCK'))

@@ -2,10 +2,8 @@ _base_ = './td-prtr_res50_4xb32-200e_mpii-512x512.py'
 
 # model settings
 model = dict(
-    backbone=dict(
-        depth=101,
-        init_cfg=dict(
-            type='Pretrained', checkpoint='torchvision://resnet101')))
+    backbone=dict(depth=101, init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet101'))
+)
 
 # data loaders
 train_dataloader = dict(batch_size=16)

@@ -2,7 +2,5 @@ _base_ = './td-prtr_res50_4xb32-200e_mpii-384x384.py'
 
 # model settings
 model = dict(
-    backbone=dict(
-        depth=101,
-        init_cfg=dict(
-            type='Pretrained', checkpoint='torchvision://resnet101')))
+    backbone=dict(depth=101, init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet101'))
+)

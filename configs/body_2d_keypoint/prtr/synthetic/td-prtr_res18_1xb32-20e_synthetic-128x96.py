@@ -6,6 +6,5 @@ train_dataloader = dict(dataset=dict(data_root=data_root))
 val_dataloader = dict(dataset=dict(data_root=data_root))
 test_dataloader = val_dataloader
 
-val_evaluator = dict(
-    ann_file=f'{data_root}annotations/person_keypoints_val2017.json')
+val_evaluator = dict(ann_file=f'{data_root}annotations/person_keypoints_val2017.json')
 test_evaluator = val_evaluator

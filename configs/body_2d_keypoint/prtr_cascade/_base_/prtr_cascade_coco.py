@@ -15,17 +15,12 @@ train_cfg = dict(max_epochs=50, val_interval=5)
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=1e-4),
     clip_grad=dict(max_norm=0.1),
-    paramwise_cfg=dict(custom_keys={'detector': dict(lr_mult=0.1)}))
+    paramwise_cfg=dict(custom_keys={'detector': dict(lr_mult=0.1)}),
+)
 
 # learning policy
 param_scheduler = [
-    dict(
-        type='MultiStepLR',
-        begin=0,
-        end=50,
-        milestones=[40],
-        gamma=0.1,
-        by_epoch=True)
+    dict(type='MultiStepLR', begin=0, end=50, milestones=[40], gamma=0.1, by_epoch=True)
 ]
 
 # automatically scaling LR based on the actual training batch size
@@ -38,8 +33,7 @@ custom_hooks = [dict(type='SyncBuffersHook'), dict(type='EpochSeedHook')]
 default_hooks = dict(checkpoint=dict(save_best='coco/AP', rule='greater'))
 
 # codec settings: joints are relative to the crops
-codec = dict(
-    type='HungarianKeypointCodec', input_size=(1, 1), num_keypoints=17)
+codec = dict(type='HungarianKeypointCodec', input_size=(1, 1), num_keypoints=17)
 
 # model settings
 model = dict(
@@ -48,7 +42,8 @@ model = dict(
         type='PoseDataPreprocessor',
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True),
+        bgr_to_rgb=True,
+    ),
     freeze_detector=False,
     detach_boxes=False,
     detector=dict(
@@ -61,40 +56,41 @@ model = dict(
             out_indices=(0, 1, 2, 3),
             frozen_stages=1,
             norm_cfg=dict(type='BN', requires_grad=False),
-            norm_eval=True),
+            norm_eval=True,
+        ),
         neck=dict(
             type='mmdet.ChannelMapper',
             in_channels=[2048],
             kernel_size=1,
             out_channels=256,
             act_cfg=None,
-            norm_cfg=None),
+            norm_cfg=None,
+        ),
         encoder=dict(
             num_layers=6,
             layer_cfg=dict(
                 self_attn_cfg=dict(embed_dims=256, num_heads=8, dropout=0.1),
-                ffn_cfg=dict(
-                    embed_dims=256, feedforward_channels=2048,
-                    ffn_drop=0.1))),
+                ffn_cfg=dict(embed_dims=256, feedforward_channels=2048, ffn_drop=0.1),
+            ),
+        ),
         decoder=dict(
             num_layers=6,
             layer_cfg=dict(
                 self_attn_cfg=dict(embed_dims=256, num_heads=8, dropout=0.1),
                 cross_attn_cfg=dict(embed_dims=256, num_heads=8, dropout=0.1),
-                ffn_cfg=dict(
-                    embed_dims=256, feedforward_channels=2048,
-                    ffn_drop=0.1))),
+                ffn_cfg=dict(embed_dims=256, feedforward_channels=2048, ffn_drop=0.1),
+            ),
+        ),
         positional_encoding=dict(num_feats=128, normalize=True),
         bbox_head=dict(
             type='mmpose.PersonDETRHead',
             embed_dims=256,
-            loss_cls=dict(
-                type='mmdet.CrossEntropyLoss',
-                bg_cls_weight=0.1,
-                loss_weight=1.0),
+            loss_cls=dict(type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0),
             loss_bbox=dict(type='mmdet.L1Loss', loss_weight=5.0),
-            loss_iou=dict(type='mmdet.GIoULoss', loss_weight=2.0))),
-    detector_levels=(-1, ),
+            loss_iou=dict(type='mmdet.GIoULoss', loss_weight=2.0),
+        ),
+    ),
+    detector_levels=(-1,),
     crop=dict(resolution=(10, 10), zoom=1.25, levels=(0, 1, 2, 3)),
     head=dict(
         type='PRTRHead',
@@ -108,23 +104,25 @@ model = dict(
             num_heads=8,
             feedforward_channels=2048,
             dropout=0.0,
-            pre_norm=False),
+            pre_norm=False,
+        ),
         positional_encoding=dict(
-            type='SineLearnedPositionalEncoding',
-            num_feats=128,
-            size=(10, 10)),
-        loss_cls=dict(
-            type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0),
+            type='SineLearnedPositionalEncoding', num_feats=128, size=(10, 10)
+        ),
+        loss_cls=dict(type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0),
         loss_kpt=dict(type='L1Loss', use_target_weight=True, loss_weight=5.0),
         assigner=dict(
             type='KeypointHungarianAssigner',
             match_costs=[
                 dict(type='KeypointClassificationCost', weight=1.0),
-                dict(type='KeypointL1Cost', weight=5.0)
-            ]),
-        decoder=codec),
+                dict(type='KeypointL1Cost', weight=5.0),
+            ],
+        ),
+        decoder=codec,
+    ),
     train_cfg=dict(max_persons=20),
-    test_cfg=dict(score_thr=0.05, max_persons=20))
+    test_cfg=dict(score_thr=0.05, max_persons=20),
+)
 
 # base dataset settings
 dataset_type = 'CocoPersonDataset'
@@ -139,38 +137,30 @@ train_pipeline = [
     dict(
         type='RandomChoice',
         transforms=[
-            [
-                dict(
-                    type='BottomupRandomChoiceResize',
-                    scales=scales,
-                    keep_ratio=True)
-            ],
+            [dict(type='BottomupRandomChoiceResize', scales=scales, keep_ratio=True)],
             [
                 # the crop is resized again
                 dict(
                     type='BottomupRandomChoiceResize',
                     scales=[(400, 1333), (500, 1333), (600, 1333)],
-                    keep_ratio=True),
+                    keep_ratio=True,
+                ),
                 dict(
                     type='PersonRandomCrop',
                     crop_type='absolute_range',
                     crop_size=(384, 600),
-                    allow_negative_crop=True),
-                dict(
-                    type='BottomupRandomChoiceResize',
-                    scales=scales,
-                    keep_ratio=True)
-            ]
-        ]),
-    dict(type='PackPersonInputs')
+                    allow_negative_crop=True,
+                ),
+                dict(type='BottomupRandomChoiceResize', scales=scales, keep_ratio=True),
+            ],
+        ],
+    ),
+    dict(type='PackPersonInputs'),
 ]
 val_pipeline = [
     dict(type='LoadImage'),
-    dict(
-        type='BottomupRandomChoiceResize',
-        scales=[(800, 1333)],
-        keep_ratio=True),
-    dict(type='PackPersonInputs')
+    dict(type='BottomupRandomChoiceResize', scales=[(800, 1333)], keep_ratio=True),
+    dict(type='PackPersonInputs'),
 ]
 
 # data loaders
@@ -187,7 +177,9 @@ train_dataloader = dict(
         data_prefix=dict(img='train2017/'),
         # pictures of nobody are half of COCO, and teach what is no person
         filter_cfg=dict(filter_empty_gt=False),
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=2,
     num_workers=4,
@@ -201,7 +193,9 @@ val_dataloader = dict(
         ann_file='annotations/person_keypoints_val2017.json',
         data_prefix=dict(img='val2017/'),
         test_mode=True,
-        pipeline=val_pipeline))
+        pipeline=val_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 
 # evaluators: keypoints and boxes of the same predictions
@@ -210,9 +204,8 @@ val_evaluator = [
         type='CocoMetric',
         ann_file=f'{data_root}annotations/person_keypoints_val2017.json',
         score_mode='bbox_keypoint',
-        nms_mode='none'),
-    dict(
-        type='PersonBoxMetric',
-        ann_file=f'{data_root}annotations/person_keypoints_val2017.json')
+        nms_mode='none',
+    ),
+    dict(type='PersonBoxMetric', ann_file=f'{data_root}annotations/person_keypoints_val2017.json'),
 ]
 test_evaluator = val_evaluator

@@ -17,7 +17,8 @@ train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=6)
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=base_lr, weight_decay=1e-4),
     paramwise_cfg=dict(norm_decay_mult=0.0),
-    clip_grad=dict(max_norm=1.0))
+    clip_grad=dict(max_norm=1.0),
+)
 param_scheduler = [
     dict(type='LinearLR', begin=0, end=200, start_factor=0.01, by_epoch=False),
     dict(
@@ -26,7 +27,8 @@ param_scheduler = [
         end=max_epochs,
         eta_min_ratio=0.01,
         by_epoch=True,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 auto_scale_lr = dict(base_batch_size=batch_size)
 
@@ -34,8 +36,7 @@ auto_scale_lr = dict(base_batch_size=batch_size)
 custom_hooks = [dict(type='SyncBuffersHook'), dict(type='EpochSeedHook')]
 
 # model
-codec = dict(
-    type='HungarianKeypointCodec', input_size=(1, 1), num_keypoints=17)
+codec = dict(type='HungarianKeypointCodec', input_size=(1, 1), num_keypoints=17)
 attention = dict(embed_dims=128, num_heads=4)
 ffn = dict(embed_dims=128, feedforward_channels=512)
 
@@ -45,7 +46,8 @@ model = dict(
         type='PoseDataPreprocessor',
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True),
+        bgr_to_rgb=True,
+    ),
     freeze_detector=False,
     detach_boxes=True,
     detector=dict(
@@ -60,36 +62,35 @@ model = dict(
             num_stages=3,
             strides=(1, 2, 2),
             dilations=(1, 1, 1),
-            out_indices=(0, 1, 2)),
+            out_indices=(0, 1, 2),
+        ),
         neck=dict(
             type='mmdet.ChannelMapper',
             in_channels=[128],
             kernel_size=1,
             out_channels=128,
             act_cfg=None,
-            norm_cfg=None),
+            norm_cfg=None,
+        ),
         encoder=dict(
-            num_layers=2,
-            layer_cfg=dict(
-                self_attn_cfg=attention, ffn_cfg=ffn, pre_norm=True)),
+            num_layers=2, layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=ffn, pre_norm=True)
+        ),
         decoder=dict(
             num_layers=3,
             layer_cfg=dict(
-                self_attn_cfg=attention,
-                cross_attn_cfg=attention,
-                ffn_cfg=ffn,
-                pre_norm=True)),
+                self_attn_cfg=attention, cross_attn_cfg=attention, ffn_cfg=ffn, pre_norm=True
+            ),
+        ),
         positional_encoding=dict(num_feats=64, normalize=True),
         bbox_head=dict(
             type='mmpose.PersonDETRHead',
             embed_dims=128,
-            loss_cls=dict(
-                type='mmdet.CrossEntropyLoss',
-                bg_cls_weight=0.1,
-                loss_weight=1.0),
+            loss_cls=dict(type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0),
             loss_bbox=dict(type='mmdet.L1Loss', loss_weight=5.0),
-            loss_iou=dict(type='mmdet.GIoULoss', loss_weight=2.0))),
-    detector_levels=(-1, ),
+            loss_iou=dict(type='mmdet.GIoULoss', loss_weight=2.0),
+        ),
+    ),
+    detector_levels=(-1,),
     crop=dict(resolution=(8, 8), zoom=1.25, levels=(0, 1, 2)),
     head=dict(
         type='PRTRHead',
@@ -103,21 +104,23 @@ model = dict(
             num_heads=4,
             feedforward_channels=512,
             dropout=0.0,
-            pre_norm=True),
-        positional_encoding=dict(
-            type='SineLearnedPositionalEncoding', num_feats=32, size=(8, 8)),
-        loss_cls=dict(
-            type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0),
+            pre_norm=True,
+        ),
+        positional_encoding=dict(type='SineLearnedPositionalEncoding', num_feats=32, size=(8, 8)),
+        loss_cls=dict(type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0),
         loss_kpt=dict(type='L1Loss', use_target_weight=True, loss_weight=5.0),
         assigner=dict(
             type='KeypointHungarianAssigner',
             match_costs=[
                 dict(type='KeypointClassificationCost', weight=1.0),
-                dict(type='KeypointL1Cost', weight=5.0)
-            ]),
-        decoder=codec),
+                dict(type='KeypointL1Cost', weight=5.0),
+            ],
+        ),
+        decoder=codec,
+    ),
     train_cfg=dict(max_persons=10),
-    test_cfg=dict(score_thr=0.05, max_persons=10))
+    test_cfg=dict(score_thr=0.05, max_persons=10),
+)
 
 # data
 dataset_type = 'CocoPersonDataset'
@@ -127,19 +130,13 @@ data_mode = 'bottomup'
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='RandomFlip', direction='horizontal'),
-    dict(
-        type='BottomupRandomChoiceResize',
-        scales=[(192, 144)],
-        keep_ratio=False),
-    dict(type='PackPersonInputs')
+    dict(type='BottomupRandomChoiceResize', scales=[(192, 144)], keep_ratio=False),
+    dict(type='PackPersonInputs'),
 ]
 val_pipeline = [
     dict(type='LoadImage'),
-    dict(
-        type='BottomupRandomChoiceResize',
-        scales=[(192, 144)],
-        keep_ratio=True),
-    dict(type='PackPersonInputs')
+    dict(type='BottomupRandomChoiceResize', scales=[(192, 144)], keep_ratio=True),
+    dict(type='PackPersonInputs'),
 ]
 
 train_dataloader = dict(
@@ -154,7 +151,9 @@ train_dataloader = dict(
         data_mode=data_mode,
         ann_file='annotations/person_keypoints_train2017.json',
         data_prefix=dict(img='train2017/'),
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=16,
     num_workers=1,
@@ -168,7 +167,9 @@ val_dataloader = dict(
         ann_file='annotations/person_keypoints_val2017.json',
         data_prefix=dict(img='val2017/'),
         test_mode=True,
-        pipeline=val_pipeline))
+        pipeline=val_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 
 val_evaluator = [
@@ -176,14 +177,13 @@ val_evaluator = [
         type='CocoMetric',
         ann_file=f'{data_root}annotations/person_keypoints_val2017.json',
         score_mode='bbox_keypoint',
-        nms_mode='none'),
-    dict(
-        type='PersonBoxMetric',
-        ann_file=f'{data_root}annotations/person_keypoints_val2017.json')
+        nms_mode='none',
+    ),
+    dict(type='PersonBoxMetric', ann_file=f'{data_root}annotations/person_keypoints_val2017.json'),
 ]
 test_evaluator = val_evaluator
 
 # hooks
 default_hooks = dict(
-    checkpoint=dict(save_best='coco/AP', rule='greater', max_keep_ckpts=1),
-    logger=dict(interval=20))
+    checkpoint=dict(save_best='coco/AP', rule='greater', max_keep_ckpts=1), logger=dict(interval=20)
+)

@@ -8,19 +8,12 @@ train_cfg = dict(max_epochs=150, val_interval=10)
 
 # optimizer: DETR's
 optim_wrapper = dict(
-    paramwise_cfg=dict(
-        custom_keys=dict(
-            _delete_=True, **{'detector.backbone': dict(lr_mult=0.1)})))
+    paramwise_cfg=dict(custom_keys=dict(_delete_=True, **{'detector.backbone': dict(lr_mult=0.1)}))
+)
 
 # learning policy
 param_scheduler = [
-    dict(
-        type='MultiStepLR',
-        begin=0,
-        end=150,
-        milestones=[100],
-        gamma=0.1,
-        by_epoch=True)
+    dict(type='MultiStepLR', begin=0, end=150, milestones=[100], gamma=0.1, by_epoch=True)
 ]
 
 # model settings
@@ -39,31 +32,40 @@ model = dict(
                     num_modules=1,
                     num_branches=1,
                     block='BOTTLENECK',
-                    num_blocks=(4, ),
-                    num_channels=(64, )),
+                    num_blocks=(4,),
+                    num_channels=(64,),
+                ),
                 stage2=dict(
                     num_modules=1,
                     num_branches=2,
                     block='BASIC',
                     num_blocks=(4, 4),
-                    num_channels=(48, 96)),
+                    num_channels=(48, 96),
+                ),
                 stage3=dict(
                     num_modules=4,
                     num_branches=3,
                     block='BASIC',
                     num_blocks=(4, 4, 4),
-                    num_channels=(48, 96, 192)),
+                    num_channels=(48, 96, 192),
+                ),
                 stage4=dict(
                     num_modules=3,
                     num_branches=4,
                     block='BASIC',
                     num_blocks=(4, 4, 4, 4),
                     num_channels=(48, 96, 192, 384),
-                    multiscale_output=True)),
+                    multiscale_output=True,
+                ),
+            ),
             init_cfg=dict(
                 type='Pretrained',
                 checkpoint='https://download.openmmlab.com/mmpose/'
-                'pretrain_models/hrnet_w48-8ef0771d.pth')),
+                'pretrain_models/hrnet_w48-8ef0771d.pth',
+            ),
+        ),
         # the branch of stride 32, which the others flow into
-        neck=dict(in_channels=[384])),
-    head=dict(in_channels=48 + 96 + 192 + 384))
+        neck=dict(in_channels=[384]),
+    ),
+    head=dict(in_channels=48 + 96 + 192 + 384),
+)

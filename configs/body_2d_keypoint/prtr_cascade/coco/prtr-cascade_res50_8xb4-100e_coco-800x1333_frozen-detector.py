@@ -5,13 +5,7 @@ train_cfg = dict(max_epochs=100, val_interval=10)
 
 # learning policy
 param_scheduler = [
-    dict(
-        type='MultiStepLR',
-        begin=0,
-        end=100,
-        milestones=[80],
-        gamma=0.1,
-        by_epoch=True)
+    dict(type='MultiStepLR', begin=0, end=100, milestones=[80], gamma=0.1, by_epoch=True)
 ]
 
 # automatically scaling LR based on the actual training batch size
@@ -21,5 +15,4 @@ auto_scale_lr = dict(base_batch_size=32)
 model = dict(freeze_detector=True)
 
 # data loaders: pictures of nobody teach a keypoint head nothing
-train_dataloader = dict(
-    batch_size=4, dataset=dict(filter_cfg=dict(filter_empty_gt=True)))
+train_dataloader = dict(batch_size=4, dataset=dict(filter_cfg=dict(filter_empty_gt=True)))

@@ -16,7 +16,8 @@ param_scheduler = [
         end=max_epochs,
         eta_min_ratio=0.01,
         by_epoch=True,
-        convert_to_iter_based=True)
+        convert_to_iter_based=True,
+    ),
 ]
 auto_scale_lr = dict(base_batch_size=2)
 
@@ -28,22 +29,21 @@ ann_file = 'annotations/person_keypoints_overfit_images.json'
 # what is learned by heart needs no augmentation
 pipeline = [
     dict(type='LoadImage'),
-    dict(
-        type='BottomupRandomChoiceResize',
-        scales=[(320, 240)],
-        keep_ratio=True),
-    dict(type='PackPersonInputs')
+    dict(type='BottomupRandomChoiceResize', scales=[(320, 240)], keep_ratio=True),
+    dict(type='PackPersonInputs'),
 ]
 train_dataloader = dict(
-    batch_size=2,
-    dataset=dict(data_root=data_root, ann_file=ann_file, pipeline=pipeline))
+    batch_size=2, dataset=dict(data_root=data_root, ann_file=ann_file, pipeline=pipeline)
+)
 val_dataloader = dict(
     batch_size=4,
     dataset=dict(
         data_root=data_root,
         ann_file=ann_file,
         data_prefix=dict(img='train2017/'),
-        pipeline=pipeline))
+        pipeline=pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 
 val_evaluator = [
@@ -51,7 +51,8 @@ val_evaluator = [
         type='CocoMetric',
         ann_file=data_root + ann_file,
         score_mode='bbox_keypoint',
-        nms_mode='none'),
-    dict(type='PersonBoxMetric', ann_file=data_root + ann_file)
+        nms_mode='none',
+    ),
+    dict(type='PersonBoxMetric', ann_file=data_root + ann_file),
 ]
 test_evaluator = val_evaluator

@@ -5,8 +5,7 @@ _base_ = '../../../body_2d_keypoint/prtr/_base_/prtr_coco.py'
 default_hooks = dict(checkpoint=dict(save_best='AUC', rule='greater'))
 
 # codec settings
-codec = dict(
-    type='HungarianKeypointCodec', input_size=(256, 256), num_keypoints=21)
+codec = dict(type='HungarianKeypointCodec', input_size=(256, 256), num_keypoints=21)
 
 # model settings
 model = dict(head=dict(out_channels=21, decoder=codec))
@@ -25,16 +24,17 @@ train_pipeline = [
         shift_prob=0,
         scale_factor=(0.7, 1.3),
         rotate_factor=90,
-        rotate_prob=0.6),
+        rotate_prob=0.6,
+    ),
     dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='GenerateTarget', encoder=codec),
-    dict(type='PackPoseInputs')
+    dict(type='PackPoseInputs'),
 ]
 val_pipeline = [
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale', padding=1.25),
     dict(type='TopdownAffine', input_size=codec['input_size']),
-    dict(type='PackPoseInputs')
+    dict(type='PackPoseInputs'),
 ]
 
 # data loaders
@@ -42,20 +42,20 @@ train_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         ann_file='annotations/coco_wholebody_train_v1.0.json',
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    )
+)
 val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         ann_file='annotations/coco_wholebody_val_v1.0.json',
         # the annotated boxes
         bbox_file=None,
-        pipeline=val_pipeline))
+        pipeline=val_pipeline,
+    )
+)
 test_dataloader = val_dataloader
 
 # evaluators
-val_evaluator = [
-    dict(type='PCKAccuracy', thr=0.2),
-    dict(type='AUC'),
-    dict(type='EPE')
-]
+val_evaluator = [dict(type='PCKAccuracy', thr=0.2), dict(type='AUC'), dict(type='EPE')]
 test_evaluator = val_evaluator
