@@ -209,7 +209,7 @@ def train_an_epoch(tmp_path_factory, run_tool, quick_options):
     It returns the path of the checkpoint.
     """
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def train(config: str) -> str:
         work_dir = tmp_path_factory.mktemp('checkpoint')
         done = run_tool(

@@ -17,10 +17,10 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Callable, Iterator, List, Tuple, Union
 
 import cv2
 import mmcv
@@ -51,7 +51,7 @@ except ModuleNotFoundError as error:
     )
 
 # name of a file or number of a frame, and its pixels in BGR order
-Frame = Tuple[Union[str, int], np.ndarray]
+Frame = tuple[str | int, np.ndarray]
 
 
 def parse_args() -> argparse.Namespace:
@@ -148,7 +148,7 @@ class Detector:
         self.person_class = person_class
         self.nms_thr = nms_thr
 
-    def __call__(self, images: List[np.ndarray]) -> List[np.ndarray]:
+    def __call__(self, images: list[np.ndarray]) -> list[np.ndarray]:
         """Boxes [x1, y1, x2, y2, score] of the people of each image."""
         with DefaultScope.overwrite_default_scope('mmdet'):
             samples = inference_detector(self.model, images, self.pipeline)
@@ -162,12 +162,12 @@ class Detector:
         return boxes[nms(boxes, self.nms_thr)]
 
 
-def kind_of(path: Union[str, Path]) -> str:
+def kind_of(path: str | Path) -> str:
     """``'image'``, ``'video'`` or another kind, by the name of a file."""
     return (mimetypes.guess_type(str(path))[0] or 'unknown').split('/')[0]
 
 
-def open_input(path: str) -> Tuple[int, float, Iterator[Frame]]:
+def open_input(path: str) -> tuple[int, float, Iterator[Frame]]:
     """Number of frames, frames per second (0 for images) and the frames.
 
     Raises:
@@ -222,7 +222,7 @@ class FrameWriter:
         self.fps = fps
         self.video = None
 
-    def write(self, name: Union[str, int], frame: np.ndarray) -> None:
+    def write(self, name: str | int, frame: np.ndarray) -> None:
         """Write one frame."""
         if not self.fps:
             mmcv.imwrite(frame, str(self.folder / 'images' / str(name)))
@@ -249,7 +249,7 @@ def make_painter(model: nn.Module, kpt_thr: float) -> Callable[[np.ndarray, list
     visualizer = PoseLocalVisualizer(line_width=2, radius=3)
     visualizer.set_dataset_meta(model.dataset_meta)
 
-    def paint(frame: np.ndarray, people: List[Person]) -> np.ndarray:
+    def paint(frame: np.ndarray, people: list[Person]) -> np.ndarray:
         if not people:
             return frame
         found = InstanceData(

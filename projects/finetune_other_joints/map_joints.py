@@ -13,7 +13,6 @@ Example:
 import argparse
 import sys
 from pathlib import Path
-from typing import Dict, List
 
 import torch
 from mmengine.config import DictAction
@@ -44,18 +43,18 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def joint_names(dataset_meta: dict) -> List[str]:
+def joint_names(dataset_meta: dict) -> list[str]:
     """Names of the joints, in their order."""
     names = dataset_meta['keypoint_id2name']
     return [names[i] for i in range(len(names))]
 
 
 def map_joints(
-    state_dict: Dict[str, Tensor],
-    names: List[str],
-    new_state: Dict[str, Tensor],
-    new_names: List[str],
-) -> Dict[str, Tensor]:
+    state_dict: dict[str, Tensor],
+    names: list[str],
+    new_state: dict[str, Tensor],
+    new_names: list[str],
+) -> dict[str, Tensor]:
     """Weights for other joints.
 
     Args:

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Dict, List
 
 import matplotlib
 import numpy as np
@@ -90,7 +89,7 @@ def last_checkpoint(cfg: Config, work_dir: Path) -> Path:
     return work_dir / f'epoch_{cfg.train_cfg.max_epochs}.pth'
 
 
-def read_curve(work_dir: Path) -> Dict[int, float]:
+def read_curve(work_dir: Path) -> dict[int, float]:
     """AP by epoch, as mmengine logged it."""
     curve = {}
     for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
@@ -102,7 +101,7 @@ def read_curve(work_dir: Path) -> Dict[int, float]:
     return curve
 
 
-def measure_speed(models: List[nn.Module], num_rounds: int = 10) -> list:
+def measure_speed(models: list[nn.Module], num_rounds: int = 10) -> list:
     """People per second of network and read-out of each model.
 
     In batches of 32 and without flip test. The models run in turns and the
@@ -125,7 +124,7 @@ def measure_speed(models: List[nn.Module], num_rounds: int = 10) -> list:
     return (num_people / times.min(axis=0)).tolist()
 
 
-def print_table(results: List[dict]) -> None:
+def print_table(results: list[dict]) -> None:
     """Print the results in Markdown."""
     print('\n| head | AP | AP50 | parameters | people/s |')
     print('| --- | --- | --- | --- | --- |')
@@ -137,7 +136,7 @@ def print_table(results: List[dict]) -> None:
         )
 
 
-def plot(results: List[dict], path: Path) -> None:
+def plot(results: list[dict], path: Path) -> None:
     """Draw AP by epoch, and parameters and speed as bars."""
     fig, (left, middle, right) = plt.subplots(
         1, 3, figsize=(10, 3.5), width_ratios=(2, 1, 1), layout='constrained'

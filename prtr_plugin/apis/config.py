@@ -1,10 +1,10 @@
 import os.path as osp
-from typing import Any, Optional
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
 
-def load_config(path: str, cfg_options: Optional[dict] = None) -> Config:
+def load_config(path: str, cfg_options: dict | None = None) -> Config:
     """Load a config file and override settings of it.
 
     ``data_root`` needs care: a config file uses it to make paths, so that

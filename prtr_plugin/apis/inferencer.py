@@ -1,4 +1,4 @@
-from typing import Iterator, Tuple
+from collections.abc import Iterator
 
 from mmpose.apis import MMPoseInferencer
 
@@ -34,7 +34,7 @@ class PRTRInferencer(MMPoseInferencer):
 
     def preprocess(
         self, inputs, batch_size: int = 1, bbox_thr: float = 0.3, **kwargs
-    ) -> Iterator[Tuple[dict, list]]:
+    ) -> Iterator[tuple[dict, list]]:
         """Process the inputs into a model-feedable format.
 
         Args:

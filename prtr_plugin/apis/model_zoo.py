@@ -2,7 +2,6 @@ import difflib
 import fnmatch
 import os.path as osp
 import warnings
-from typing import Dict, List, Optional
 
 import mmengine
 from mmengine.device import get_device
@@ -18,7 +17,7 @@ from .config import load_config
 _MIM_DIR = osp.join(osp.dirname(osp.dirname(__file__)), '.mim')
 
 
-def _config_paths() -> Dict[str, str]:
+def _config_paths() -> dict[str, str]:
     """Paths of the config files of the model index by name."""
     index = mmengine.load(osp.join(_MIM_DIR, 'model-index.yml'))
     metafiles = [mmengine.load(osp.join(_MIM_DIR, path)) for path in index['Import']]
@@ -29,7 +28,7 @@ def _config_paths() -> Dict[str, str]:
     }
 
 
-def list_models(pattern: str = '*') -> List[str]:
+def list_models(pattern: str = '*') -> list[str]:
     """List the names that :func:`load_model` takes.
 
     Args:
@@ -51,10 +50,10 @@ def list_models(pattern: str = '*') -> List[str]:
 
 def load_model(
     name: str,
-    weights: Optional[str] = None,
-    device: Optional[str] = None,
+    weights: str | None = None,
+    device: str | None = None,
     random_weights: bool = False,
-    cfg_options: Optional[dict] = None,
+    cfg_options: dict | None = None,
 ) -> nn.Module:
     """Build a pose estimator and load its weights.
 

@@ -1,8 +1,8 @@
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 import mmcv
 import numpy as np
@@ -14,7 +14,7 @@ from torch import nn
 
 from ..models.estimators import PRTRCascade
 
-Image = Union[str, Path, np.ndarray]
+Image = str | Path | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,16 +34,16 @@ class Person:
     keypoint_scores: np.ndarray
     bbox: np.ndarray
     bbox_score: float
-    keypoint_names: Tuple[str, ...]
+    keypoint_names: tuple[str, ...]
 
 
 def predict(
     model: nn.Module,
     images: Sequence[Image],
-    bboxes: Optional[Sequence[Optional[np.ndarray]]] = None,
+    bboxes: Sequence[np.ndarray | None] | None = None,
     batch_size: int = 32,
     bbox_thr: float = 0.3,
-) -> List[List[Person]]:
+) -> list[list[Person]]:
     """Read the people of some images.
 
     A top-down model reads the boxes that it is given, those of all images in
@@ -164,8 +164,8 @@ def _read(image: Image, i: int) -> np.ndarray:
 
 
 def _crops(
-    images: Sequence[Image], bboxes: Sequence[Optional[np.ndarray]], bbox_thr: float
-) -> Iterator[Tuple[int, dict]]:
+    images: Sequence[Image], bboxes: Sequence[np.ndarray | None], bbox_thr: float
+) -> Iterator[tuple[int, dict]]:
     """(index of the image, data for the pipeline) of each person."""
     for i, (image, boxes) in enumerate(zip(images, bboxes)):
         pixels = _read(image, i)
@@ -199,7 +199,7 @@ def _check_boxes(boxes: np.ndarray, i: int) -> np.ndarray:
     return boxes
 
 
-def _to_people(found: InstanceData, names: Tuple[str, ...]) -> List[Person]:
+def _to_people(found: InstanceData, names: tuple[str, ...]) -> list[Person]:
     """Split mmpose's predictions of a crop or an image."""
     return [
         Person(

@@ -1,5 +1,3 @@
-from typing import List, Optional, Tuple, Union
-
 import numpy as np
 import torch
 from mmpose.codecs.base import BaseKeypointCodec
@@ -18,7 +16,6 @@ class HungarianKeypointCodec(BaseKeypointCodec):
     so that no query answers for two joints.
 
     Note:
-
         - instance number: N
         - batch size: B
         - keypoint number: K
@@ -54,7 +51,7 @@ class HungarianKeypointCodec(BaseKeypointCodec):
 
     def __init__(
         self,
-        input_size: Tuple[int, int],
+        input_size: tuple[int, int],
         num_keypoints: int,
         drop_outside: bool = False,
         include_background: bool = False,
@@ -71,7 +68,7 @@ class HungarianKeypointCodec(BaseKeypointCodec):
         self.drop_outside = drop_outside
         self.include_background = include_background
 
-    def encode(self, keypoints: np.ndarray, keypoints_visible: Optional[np.ndarray] = None) -> dict:
+    def encode(self, keypoints: np.ndarray, keypoints_visible: np.ndarray | None = None) -> dict:
         """Encode keypoints from input image space to normalised space.
 
         Args:
@@ -138,8 +135,8 @@ class HungarianKeypointCodec(BaseKeypointCodec):
         return probs[..., : self.num_keypoints, :].transpose(-1, -2)
 
     def decode(
-        self, cls_logits: Union[Tensor, np.ndarray], coords: Union[Tensor, np.ndarray]
-    ) -> Tuple[np.ndarray, np.ndarray]:
+        self, cls_logits: Tensor | np.ndarray, coords: Tensor | np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Read the joints of one instance out of its queries.
 
         Args:
@@ -160,7 +157,7 @@ class HungarianKeypointCodec(BaseKeypointCodec):
 
     def batch_decode(
         self, cls_logits: Tensor, coords: Tensor
-    ) -> Tuple[List[np.ndarray], List[np.ndarray]]:
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Read the joints of a batch out, with one device-to-host transfer.
 
         Args:
@@ -190,7 +187,7 @@ class HungarianKeypointCodec(BaseKeypointCodec):
         return list(keypoints[:, None]), list(scores[:, None, :, 0])
 
 
-def _to_host(probs: Tensor, coords: Tensor) -> Tuple[Tensor, Tensor]:
+def _to_host(probs: Tensor, coords: Tensor) -> tuple[Tensor, Tensor]:
     """Copy to the host in one transfer, or not at all if they are there."""
     probs, coords = probs.detach(), coords.detach()
     if probs.device.type == 'cpu':

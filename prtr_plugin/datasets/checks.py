@@ -1,6 +1,6 @@
 import json
 import os.path as osp
-from typing import Iterator, Sequence, Tuple
+from collections.abc import Iterator, Sequence
 
 from mmengine.config import Config
 
@@ -15,7 +15,7 @@ def _dataset_cfgs(cfg: dict) -> Iterator[dict]:
             yield from _dataset_cfgs(child)
 
 
-def _data_files(cfg: Config, splits: Sequence[str]) -> Iterator[Tuple[str, str]]:
+def _data_files(cfg: Config, splits: Sequence[str]) -> Iterator[tuple[str, str]]:
     """(field, path) of the annotation and box files of a config, once each."""
     seen = set()
     for split in splits:

@@ -4,8 +4,9 @@ The model attends through ``scaled_dot_product_attention``, which has no
 weights. Here they are computed beside it, by PyTorch's own module.
 """
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple
 
 import matplotlib
 import mmcv
@@ -25,10 +26,10 @@ from .style import crop_region, joint_colors, joint_names, new_figure, show_imag
 def attention_weights(
     module: FusedMultiheadAttention,
     query: Tensor,
-    key: Optional[Tensor] = None,
-    query_pos: Optional[Tensor] = None,
-    key_pos: Optional[Tensor] = None,
-    key_padding_mask: Optional[Tensor] = None,
+    key: Tensor | None = None,
+    query_pos: Tensor | None = None,
+    key_pos: Tensor | None = None,
+    key_padding_mask: Tensor | None = None,
 ) -> Tensor:
     """The weights with which a module attends.
 
@@ -61,7 +62,7 @@ def attention_weights(
 
 
 @contextmanager
-def record_attention(model: nn.Module) -> Iterator[Dict[str, Tensor]]:
+def record_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     """Record the attention weights of all modules inside a model.
 
     Args:
@@ -108,16 +109,13 @@ class JointAttention(NamedTuple):
     sample: PoseDataSample
     keypoints: np.ndarray
     decoder: np.ndarray
-    encoder: Optional[np.ndarray]
+    encoder: np.ndarray | None
 
 
 @torch.no_grad()
 def attend_joints(
-    model: nn.Module,
-    data_batch: dict,
-    level: Optional[int] = None,
-    encoder_level: Optional[int] = None,
-) -> List[JointAttention]:
+    model: nn.Module, data_batch: dict, level: int | None = None, encoder_level: int | None = None
+) -> list[JointAttention]:
     """Run a two-stage model and record where its joints come from.
 
     Args:
@@ -163,7 +161,7 @@ def attend_joints(
     ]
 
 
-def level_index(name: str, level: Optional[int], num_levels: int) -> int:
+def level_index(name: str, level: int | None, num_levels: int) -> int:
     """Index of a level that is counted from 1, or of the last one.
 
     Raises:
@@ -178,7 +176,7 @@ def level_index(name: str, level: Optional[int], num_levels: int) -> int:
     return level - 1
 
 
-def choose_head(weights: np.ndarray, head: Optional[int]) -> np.ndarray:
+def choose_head(weights: np.ndarray, head: int | None) -> np.ndarray:
     """Take the weights of a head, or their mean over the heads.
 
     Args:
@@ -201,9 +199,7 @@ def choose_head(weights: np.ndarray, head: Optional[int]) -> np.ndarray:
     return weights[head - 1]
 
 
-def weights_at(
-    attention: JointAttention, point: Sequence[float], head: Optional[int]
-) -> np.ndarray:
+def weights_at(attention: JointAttention, point: Sequence[float], head: int | None) -> np.ndarray:
     """Weights of the encoder at a point of the image.
 
     Args:
@@ -241,7 +237,7 @@ def show_gray(axis: Axes, image: np.ndarray, region: Sequence[float]) -> None:
     show_image(axis, gray, region, alpha=0.7)
 
 
-def panel_grid(metainfo: dict, number: int) -> Tuple[Figure, List[Axes]]:
+def panel_grid(metainfo: dict, number: int) -> tuple[Figure, list[Axes]]:
     """A figure of panels that show a crop each, with room for titles.
 
     Args:
@@ -285,9 +281,9 @@ def draw_attention(
     image: np.ndarray,
     attention: JointAttention,
     dataset_meta: dict,
-    head: Optional[int] = None,
-    joints: Optional[Sequence[int]] = None,
-    point: Optional[Sequence[float]] = None,
+    head: int | None = None,
+    joints: Sequence[int] | None = None,
+    point: Sequence[float] | None = None,
 ) -> Figure:
     """Draw where the joints of a person come from.
 

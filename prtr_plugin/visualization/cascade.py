@@ -1,7 +1,8 @@
 """What the cascade looks at: boxes, sampling grids and joints."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator, List, NamedTuple
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -17,7 +18,7 @@ from .style import joint_colors, new_figure, show_image, side_handles
 
 
 @contextmanager
-def record_grids(model: PRTRCascade) -> Iterator[List[torch.Tensor]]:
+def record_grids(model: PRTRCascade) -> Iterator[list[torch.Tensor]]:
     """Record where the crops of a cascade are sampled.
 
     Args:
@@ -55,7 +56,7 @@ class CascadeResult(NamedTuple):
 
 
 @torch.no_grad()
-def find_people(model: PRTRCascade, data_batch: dict) -> List[CascadeResult]:
+def find_people(model: PRTRCascade, data_batch: dict) -> list[CascadeResult]:
     """Find people and record where their crops are sampled.
 
     Args:

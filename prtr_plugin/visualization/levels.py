@@ -1,7 +1,5 @@
 """What the decoder levels of a two-stage PRTR put out."""
 
-from typing import Tuple
-
 import numpy as np
 import torch
 from mmpose.models.pose_estimators import TopdownPoseEstimator
@@ -31,7 +29,7 @@ def check_model(model: nn.Module) -> None:
 
 
 @torch.no_grad()
-def extract_feat(model: nn.Module, data_batch: dict) -> Tuple[SampleList, Tuple[Tensor]]:
+def extract_feat(model: nn.Module, data_batch: dict) -> tuple[SampleList, tuple[Tensor]]:
     """Run a two-stage model up to its head, without flip test.
 
     Args:
@@ -53,7 +51,7 @@ def extract_feat(model: nn.Module, data_batch: dict) -> Tuple[SampleList, Tuple[
 
 
 @torch.no_grad()
-def read_levels(model: nn.Module, data_batch: dict) -> Tuple[SampleList, np.ndarray]:
+def read_levels(model: nn.Module, data_batch: dict) -> tuple[SampleList, np.ndarray]:
     """Read the joints out after every decoder level.
 
     Args:

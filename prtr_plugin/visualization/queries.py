@@ -16,7 +16,6 @@ class QueryStatistics:
     Of the last decoder level, without flip test.
 
     Note:
-
         - query number: Q
         - keypoint number: K
 

@@ -1,6 +1,6 @@
 """Pictures of what the decoder levels of a two-stage PRTR read out."""
 
-from typing import Dict, List, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import patheffects
@@ -31,7 +31,7 @@ def level_errors(
     visible: np.ndarray,
     bboxes: np.ndarray,
     thr: float,
-) -> List[Dict[str, float]]:
+) -> list[dict[str, float]]:
     """Errors of the decoder levels over the annotated joints of people.
 
     Distances count in units of the longer side of the person's box, as in
@@ -68,7 +68,7 @@ def level_errors(
     return errors
 
 
-def draw_errors(errors: List[Dict[str, float]], thr: float) -> Figure:
+def draw_errors(errors: list[dict[str, float]], thr: float) -> Figure:
     """Draw the errors of the levels as a curve.
 
     Args:

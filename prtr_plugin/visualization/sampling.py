@@ -1,6 +1,7 @@
 """Where the queries of a deformable two-stage PRTR sample the features."""
 
-from typing import List, NamedTuple, Optional, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -38,8 +39,8 @@ class JointSampling(NamedTuple):
 
 @torch.no_grad()
 def sample_joints(
-    model: nn.Module, data_batch: dict, level: Optional[int] = None
-) -> List[JointSampling]:
+    model: nn.Module, data_batch: dict, level: int | None = None
+) -> list[JointSampling]:
     """Run a deformable two-stage model and record what its joints sample.
 
     Args:
@@ -94,8 +95,8 @@ def draw_sampling(
     image: np.ndarray,
     sampling: JointSampling,
     dataset_meta: dict,
-    head: Optional[int] = None,
-    joints: Optional[Sequence[int]] = None,
+    head: int | None = None,
+    joints: Sequence[int] | None = None,
 ) -> Figure:
     """Draw the points that the joints of a person are sampled from.
 

@@ -1,7 +1,7 @@
 """Colours, names and legends that all pictures share."""
 
 import re
-from typing import List, Sequence, Tuple
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
@@ -43,7 +43,7 @@ def figure_to_image(figure: Figure) -> np.ndarray:
     return img_from_canvas(figure.canvas)
 
 
-def joint_names(dataset_meta: dict) -> List[str]:
+def joint_names(dataset_meta: dict) -> list[str]:
     """Names of the K joints, short and readable."""
     return [
         dataset_meta['keypoint_id2name'][k].replace('_', ' ')
@@ -51,7 +51,7 @@ def joint_names(dataset_meta: dict) -> List[str]:
     ]
 
 
-def joint_sides(dataset_meta: dict) -> List[str]:
+def joint_sides(dataset_meta: dict) -> list[str]:
     """Tell on which side of the body each joint is.
 
     The names tell it, or else the pairs that a flip exchanges: of a pair
@@ -98,7 +98,7 @@ def joint_colors(dataset_meta: dict) -> np.ndarray:
     return colors
 
 
-def side_handles(dataset_meta: dict) -> List[Line2D]:
+def side_handles(dataset_meta: dict) -> list[Line2D]:
     """Legend entries of the sides that a dataset's joints are on."""
     found = set(joint_sides(dataset_meta))
     return [
@@ -199,7 +199,7 @@ def label_points(
             )
 
 
-def crop_region(metainfo: dict) -> Tuple[float, float, float, float]:
+def crop_region(metainfo: dict) -> tuple[float, float, float, float]:
     """The part of an image that a two-stage model sees.
 
     Args:

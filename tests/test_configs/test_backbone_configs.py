@@ -12,8 +12,13 @@ from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 from mmpose.registry import MODELS
 from mmpose.testing import get_packed_inputs
-from test_configs import FILES, build, load, metafiles
-from test_configs import one_thread  # noqa: F401
+from test_configs import (
+    FILES,
+    build,
+    load,
+    metafiles,
+    one_thread,  # noqa: F401
+)
 
 NAMES = [name for name in FILES if re.search(r'prtr_(?!res|hrnet).*_coco-', name)]
 NOT_PUBLISHED = NAMES + [

@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections import Counter
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,12 +31,12 @@ R101 = 'td-prtr_res101_4xb32-200e_{}'
 W32 = 'td-prtr_hrnet-w32_4xb16-200e_{}'
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(name: str) -> Config:
     return Config.fromfile(FILES[name])
 
 
-@lru_cache(maxsize=None)
+@cache
 def build(name: str, device: str = 'meta') -> torch.nn.Module:
     """Build a model; on ``meta`` it has shapes but no memory or values."""
     if 'vit-' in name:
@@ -186,7 +186,7 @@ def test_schedule(name):
         if 'hrnet' in name
         else ([130] if 'mpii' in name else [120, 140])
     )
-    small_batch = 'hrnet' in name or 'res101' in name and '512x512' in name
+    small_batch = 'hrnet' in name or ('res101' in name and '512x512' in name)
     batch_size = 16 if small_batch else 32
     assert f'_4xb{batch_size}-200e_' in name
     assert cfg.train_dataloader.batch_size == batch_size
@@ -281,7 +281,7 @@ def test_base_names_are_unique():
     assert [n for n, times in names.items() if times > 1] == []
 
 
-@lru_cache(maxsize=None)
+@cache
 def metafiles() -> dict:
     """Contents of the metafiles in model-index.yml by their paths."""
     index = yaml.safe_load((ROOT / 'model-index.yml').read_text())

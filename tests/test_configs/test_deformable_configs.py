@@ -6,14 +6,7 @@ import pytest
 import torch
 from mmengine.analysis import FlopAnalyzer
 from mmengine.optim import build_optim_wrapper
-from test_configs import (  # noqa: F401
-    FILES,
-    backbone_norm_params,
-    build,
-    count,
-    load,
-    one_thread,
-)
+from test_configs import FILES, backbone_norm_params, build, count, load, one_thread  # noqa: F401
 
 NAMES = [name for name in FILES if name.startswith('td-deformable-prtr_res')]
 R50, R101 = (f'td-deformable-prtr_res{depth}_4xb16-100e_coco-384x288' for depth in (50, 101))

@@ -90,7 +90,7 @@ def export(tmp_path_factory, deploy_configs, random_model, run_tool):
     """A function that exports the random model of one of
     ``deploy_configs``, once for each format, and returns the file."""
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def run(name: str, file_format: str = 'onnx') -> str:
         config = deploy_configs[name]
         folder = tmp_path_factory.mktemp('export')

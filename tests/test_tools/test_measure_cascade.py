@@ -1,6 +1,6 @@
 import json
-import re
 import mmap
+import re
 import subprocess
 
 import pytest

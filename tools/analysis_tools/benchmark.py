@@ -43,7 +43,6 @@ import json
 import platform
 from functools import partial
 from pathlib import Path
-from typing import List, Optional
 
 import torch
 from benchmark_accuracy import differences, measure_losses
@@ -195,7 +194,7 @@ def check_args(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Non
         args.tasks = list(TASKS)
 
 
-def measure(args: argparse.Namespace, variants: List[Variant]) -> dict:
+def measure(args: argparse.Namespace, variants: list[Variant]) -> dict:
     """Measure everything that the arguments ask for.
 
     Returns:
@@ -257,15 +256,15 @@ def environment(args: argparse.Namespace, device: torch.device) -> dict:
     )
 
 
-def names(variant: Variant, dtype: Optional[str] = None) -> dict:
+def names(variant: Variant, dtype: str | None = None) -> dict:
     """The columns that tell rows apart."""
     columns = dict(name=variant.name, mode=variant.mode)
     return dict(columns, dtype=dtype) if dtype else columns
 
 
 def measure_memory(
-    args: argparse.Namespace, variants: List[Variant], device: torch.device
-) -> List[dict]:
+    args: argparse.Namespace, variants: list[Variant], device: torch.device
+) -> list[dict]:
     """Peak memory of all variants in all types, each on its own."""
     rows = []
     for variant in variants:
@@ -280,7 +279,7 @@ def measure_memory(
 
 
 def measure_times(
-    args: argparse.Namespace, task: str, variants: List[Variant], device: torch.device, result: dict
+    args: argparse.Namespace, task: str, variants: list[Variant], device: torch.device, result: dict
 ) -> None:
     """Measure a task of all variants in turns, and add it to the result."""
     dtypes, images = args.dtype, args.batch_size

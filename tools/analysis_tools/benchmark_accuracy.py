@@ -1,7 +1,5 @@
 """What faster ways to compute do to the results, for ``benchmark.py``."""
 
-from typing import Dict, List
-
 import numpy as np
 import torch
 from benchmark_cases import Variant, input_size
@@ -10,8 +8,8 @@ from mmengine.runner import set_random_seed
 
 
 def differences(
-    variants: List[Variant], cases: Dict[str, Inference], dtypes: Dict[str, torch.dtype]
-) -> List[dict]:
+    variants: list[Variant], cases: dict[str, Inference], dtypes: dict[str, torch.dtype]
+) -> list[dict]:
     """How far the coordinates of all queries are from those of the first
     mode in the first type.
 
@@ -50,11 +48,11 @@ def differences(
 
 def measure_losses(
     variant: Variant,
-    dtypes: Dict[str, torch.dtype],
+    dtypes: dict[str, torch.dtype],
     steps: int,
     batch_size: int,
     device: torch.device,
-) -> List[dict]:
+) -> list[dict]:
     """Train from the same weights on the same batches in several types.
 
     Args:

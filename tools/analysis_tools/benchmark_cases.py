@@ -2,8 +2,8 @@
 
 import copy
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ class Variant:
     mode: str
     cfg: Config
     flip_test: bool = False
-    checkpoint: Optional[str] = None
+    checkpoint: str | None = None
 
     @property
     def label(self) -> str:
@@ -133,7 +133,7 @@ class Variant:
         with DefaultScope.overwrite_default_scope('mmpose'):
             return Compose(self.cfg[loader].dataset.pipeline)
 
-    def people(self, num: int) -> List[Callable[[], dict]]:
+    def people(self, num: int) -> list[Callable[[], dict]]:
         """That many synthetic images with annotated people, as what a
         dataset would give to the pipeline. Each call makes a new one of the
         same content, except for the image, which is no copy."""
@@ -225,12 +225,12 @@ def compile_network(model: nn.Module) -> None:
 
 
 def make_variants(
-    configs: Dict[str, Config],
-    heads: List[str],
-    modes: List[str],
+    configs: dict[str, Config],
+    heads: list[str],
+    modes: list[str],
     flip_test: bool = False,
-    checkpoint: Optional[str] = None,
-) -> List[Variant]:
+    checkpoint: str | None = None,
+) -> list[Variant]:
     """All variants to measure, those of a config side by side.
 
     Args:
@@ -368,7 +368,7 @@ def _put_out_float32(head: nn.Module) -> None:
     head.forward = lambda *args, **kwargs: convert(forward(*args, **kwargs))
 
 
-def _drop_init_cfg(cfg: Optional[dict]) -> None:
+def _drop_init_cfg(cfg: dict | None) -> None:
     """Nothing is to be downloaded or initialised by the config."""
     if isinstance(cfg, dict):
         cfg.pop('init_cfg', None)

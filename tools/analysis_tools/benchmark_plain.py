@@ -17,7 +17,6 @@ It only serves as a baseline: nothing here is registered.
 """
 
 from types import SimpleNamespace
-from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -36,11 +35,11 @@ class PlainAttention(FusedMultiheadAttention):
     def forward(
         self,
         query: Tensor,
-        key: Optional[Tensor] = None,
-        identity: Optional[Tensor] = None,
-        query_pos: Optional[Tensor] = None,
-        key_pos: Optional[Tensor] = None,
-        key_padding_mask: Optional[Tensor] = None,
+        key: Tensor | None = None,
+        identity: Tensor | None = None,
+        query_pos: Tensor | None = None,
+        key_pos: Tensor | None = None,
+        key_padding_mask: Tensor | None = None,
     ) -> Tensor:
         """See :meth:`FusedMultiheadAttention.forward`."""
         if key is None:
@@ -64,7 +63,7 @@ class PlainCodec(HungarianKeypointCodec):
 
     def batch_decode(
         self, cls_logits: Tensor, coords: Tensor
-    ) -> Tuple[List[np.ndarray], List[np.ndarray]]:
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """See :meth:`HungarianKeypointCodec.batch_decode`."""
         batch_keypoints, batch_scores = [], []
         size = coords.new_tensor(self.input_size, dtype=torch.float32)
@@ -81,7 +80,7 @@ class PlainCodec(HungarianKeypointCodec):
 class PlainHeadMixin:
     """What :class:`PRTRHead` does, level by level and crop by crop."""
 
-    def forward(self, feats: Tuple[Tensor]) -> Tuple[Tensor, Tensor]:
+    def forward(self, feats: tuple[Tensor]) -> tuple[Tensor, Tensor]:
         """See :meth:`PRTRHead.forward`."""
         cls_logits, coords = self.forward_levels(feats)
         return cls_logits[-1], coords[-1]
@@ -89,7 +88,7 @@ class PlainHeadMixin:
     @torch.no_grad()
     def match(
         self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor
-    ) -> List[np.ndarray]:
+    ) -> list[np.ndarray]:
         """Query indices of the joints, in shape (K, ) for each crop.
 
         Args:
@@ -108,7 +107,7 @@ class PlainHeadMixin:
 
     def loss_by_feat(
         self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor, keypoint_weights: Tensor
-    ) -> Dict[str, Tensor]:
+    ) -> dict[str, Tensor]:
         """See :meth:`PRTRHead.loss_by_feat`.
 
         Returns:

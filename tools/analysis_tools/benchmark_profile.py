@@ -1,8 +1,8 @@
 """Where the time goes, for ``benchmark.py --profile``."""
 
 import time
-from functools import lru_cache
-from typing import Callable, Dict
+from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def profile_call(
-    call: Callable[[], Dict[str, float]], dtype: torch.dtype, device: torch.device, rows: int
+    call: Callable[[], dict[str, float]], dtype: torch.dtype, device: torch.device, rows: int
 ) -> dict:
     """Where the time of a call goes, and what its operations need at least.
 
@@ -62,8 +62,8 @@ def profiler_table(call: Callable[[], object], device: torch.device, rows: int) 
     return averages.table(sort_by=key, row_limit=rows, max_name_column_width=40)
 
 
-@lru_cache(maxsize=None)
-def matrix_rates(dtype: torch.dtype, device: torch.device) -> Dict[str, float]:
+@cache
+def matrix_rates(dtype: torch.dtype, device: torch.device) -> dict[str, float]:
     """What the machine reaches, in multiply-adds per second.
 
     Returns:

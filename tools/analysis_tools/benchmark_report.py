@@ -1,7 +1,6 @@
 """Tables, ratios and pictures of what ``benchmark.py`` has measured."""
 
 from pathlib import Path
-from typing import List, Optional
 
 import matplotlib
 import numpy as np
@@ -128,11 +127,11 @@ def print_tables(result: dict) -> None:
         print(row['table'])
 
 
-def _or_dash(value: Optional[float], factor: float, spec: str, unit: str = '') -> str:
+def _or_dash(value: float | None, factor: float, spec: str, unit: str = '') -> str:
     return '-' if value is None else f'{value * factor:{spec}}{unit}'
 
 
-def _print(console: Console, title: str, header: tuple, rows: List[tuple]) -> None:
+def _print(console: Console, title: str, header: tuple, rows: list[tuple]) -> None:
     # a title of the table would be broken where the table ends
     console.print(f'\n{title}', style='italic')
     table = Table(box=box.SIMPLE_HEAD)
@@ -146,7 +145,7 @@ def _print(console: Console, title: str, header: tuple, rows: List[tuple]) -> No
     console.print(table)
 
 
-def _print_times(console: Console, title: str, rows: List[dict]) -> None:
+def _print_times(console: Console, title: str, rows: list[dict]) -> None:
     console.print(f'\n{title}', style='italic')
     table = Table(box=box.SIMPLE_HEAD)
     parts = [p for p in PARTS if any(p in row['parts'] for row in rows)]
@@ -199,7 +198,7 @@ def _print_scaling(console: Console, name: str, scaling: dict) -> None:
         )
 
 
-def ratios(result: dict) -> List[dict]:
+def ratios(result: dict) -> list[dict]:
     """Compare with the plain version.
 
     Returns:

@@ -2,7 +2,6 @@
 
 import copy
 from dataclasses import replace
-from typing import Dict, List
 
 import torch
 from benchmark_cases import Variant, input_size
@@ -40,7 +39,7 @@ class Forward:
 
 def measure_scaling(
     variant: Variant, dtype: torch.dtype, device: torch.device, repeats: int, conflicts: float
-) -> Dict[str, List[dict]]:
+) -> dict[str, list[dict]]:
     """Time by the size of the problem.
 
     Args:
@@ -95,7 +94,7 @@ def measure_scaling(
     return rows
 
 
-def _measure(calls: dict, keys: tuple, repeats: int, part: str) -> List[dict]:
+def _measure(calls: dict, keys: tuple, repeats: int, part: str) -> list[dict]:
     return [
         dict(zip(keys, key), seconds=summarize(times[part]))
         for key, times in interleave(calls, repeats).items()

@@ -3,8 +3,9 @@
 import time
 import warnings
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from mmpose.models.heads.base_head import BaseHead
 from torch import Tensor, nn
 
 # seconds of the parts of a run
-Times = Dict[str, float]
+Times = dict[str, float]
 
 
 class Stopwatch:
@@ -117,7 +118,7 @@ class Inference:
         data = pseudo_collate([self.pipeline(person()) for person in self.people])
         return self.model.data_preprocessor(data)
 
-    def complexity(self) -> Dict[str, Optional[float]]:
+    def complexity(self) -> dict[str, float | None]:
         """Parameters, and multiply-adds for each image of a batch.
 
         Counted by mmengine, and fused attention besides; deformable sampling
@@ -250,7 +251,7 @@ class MatchingLoss:
         num_crops: int,
         device: torch.device,
         conflicts: float,
-        num_levels: Optional[int] = None,
+        num_levels: int | None = None,
     ) -> None:
         self.head = variant.build(training=True).head.to(device)
         if num_levels is None:
@@ -319,8 +320,8 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 
 
 def interleave(
-    calls: Dict[Any, Callable[[], Times]], repeats: int
-) -> Dict[Any, Dict[str, List[float]]]:
+    calls: dict[Any, Callable[[], Times]], repeats: int
+) -> dict[Any, dict[str, list[float]]]:
     """Run all calls in turns, so that a change of the machine's load meets
     all of them. The first turn does not count.
 
@@ -340,7 +341,7 @@ def interleave(
     return {key: dict(parts) for key, parts in times.items()}
 
 
-def summarize(seconds: List[float]) -> Dict[str, float]:
+def summarize(seconds: list[float]) -> dict[str, float]:
     """Median, quartiles and extremes."""
     low, q1, median, q3, high = np.percentile(seconds, (0, 25, 50, 75, 100))
     return dict(median=float(median), q1=float(q1), q3=float(q3), min=float(low), max=float(high))
@@ -348,7 +349,7 @@ def summarize(seconds: List[float]) -> Dict[str, float]:
 
 def peak_memory(
     variant: Variant, task: str, batch_size: int, dtype: torch.dtype, device: torch.device
-) -> Optional[int]:
+) -> int | None:
     """Bytes that a model and two runs of it need at the peak.
 
     On CUDA it is what PyTorch allocates on the device. On the CPU it is what

@@ -31,7 +31,6 @@ import statistics
 import time
 from functools import partial
 from pathlib import Path
-from typing import Dict, List
 
 import torch
 from memory_utils import added_memory, cuda_memory, memory_in_new_process
@@ -117,7 +116,7 @@ class Case:
         blocks = torch.randn(1, 3, -(-height // 32), -(-width // 32))
         self.image = torch.nn.functional.interpolate(blocks, (height, width)).to(self.device)
 
-    def _samples(self) -> List[PoseDataSample]:
+    def _samples(self) -> list[PoseDataSample]:
         shape = tuple(self.image.shape[-2:])
         return [PoseDataSample(metainfo=dict(img_shape=shape, ori_shape=shape))]
 
@@ -141,7 +140,7 @@ class Case:
         return seconds
 
     @torch.no_grad()
-    def outputs(self, num_persons: int) -> Dict[str, torch.Tensor]:
+    def outputs(self, num_persons: int) -> dict[str, torch.Tensor]:
         """Outputs before the read-out, in which noise could swap queries
         that untrained weights hardly tell apart."""
         self.model.test_cfg.update(max_persons=num_persons)
@@ -205,7 +204,7 @@ def measure(case: Case, args: argparse.Namespace) -> dict:
     )
 
 
-def as_table(rows: List[dict], people_differ: Dict[str, float]) -> str:
+def as_table(rows: list[dict], people_differ: dict[str, float]) -> str:
     """A text table of what :func:`measure` returns."""
     lines = [
         f'{"people":>8}{"median ms":>11}{"min":>8}{"max":>8}{"speed-up":>10}'

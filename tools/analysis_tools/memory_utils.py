@@ -5,13 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 import torch
 
 
-def resident_set(field: str) -> Optional[int]:
+def resident_set(field: str) -> int | None:
     """``VmRSS`` or ``VmHWM`` of this process in bytes, or None where the
     system does not tell.
 
@@ -26,7 +27,7 @@ def resident_set(field: str) -> Optional[int]:
     return None
 
 
-def added_memory(work: Callable[[], Any]) -> Optional[int]:
+def added_memory(work: Callable[[], Any]) -> int | None:
     """Bytes that ``work`` adds to the resident set of this process at its
     peak. It should not have done such work before, because what is freed may
     stay in the resident set."""
@@ -42,7 +43,7 @@ def added_memory(work: Callable[[], Any]) -> Optional[int]:
     return None if before is None or after is None else after - before
 
 
-def memory_in_new_process(*arguments: str) -> Optional[int]:
+def memory_in_new_process(*arguments: str) -> int | None:
     """What a new process of this script prints in its last line.
 
     The C library of Linux is told to return freed blocks to the system at

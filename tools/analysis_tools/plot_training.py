@@ -8,7 +8,6 @@ Example:
 import argparse
 import json
 from pathlib import Path
-from typing import Dict, List, Tuple
 
 import matplotlib
 
@@ -18,7 +17,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 DEFAULT_METRICS = ('coco/AP', 'coco/bbox_AP')
 
 
-def read_scalars(work_dir: str) -> Tuple[List[dict], List[dict]]:
+def read_scalars(work_dir: str) -> tuple[list[dict], list[dict]]:
     """Read what mmengine logged, resumed runs included.
 
     Args:
@@ -46,7 +45,7 @@ def read_scalars(work_dir: str) -> Tuple[List[dict], List[dict]]:
     return ([train[k] for k in sorted(train)], [val[k] for k in sorted(val)])
 
 
-def metric_steps(train: List[dict], val: List[dict]) -> Dict[int, int]:
+def metric_steps(train: list[dict], val: list[dict]) -> dict[int, int]:
     """Map the steps of validation to those of training.
 
     Epoch-based runs count epochs in validation and iterations in training.

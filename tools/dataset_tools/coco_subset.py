@@ -12,7 +12,6 @@ import os
 import random
 import sys
 import tempfile
-from typing import List
 
 
 def num_labelled(person: dict) -> int:
@@ -21,7 +20,11 @@ def num_labelled(person: dict) -> int:
 
 
 def pick(
-    content: dict, min_keypoints: int, num_people: int = 64, num_images: int = None, seed: int = 0
+    content: dict,
+    min_keypoints: int,
+    num_people: int = 64,
+    num_images: int | None = None,
+    seed: int = 0,
 ) -> dict:
     """Reduce the content of a COCO keypoint file.
 
@@ -60,7 +63,7 @@ def pick(
         )
     chosen = set(random.Random(seed).sample(pool, wanted))
     key = 'id' if num_images is None else 'image_id'
-    people: List[dict] = [a for a in content['annotations'] if a[key] in chosen]
+    people: list[dict] = [a for a in content['annotations'] if a[key] in chosen]
     kept = {a['image_id'] for a in people}
     images = [image for image in content['images'] if image['id'] in kept]
     return {**content, 'images': images, 'annotations': people}

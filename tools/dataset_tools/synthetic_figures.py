@@ -5,8 +5,8 @@ painted from far to near. The canvas keeps, next to the picture, which part
 of whom is on top at every pixel, so that the visibility of joints is exact.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -64,9 +64,9 @@ class Canvas:
         self,
         points: np.ndarray,
         color: Color,
-        owner: Optional[int] = None,
+        owner: int | None = None,
         outline: float = 0.6,
-        mask: Optional[np.ndarray] = None,
+        mask: np.ndarray | None = None,
     ) -> None:
         """Fill a polygon (N, 2) and darken its edge by ``outline``.
 
@@ -108,7 +108,7 @@ class Canvas:
 _RING = np.stack([np.cos(np.arange(20) * np.pi / 10), np.sin(np.arange(20) * np.pi / 10)], -1)
 
 
-def hull(circles: Sequence[Tuple[np.ndarray, float]]) -> np.ndarray:
+def hull(circles: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
     """Convex hull (N, 2) of circles given as (centre, radius)."""
     points = np.concatenate([c[:2] + r * _RING for c, r in circles])
     return cv2.convexHull(points.astype(np.float32))[:, 0]
@@ -126,11 +126,11 @@ class Figure:
     """
 
     body: Body
-    points: Dict[str, np.ndarray]
+    points: dict[str, np.ndarray]
     scale: float
 
     @classmethod
-    def from_view(cls, body: Body, points: Dict[str, np.ndarray], scale: float) -> 'Figure':
+    def from_view(cls, body: Body, points: dict[str, np.ndarray], scale: float) -> 'Figure':
         """Turn points of the view frame to pixels, pelvis at (0, 0)."""
         flip = np.array([1, -1, 1])
         return cls(
@@ -158,7 +158,7 @@ class Figure:
             if not self.is_axis(name):
                 self.points[name] = self.points[name] + offset
 
-    def parts(self) -> List[Tuple[float, str, np.ndarray, Color]]:
+    def parts(self) -> list[tuple[float, str, np.ndarray, Color]]:
         """(depth, name, polygon, colour) of every part, far to near."""
         p, col, style = self.points, self.body.colors, self.body.style
         r = self.radius
@@ -232,12 +232,12 @@ class Figure:
         """In pixels."""
         return self.body.lengths['head'] * self.scale
 
-    def extent(self) -> Tuple[np.ndarray, np.ndarray]:
+    def extent(self) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest x, y of the silhouette."""
         points = np.concatenate([part[2] for part in self.parts()] + [self.head_cap(-1.0)])
         return points.min(0), points.max(0)
 
-    def head_cap(self, level: float, center: Tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
+    def head_cap(self, level: float, center: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
         """Outline (N, 2) of the part of the head that looks forwards.
 
         Args:

@@ -22,7 +22,6 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -58,7 +57,7 @@ MIN_VISIBLE = 0.45  # people of whom less is seen are left out
 MIN_LABELLED = 7
 
 
-def make_background(rng: np.random.Generator, size: Tuple[int, int]) -> np.ndarray:
+def make_background(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     """A gradient with textures, shapes and sticks, shape (H, W, 3)."""
     width, height = size
     corners = random_color(rng) + rng.uniform(-60, 60, (2, 2, 3))
@@ -106,15 +105,15 @@ def make_background(rng: np.random.Generator, size: Tuple[int, int]) -> np.ndarr
 
 
 def sample_figures(
-    rng: np.random.Generator, size: Tuple[int, int], max_people: int
-) -> List[Figure]:
+    rng: np.random.Generator, size: tuple[int, int], max_people: int
+) -> list[Figure]:
     """Draw people and their places, far to near (small to large)."""
     width, height = size
     weights = 1 / np.arange(1.5, max_people + 1.5)
     count = 1 + rng.choice(max_people, p=weights / weights.sum())
     least, most = {1: (0.45, 0.88), 2: (0.38, 0.8)}.get(count, (0.3, 0.7))
-    figures: List[Figure] = []
-    boxes: List[np.ndarray] = []
+    figures: list[Figure] = []
+    boxes: list[np.ndarray] = []
     for scale in sorted(rng.uniform(least, most, count) * height):
         body = sample_body(rng)
         points = sample_points(rng, body)
@@ -163,7 +162,7 @@ def draw_obstacle(rng: np.random.Generator, canvas: Canvas, figure: Figure) -> N
 
 def annotate(
     figure: Figure, number: int, owner: np.ndarray, mask: np.ndarray, zoom: int
-) -> Optional[dict]:
+) -> dict | None:
     """COCO annotation of a drawn person, without ids.
 
     Args:
@@ -220,12 +219,12 @@ def annotate(
 
 
 def make_picture(
-    seed: int, split: int, index: int, size: Tuple[int, int], max_people: int
-) -> Tuple[np.ndarray, List[dict]]:
+    seed: int, split: int, index: int, size: tuple[int, int], max_people: int
+) -> tuple[np.ndarray, list[dict]]:
     """One picture (H, W, 3) uint8 BGR and its annotations without ids."""
     rng = np.random.default_rng([seed, split, index])
     background = make_background(rng, size)
-    people: List[dict] = []
+    people: list[dict] = []
     while not people:
         figures = sample_figures(rng, size, max_people)
         obstacles = [int(rng.integers(2**31)) if rng.random() < 0.3 else None for _ in figures]
@@ -258,8 +257,8 @@ def _start_worker() -> None:
 
 
 def _write_picture(
-    index: int, folder: str, split: int, seed: int, size: Tuple[int, int], max_people: int
-) -> Tuple[dict, List[dict]]:
+    index: int, folder: str, split: int, seed: int, size: tuple[int, int], max_people: int
+) -> tuple[dict, list[dict]]:
     image, people = make_picture(seed, split, index, size, max_people)
     image_id = split * 1000000 + index + 1
     name = f'{image_id:012d}.jpg'
@@ -271,7 +270,7 @@ def _write_picture(
     return info, people
 
 
-def write_dataset(out_dir: Path, settings: Dict) -> None:
+def write_dataset(out_dir: Path, settings: dict) -> None:
     """Write both splits, the annotations and settings.json."""
     category = dict(
         id=1, name='person', supercategory='person', keypoints=KEYPOINTS, skeleton=SKELETON
@@ -307,7 +306,7 @@ def write_dataset(out_dir: Path, settings: Dict) -> None:
     (out_dir / 'settings.json').write_text(json.dumps(settings, indent=2))
 
 
-def replace_folder(out_dir: Path, settings: Dict) -> None:
+def replace_folder(out_dir: Path, settings: dict) -> None:
     """Write beside ``out_dir``, then rename: it exists only if complete."""
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     temp = Path(tempfile.mkdtemp(prefix=f'.{out_dir.name}-', dir=out_dir.parent))

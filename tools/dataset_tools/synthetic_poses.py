@@ -12,8 +12,8 @@ labels is therefore as likely as the original, and flips are a fair
 augmentation.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -37,7 +37,7 @@ KEYPOINTS = [
     'right_ankle',
 ]
 SIDES = (('left', 1.0), ('right', -1.0))
-Color = Tuple[int, int, int]
+Color = tuple[int, int, int]
 SKINS = np.array(
     [
         (180, 205, 245),
@@ -91,10 +91,10 @@ class Body:
         style (dict): Choices such as ``long_sleeves`` or ``front``.
     """
 
-    lengths: Dict[str, float]
+    lengths: dict[str, float]
     girth: float
-    colors: Dict[str, Color]
-    style: Dict[str, object]
+    colors: dict[str, Color]
+    style: dict[str, object]
 
 
 def sample_body(rng: np.random.Generator) -> Body:
@@ -168,7 +168,7 @@ def rotation(axis: str, degrees: float) -> np.ndarray:
     )
 
 
-def sample_arm(rng: np.random.Generator) -> List[Tuple[float, float]]:
+def sample_arm(rng: np.random.Generator) -> list[tuple[float, float]]:
     """(away, forward) in degrees of the upper arm and the forearm."""
     u = rng.uniform
     kind = rng.choice(
@@ -193,7 +193,7 @@ def sample_arm(rng: np.random.Generator) -> List[Tuple[float, float]]:
     return [(u(5, 35), u(30, 60)), (u(-30, 60), u(25, 65))]
 
 
-def sample_legs(rng: np.random.Generator) -> List[List[Tuple[float, float]]]:
+def sample_legs(rng: np.random.Generator) -> list[list[tuple[float, float]]]:
     """(away, forward) in degrees of thigh and shin, two legs."""
     u = rng.uniform
     kind = rng.choice(
@@ -221,7 +221,7 @@ def sample_legs(rng: np.random.Generator) -> List[List[Tuple[float, float]]]:
     return legs if rng.random() < 0.5 else legs[::-1]
 
 
-def sample_points(rng: np.random.Generator, body: Body) -> Dict[str, np.ndarray]:
+def sample_points(rng: np.random.Generator, body: Body) -> dict[str, np.ndarray]:
     """Draw a pose and the side from which it is seen.
 
     Returns:

@@ -3,15 +3,16 @@
 import inspect
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, List, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from export_utils import RawModel
 
 # from images to outputs, both as arrays
-Run = Callable[[np.ndarray], List[np.ndarray]]
+Run = Callable[[np.ndarray], list[np.ndarray]]
 # of the extra file in the formats of PyTorch
 EXTRA = 'metadata.json'
 

@@ -1,7 +1,7 @@
 """What ``export_onnx.py`` exports, and how it compares and times it."""
 
 import time
-from typing import Callable, Dict, Sequence, Tuple
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ class RawModel(nn.Module):
         if isinstance(model, PRTRCascade):
             self.output_names = ['scores', 'boxes', *self.output_names]
 
-    def forward(self, images: Tensor) -> Tuple[Tensor, ...]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Forward function.
 
         Args:
@@ -174,8 +174,8 @@ def compare(
 
 
 def _in_same_order(
-    expected: Dict[str, np.ndarray], found: Dict[str, np.ndarray]
-) -> Dict[str, np.ndarray]:
+    expected: dict[str, np.ndarray], found: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Sort people as expected: rounding can swap two of one score."""
     cost = np.abs(expected['boxes'][:, :, None] - found['boxes'][:, None])
     order = batched_linear_assignment(torch.from_numpy(cost.sum(-1)))

@@ -17,7 +17,7 @@ import argparse
 import json
 import os
 import sys
-from typing import Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 try:
     import cv2
@@ -119,12 +119,12 @@ class Model:
         """Whether it takes whole images, not crops of people."""
         return self.meta['kind'] == 'cascade'
 
-    def __call__(self, images: np.ndarray) -> Dict[str, np.ndarray]:
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """The outputs by name for images in shape (N, 3, H, W), uint8."""
         outputs = self.session.run(None, {'images': images})
         return dict(zip(self.output_names, outputs))
 
-    def read_out(self, cls_logits: np.ndarray, coords: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    def read_out(self, cls_logits: np.ndarray, coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Give each joint the query of the best assignment.
 
         Args:
@@ -151,8 +151,8 @@ class Model:
 
 
 def crop_person(
-    image: np.ndarray, bbox: Sequence[float], input_size: Tuple[int, int], padding: float
-) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    image: np.ndarray, bbox: Sequence[float], input_size: tuple[int, int], padding: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Crop a person, as GetBBoxCenterScale and TopdownAffine of mmpose do.
 
     Args:
@@ -192,7 +192,7 @@ def crop_person(
 
 
 def resize_image(
-    image: np.ndarray, input_size: Tuple[int, int], keep_ratio: bool, divisor: int
+    image: np.ndarray, input_size: tuple[int, int], keep_ratio: bool, divisor: int
 ) -> np.ndarray:
     """Resize an image for a cascade.
 
@@ -216,8 +216,8 @@ def resize_image(
 
 
 def prepare(
-    model: Model, image: np.ndarray, bboxes: Optional[List[Sequence[float]]]
-) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    model: Model, image: np.ndarray, bboxes: list[Sequence[float]] | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Make the input images of the network.
 
     Args:
@@ -256,10 +256,10 @@ def prepare(
 def predict(
     model: Model,
     image: np.ndarray,
-    bboxes: Optional[List[Sequence[float]]] = None,
+    bboxes: list[Sequence[float]] | None = None,
     flip_test: bool = False,
-    bbox_thr: Optional[float] = None,
-) -> List[dict]:
+    bbox_thr: float | None = None,
+) -> list[dict]:
     """Read the joints of the people of an image.
 
     Args:
@@ -318,7 +318,7 @@ def predict(
     ]
 
 
-def draw(image: np.ndarray, people: List[dict], meta: dict, kpt_thr: float) -> np.ndarray:
+def draw(image: np.ndarray, people: list[dict], meta: dict, kpt_thr: float) -> np.ndarray:
     """Draw joints and links, blue left, orange right, green in the middle.
 
     Args:

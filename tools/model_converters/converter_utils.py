@@ -4,7 +4,7 @@ import os
 import pickle
 import re
 from collections import OrderedDict
-from typing import Dict, List, Sequence, Tuple
+from collections.abc import Sequence
 
 import torch
 from mmengine.registry import DefaultScope
@@ -16,7 +16,7 @@ import prtr_plugin  # noqa: F401
 _FIELDS = dict(i=r'\d+', p=r'weight|bias', part=r'encoder|decoder', rest=r'.+')
 
 
-def transformer_rules(theirs: str, ours: str) -> Tuple[Tuple[str, str], ...]:
+def transformer_rules(theirs: str, ours: str) -> tuple[tuple[str, str], ...]:
     """Templates of the keys of DETR's transformer, without its projection.
 
     Args:
@@ -51,7 +51,7 @@ def _compile(template: str) -> 're.Pattern':
     return re.compile(pattern)
 
 
-def list_keys(title: str, keys: List[str]) -> str:
+def list_keys(title: str, keys: list[str]) -> str:
     """A titled list of keys for an error message ('' when there are none)."""
     if not keys:
         return ''
@@ -62,7 +62,7 @@ def list_keys(title: str, keys: List[str]) -> str:
 
 
 def rename(
-    state_dict: Dict[str, Tensor], rules: Sequence[Tuple[str, str]], remedy: str
+    state_dict: dict[str, Tensor], rules: Sequence[tuple[str, str]], remedy: str
 ) -> OrderedDict:
     """Rename every key by the first rule that fits.
 
@@ -91,7 +91,7 @@ def rename(
     return renamed
 
 
-def add_counters(state_dict: Dict[str, Tensor]) -> OrderedDict:
+def add_counters(state_dict: dict[str, Tensor]) -> OrderedDict:
     """Add ``num_batches_tracked``, which frozen batch norms of DETR and the
     authors lack, as 0 where it is missing."""
     result = OrderedDict()
@@ -136,7 +136,7 @@ def unwrap(checkpoint: dict) -> OrderedDict:
     return OrderedDict((key[start:], value.detach().cpu()) for key, value in state_dict.items())
 
 
-def compare_with_model(state_dict: Dict[str, Tensor], model: dict, remedy: str) -> None:
+def compare_with_model(state_dict: dict[str, Tensor], model: dict, remedy: str) -> None:
     """Compare keys and shapes with the model they belong to, both ways.
 
     Args:
@@ -166,7 +166,7 @@ def compare_with_model(state_dict: Dict[str, Tensor], model: dict, remedy: str) 
         )
 
 
-def summarize(state_dict: Dict[str, Tensor]) -> str:
+def summarize(state_dict: dict[str, Tensor]) -> str:
     """Table of groups: number of keys, parameters and buffer entries.
 
     Args:

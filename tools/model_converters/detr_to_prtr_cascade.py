@@ -33,7 +33,6 @@ weights: nothing can check them.
 import argparse
 import re
 from collections import OrderedDict
-from typing import Dict, Optional, Tuple
 
 import torch
 from converter_utils import (
@@ -93,7 +92,7 @@ _OTHERS = (
 )
 
 
-def find_source(state_dict: Dict[str, Tensor]) -> str:
+def find_source(state_dict: dict[str, Tensor]) -> str:
     """Tell where a DETR comes from.
 
     Args:
@@ -119,7 +118,7 @@ def find_source(state_dict: Dict[str, Tensor]) -> str:
     )
 
 
-def infer_detector(state_dict: Dict[str, Tensor]) -> dict:
+def infer_detector(state_dict: dict[str, Tensor]) -> dict:
     """Config of a detector with the sizes of given weights.
 
     For names and shapes only: the number of attention heads, strides and
@@ -191,14 +190,14 @@ def infer_detector(state_dict: Dict[str, Tensor]) -> dict:
     )
 
 
-def count(state_dict: Dict[str, Tensor], prefix: str) -> int:
+def count(state_dict: dict[str, Tensor], prefix: str) -> int:
     """Number of layers by the highest index that follows ``prefix``."""
     pattern = re.compile(re.escape(prefix) + r'(\d+)\.')
     found = filter(None, map(pattern.match, state_dict))
     return max((int(match[1]) + 1 for match in found), default=0)
 
 
-def keep_person(state_dict: Dict[str, Tensor], num_rows: int, person_row: int) -> OrderedDict:
+def keep_person(state_dict: dict[str, Tensor], num_rows: int, person_row: int) -> OrderedDict:
     """Cut the class layer down to "person" and "none".
 
     Args:
@@ -228,9 +227,9 @@ def keep_person(state_dict: Dict[str, Tensor], num_rows: int, person_row: int) -
 def convert_state_dict(
     checkpoint: dict,
     source: str = 'auto',
-    person_row: Optional[int] = None,
-    detector: Optional[dict] = None,
-) -> Tuple[OrderedDict, str]:
+    person_row: int | None = None,
+    detector: dict | None = None,
+) -> tuple[OrderedDict, str]:
     """Convert the weights of a DETR to those of the detector of the cascade.
 
     Args:

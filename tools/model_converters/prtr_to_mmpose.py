@@ -21,7 +21,6 @@ import argparse
 import re
 from collections import OrderedDict
 from pathlib import Path
-from typing import Dict, Optional
 
 import torch
 from converter_utils import (
@@ -102,12 +101,12 @@ _SEQUENTIAL = re.compile(r'(transformer_kpt|bbox_embed)\.')
 _SHARED = re.compile(r'(class_embed|kpt_embed)\.(\d+)\.(.+)')
 
 
-def _is_deformable(state_dict: Dict[str, Tensor]) -> bool:
+def _is_deformable(state_dict: dict[str, Tensor]) -> bool:
     """Whether weights, in either layout, are those of the deformable model."""
     return any('.sampling_offsets.' in key for key in state_dict)
 
 
-def _add_copies(state_dict: Dict[str, Tensor]) -> OrderedDict:
+def _add_copies(state_dict: dict[str, Tensor]) -> OrderedDict:
     """The authors' deformable model stores the class and coordinate layers
     once for each decoder layer, though all of these share them; here are the
     copies of the first ones."""
@@ -125,7 +124,7 @@ def _add_copies(state_dict: Dict[str, Tensor]) -> OrderedDict:
     return result
 
 
-def _drop_copies(state_dict: Dict[str, Tensor]) -> OrderedDict:
+def _drop_copies(state_dict: dict[str, Tensor]) -> OrderedDict:
     """Undo :func:`_add_copies`.
 
     Raises:
@@ -137,8 +136,7 @@ def _drop_copies(state_dict: Dict[str, Tensor]) -> OrderedDict:
         key
         for key, value in state_dict.items()
         if key not in expected
-        or value is not expected[key]
-        and not torch.equal(value, expected[key])
+        or (value is not expected[key] and not torch.equal(value, expected[key]))
     ]
     if missing or other:
         raise ValueError(
@@ -155,7 +153,7 @@ def _drop_copies(state_dict: Dict[str, Tensor]) -> OrderedDict:
     )
 
 
-def infer_model(state_dict: Dict[str, Tensor]) -> dict:
+def infer_model(state_dict: dict[str, Tensor]) -> dict:
     """Config of the published model that converted weights belong to.
 
     Args:
@@ -187,7 +185,7 @@ def infer_model(state_dict: Dict[str, Tensor]) -> dict:
     return model
 
 
-def check_complete(state_dict: Dict[str, Tensor], model: Optional[dict] = None) -> None:
+def check_complete(state_dict: dict[str, Tensor], model: dict | None = None) -> None:
     """Compare keys and shapes with the model they belong to, both ways.
 
     Args:
@@ -206,7 +204,7 @@ def check_complete(state_dict: Dict[str, Tensor], model: Optional[dict] = None) 
     compare_with_model(state_dict, model, remedy)
 
 
-def convert_state_dict(checkpoint: dict, model: Optional[dict] = None) -> OrderedDict:
+def convert_state_dict(checkpoint: dict, model: dict | None = None) -> OrderedDict:
     """Convert the authors' weights to the layout of the mmpose model.
 
     The authors' ResNets carry frozen batch norms without a step counter;
@@ -249,7 +247,7 @@ def convert_state_dict(checkpoint: dict, model: Optional[dict] = None) -> Ordere
     return result
 
 
-def revert_state_dict(checkpoint: dict, model: Optional[dict] = None) -> OrderedDict:
+def revert_state_dict(checkpoint: dict, model: dict | None = None) -> OrderedDict:
     """Convert weights of the mmpose model back to the authors' layout.
 
     Args:

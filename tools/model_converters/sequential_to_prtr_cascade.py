@@ -19,7 +19,6 @@ last``. The person classes are [person, none] in both.
 
 import argparse
 from collections import OrderedDict
-from typing import Dict, Optional
 
 from converter_utils import (
     add_counters,
@@ -49,7 +48,7 @@ RULES = (
 )
 
 
-def infer_model(state_dict: Dict[str, Tensor]) -> dict:
+def infer_model(state_dict: dict[str, Tensor]) -> dict:
     """Config of a cascade with the sizes of given weights.
 
     For names and shapes only, see :func:`infer_detector`.
@@ -113,7 +112,7 @@ def infer_model(state_dict: Dict[str, Tensor]) -> dict:
 
 
 def convert_state_dict(
-    checkpoint: dict, background: str = 'first', model: Optional[dict] = None
+    checkpoint: dict, background: str = 'first', model: dict | None = None
 ) -> OrderedDict:
     """Convert the weights of the notebook to those of ``PRTRCascade``.
 

@@ -14,7 +14,6 @@ Example:
 
 import argparse
 from pathlib import Path
-from typing import List
 
 import mmcv
 from visualization_utils import add_bbox, batch_of_files, load_model, make_parser, save_figure
@@ -56,7 +55,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def joint_indices(names: List[str], dataset_meta: dict) -> List[int]:
+def joint_indices(names: list[str], dataset_meta: dict) -> list[int]:
     """Look joints up.
 
     Raises:

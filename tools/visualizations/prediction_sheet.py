@@ -10,8 +10,8 @@ Example:
 
 import argparse
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List, Tuple
 
 import matplotlib
 import mmcv
@@ -67,7 +67,7 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def annotated_people(infos: List[dict]) -> InstanceData:
+def annotated_people(infos: list[dict]) -> InstanceData:
     """The people of an image as they are annotated, in its pixels.
 
     Those of the data samples went through the pipeline, which resizes whole
@@ -95,7 +95,7 @@ def annotated_people(infos: List[dict]) -> InstanceData:
 
 def predict_images(
     model: torch.nn.Module, dataset: Dataset, num_images: int, bbox_thr: float
-) -> Iterator[Tuple[str, PoseDataSample]]:
+) -> Iterator[tuple[str, PoseDataSample]]:
     """Predict all people of evenly spaced images.
 
     Args:

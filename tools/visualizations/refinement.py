@@ -14,7 +14,6 @@ Example:
 import argparse
 import json
 from pathlib import Path
-from typing import Dict, List
 
 import mmcv
 import numpy as np
@@ -67,7 +66,7 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def measure(model: nn.Module, thr: float) -> List[Dict[str, float]]:
+def measure(model: nn.Module, thr: float) -> list[dict[str, float]]:
     """Errors of the levels over the test set, see ``level_errors``."""
     found = []
     for batch in tqdm(test_loader(model), desc='test set', leave=False):

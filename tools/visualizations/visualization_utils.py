@@ -1,8 +1,8 @@
 """What the scripts of this folder that look inside a model share."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Optional, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -57,7 +57,7 @@ def load_model(args: argparse.Namespace) -> nn.Module:
 
 
 def batch_of_files(
-    model: nn.Module, files: Sequence[str], bbox: Optional[Sequence[float]] = None
+    model: nn.Module, files: Sequence[str], bbox: Sequence[float] | None = None
 ) -> dict:
     """Prepare image files as the test pipeline of a model's config does.
 
@@ -133,6 +133,6 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(path)
 
 
-def image_paths(batch: dict) -> List[str]:
+def image_paths(batch: dict) -> list[str]:
     """The image files of a batch."""
     return [sample.img_path for sample in batch['data_samples']]

@@ -1,5 +1,3 @@
-from typing import Dict, List, Optional
-
 import numpy as np
 from mmpose.datasets import CocoDataset
 from mmpose.registry import DATASETS
@@ -36,7 +34,7 @@ class CocoPersonDataset(CocoDataset):
     """
 
     def __init__(
-        self, *args, data_mode: str = 'bottomup', filter_cfg: Optional[dict] = None, **kwargs
+        self, *args, data_mode: str = 'bottomup', filter_cfg: dict | None = None, **kwargs
     ) -> None:
         if data_mode != 'bottomup':
             raise ValueError(
@@ -51,7 +49,7 @@ class CocoPersonDataset(CocoDataset):
             )
         super().__init__(*args, data_mode=data_mode, filter_cfg=filter_cfg, **kwargs)
 
-    def parse_data_info(self, raw_data_info: dict) -> Optional[dict]:
+    def parse_data_info(self, raw_data_info: dict) -> dict | None:
         """Parse an annotation; see the parent class."""
         ann = raw_data_info['raw_ann_info']
         if 'keypoints' not in ann:
@@ -66,8 +64,8 @@ class CocoPersonDataset(CocoDataset):
         return info
 
     def _get_bottomup_data_infos(
-        self, instance_list: List[Dict], image_list: List[Dict]
-    ) -> List[Dict]:
+        self, instance_list: list[dict], image_list: list[dict]
+    ) -> list[dict]:
         """Organize the data list, with the images that show nobody."""
         data_list = super()._get_bottomup_data_infos(instance_list, image_list)
         if not self.test_mode and not (self.filter_cfg or {}).get('filter_empty_gt', False):

@@ -1,5 +1,3 @@
-from typing import Tuple
-
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpose.registry import TRANSFORMS
@@ -78,7 +76,7 @@ class ClipBBoxInclusive(BaseTransform):
         return results
 
     @staticmethod
-    def _clip(annotation: dict, shape: Tuple[int, int]) -> list:
+    def _clip(annotation: dict, shape: tuple[int, int]) -> list:
         """The clipped box (x1, y1, x2, y2) of one annotation.
 
         Args:

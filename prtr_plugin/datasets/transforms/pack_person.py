@@ -1,4 +1,4 @@
-from typing import Sequence
+from collections.abc import Sequence
 
 from mmpose.datasets.transforms import PackPoseInputs
 from mmpose.registry import TRANSFORMS

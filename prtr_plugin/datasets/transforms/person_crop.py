@@ -1,5 +1,3 @@
-from typing import Optional
-
 import numpy as np
 from mmpose.datasets.transforms import BottomupRandomCrop
 from mmpose.registry import TRANSFORMS
@@ -23,7 +21,7 @@ class PersonRandomCrop(BottomupRandomCrop):
     are not cropped: use it with :class:`CocoPersonDataset`, which has none.
     """
 
-    def transform(self, results: dict) -> Optional[dict]:
+    def transform(self, results: dict) -> dict | None:
         """Crop; see the parent class.
 
         Returns:

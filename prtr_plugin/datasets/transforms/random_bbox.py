@@ -1,4 +1,4 @@
-from typing import Sequence, Tuple
+from collections.abc import Sequence
 
 import numpy as np
 from mmengine.utils import is_seq_of
@@ -64,7 +64,7 @@ class RandomBBoxClippedNormal(RandomBBoxTransform):
         self,
         shift_factor: float = 0.16,
         shift_prob: float = 0.0,
-        scale_factor: Tuple[float, float] = (0.7, 1.3),
+        scale_factor: tuple[float, float] = (0.7, 1.3),
         scale_prob: float = 1.0,
         rotate_factor: float = 40.0,
         rotate_prob: float = 0.6,

@@ -1,5 +1,3 @@
-from typing import List
-
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -78,6 +76,6 @@ def check_state_dict(model: nn.Module, state_dict: dict) -> None:
         )
 
 
-def _shorten(names: List[str], limit: int = 4) -> str:
+def _shorten(names: list[str], limit: int = 4) -> str:
     shown = ', '.join(names[:limit])
     return shown + (', ...' if len(names) > limit else '')

@@ -1,4 +1,4 @@
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 import mmcv
 from mmengine.dist import is_main_process
@@ -58,7 +58,7 @@ class PRTRVisualizationHook(Hook):
         enable: bool = False,
         interval: int = 1,
         num_pictures: int = 4,
-        backend_args: Optional[dict] = None,
+        backend_args: dict | None = None,
     ) -> None:
         for name, value in (('interval', interval), ('num_pictures', num_pictures)):
             if value < 1:
@@ -76,8 +76,8 @@ class PRTRVisualizationHook(Hook):
         self,
         runner: Runner,
         batch_idx: int,
-        data_batch: Optional[dict] = None,
-        outputs: Optional[Sequence[PoseDataSample]] = None,
+        data_batch: dict | None = None,
+        outputs: Sequence[PoseDataSample] | None = None,
     ) -> None:
         """Draw the first people of the first batch.
 

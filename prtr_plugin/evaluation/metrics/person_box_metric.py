@@ -1,5 +1,3 @@
-from typing import Optional
-
 from mmpose.evaluation import CocoMetric
 from mmpose.registry import METRICS
 
@@ -37,13 +35,14 @@ class PersonBoxMetric(CocoMetric):
         'bbox_AR@100',
     )
 
-    def __init__(self, ann_file: Optional[str] = None, **kwargs) -> None:
+    def __init__(self, ann_file: str | None = None, **kwargs) -> None:
         super().__init__(
             ann_file=ann_file, iou_type='bbox', score_mode='bbox', nms_mode='none', **kwargs
         )
 
     def _do_python_keypoint_eval(self, outfile_prefix: str) -> list:
         """Evaluate boxes; the parent class gives the figures the names of
-        those of keypoints."""
+        those of keypoints.
+        """
         stats = super()._do_python_keypoint_eval(outfile_prefix)
         return [(name, value) for name, (_, value) in zip(self.NAMES, stats)]

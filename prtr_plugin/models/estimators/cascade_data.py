@@ -1,7 +1,6 @@
 """What :class:`PRTRCascade` takes out of data samples and puts in."""
 
 from types import SimpleNamespace
-from typing import List, Tuple, Union
 
 import numpy as np
 import torch
@@ -33,7 +32,7 @@ def check_metainfo(inputs: Tensor, data_samples: SampleList, *keys: str) -> None
         sample.set_metainfo(dict(batch_input_shape=tuple(inputs.shape[-2:])))
 
 
-def samples_without_padding(inputs: Tensor) -> List[SimpleNamespace]:
+def samples_without_padding(inputs: Tensor) -> list[SimpleNamespace]:
     """Stand in for the data samples of images that are not padded.
 
     Data samples copy their meta information, which fails for the sizes of a
@@ -50,8 +49,8 @@ def samples_without_padding(inputs: Tensor) -> List[SimpleNamespace]:
 
 
 def split_ground_truth(
-    sample: PoseDataSample, num_keypoints: int, device: Union[str, torch.device]
-) -> Tuple[InstanceData, InstanceData]:
+    sample: PoseDataSample, num_keypoints: int, device: str | torch.device
+) -> tuple[InstanceData, InstanceData]:
     """Split the ground truth of an image into people and crowds.
 
     ``gt_instance_labels`` of the data sample holds for P people
@@ -139,7 +138,7 @@ def pack_people(
     scores: Tensor,
     keypoints: np.ndarray,
     keypoint_scores: np.ndarray,
-    ori_shape: Tuple[int, ...],
+    ori_shape: tuple[int, ...],
 ) -> InstanceData:
     """Predictions of an image in pixels of the original image.
 

@@ -1,5 +1,3 @@
-from typing import Dict, Tuple
-
 from mmdet.models.detectors import DETR
 from mmdet.models.layers import SinePositionalEncoding
 from mmpose.registry import MODELS
@@ -33,8 +31,8 @@ class PersonDETR(DETR):
             )
 
     def pre_transformer(
-        self, img_feats: Tuple[Tensor], batch_data_samples: OptSampleList = None
-    ) -> Tuple[Dict, Dict]:
+        self, img_feats: tuple[Tensor], batch_data_samples: OptSampleList = None
+    ) -> tuple[dict, dict]:
         """Prepare the inputs of encoder and decoder; see the parent class."""
         encoder_inputs, decoder_inputs = super().pre_transformer(img_feats, batch_data_samples)
         # computed in float32, where the model may not be
@@ -49,7 +47,7 @@ class PersonDETR(DETR):
         memory: Tensor,
         memory_mask: Tensor,
         memory_pos: Tensor,
-    ) -> Dict[str, Tensor]:
+    ) -> dict[str, Tensor]:
         """Forward with the decoder.
 
         Args:

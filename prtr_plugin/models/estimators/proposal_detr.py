@@ -1,5 +1,3 @@
-from typing import Dict, Tuple
-
 import torch
 from mmdet.models.layers import coordinate_to_encoding
 from mmpose.registry import MODELS
@@ -36,8 +34,8 @@ class ProposalPersonDETR(PersonDETR):
         self.query_pos_proj = nn.Linear(2 * self.embed_dims, self.embed_dims)
 
     def pre_transformer(
-        self, img_feats: Tuple[Tensor], batch_data_samples: OptSampleList = None
-    ) -> Tuple[Dict, Dict]:
+        self, img_feats: tuple[Tensor], batch_data_samples: OptSampleList = None
+    ) -> tuple[dict, dict]:
         """Prepare the inputs of encoder and decoder; see the parent class."""
         encoder_inputs, decoder_inputs = super().pre_transformer(img_feats, batch_data_samples)
         feat = img_feats[-1]
@@ -58,7 +56,7 @@ class ProposalPersonDETR(PersonDETR):
 
     def forward_encoder(
         self, feat: Tensor, feat_mask: Tensor, feat_pos: Tensor, places: Tensor
-    ) -> Dict:
+    ) -> dict:
         """Forward with the encoder.
 
         Args:
@@ -75,7 +73,7 @@ class ProposalPersonDETR(PersonDETR):
         memory = super().forward_encoder(feat, feat_mask, feat_pos)['memory']
         return dict(memory=memory, memory_mask=feat_mask, places=places)
 
-    def pre_decoder(self, memory: Tensor, memory_mask: Tensor, places: Tensor) -> Tuple[Dict, Dict]:
+    def pre_decoder(self, memory: Tensor, memory_mask: Tensor, places: Tensor) -> tuple[dict, dict]:
         """Make queries of the best proposals.
 
         Args:

@@ -1,4 +1,4 @@
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -38,7 +38,6 @@ class PRTRCascade(BasePoseEstimator):
     For the ground truth see :func:`split_ground_truth`.
 
     Note:
-
         - batch size: B
         - person query number: Q
         - keypoint number: K
@@ -88,7 +87,7 @@ class PRTRCascade(BasePoseEstimator):
         test_cfg: OptConfigType = None,
         data_preprocessor: OptConfigType = None,
         use_syncbn: bool = False,
-        metainfo: Optional[dict] = None,
+        metainfo: dict | None = None,
         init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(
@@ -132,7 +131,7 @@ class PRTRCascade(BasePoseEstimator):
             self.detector.eval()
         return self
 
-    def extract_feat(self, inputs: Tensor) -> Tuple[Tensor]:
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor]:
         """Extract the backbone levels, from fine to coarse.
 
         Args:
@@ -144,8 +143,8 @@ class PRTRCascade(BasePoseEstimator):
         return self.detector.backbone(inputs)
 
     def forward_detector(
-        self, feats: Tuple[Tensor], data_samples: SampleList
-    ) -> Tuple[Sequence[Tensor], Sequence[Tensor]]:
+        self, feats: tuple[Tensor], data_samples: SampleList
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """Find people.
 
         Args:
@@ -167,8 +166,8 @@ class PRTRCascade(BasePoseEstimator):
 
     def crop_people(
         self,
-        feats: Tuple[Tensor],
-        boxes: Union[Tensor, Sequence[Tensor]],
+        feats: tuple[Tensor],
+        boxes: Tensor | Sequence[Tensor],
         data_samples: OptSampleList = None,
     ) -> Tensor:
         """Crop people out of the backbone levels.
@@ -253,10 +252,11 @@ class PRTRCascade(BasePoseEstimator):
         return losses
 
     def _sample_matches(
-        self, cls_scores: Tensor, boxes: Tensor, people: List[InstanceData], metas: List[dict]
-    ) -> Tuple[List[Tensor], List[InstanceData]]:
+        self, cls_scores: Tensor, boxes: Tensor, people: list[InstanceData], metas: list[dict]
+    ) -> tuple[list[Tensor], list[InstanceData]]:
         """The people of each image that go through the keypoint head: their
-        queries and their ground truth."""
+        queries and their ground truth.
+        """
         queries, persons = [], []
         for cls_score, box, person, meta in zip(cls_scores, boxes, people, metas):
             query, index = self.detector.bbox_head.match(cls_score, box, person, meta)
@@ -272,8 +272,8 @@ class PRTRCascade(BasePoseEstimator):
         return queries, persons
 
     def _keypoint_targets(
-        self, boxes: Tensor, persons: List[InstanceData], metas: List[dict]
-    ) -> Tuple[Tensor, Tensor]:
+        self, boxes: Tensor, persons: list[InstanceData], metas: list[dict]
+    ) -> tuple[Tensor, Tensor]:
         """Targets of the keypoint head, relative to the crops.
 
         The boxes are constants here: a keypoint loss that could change its
@@ -352,16 +352,17 @@ class PRTRCascade(BasePoseEstimator):
             )
         return data_samples
 
-    def _best_people(self, cls_scores: Tensor, boxes: Tensor) -> Tuple[Tensor, Tensor]:
+    def _best_people(self, cls_scores: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and boxes of the last level, from high to low score, in
-        shape (B, P) and (B, P, 4) with P = ``max_persons``."""
+        shape (B, P) and (B, P, 4) with P = ``max_persons``.
+        """
         scores = cls_scores[-1].softmax(dim=-1)[..., 0]
         num = min(self.test_cfg['max_persons'], scores.shape[1])
         scores, queries = scores.topk(num)
         queries = queries[..., None].expand(-1, -1, 4)
         return scores, boxes[-1].gather(1, queries)
 
-    def _forward(self, inputs: Tensor, data_samples: OptSampleList = None) -> Tuple[Tensor, ...]:
+    def _forward(self, inputs: Tensor, data_samples: OptSampleList = None) -> tuple[Tensor, ...]:
         """Forward without read-out, for a fixed number of people.
 
         Args:
@@ -399,7 +400,7 @@ class PRTRCascade(BasePoseEstimator):
         )
 
 
-def _fill(name: str, cfg: OptConfigType, **defaults) -> Dict:
+def _fill(name: str, cfg: OptConfigType, **defaults) -> dict:
     """Fill in defaults and refuse other keys."""
     unknown = set(cfg or ()) - set(defaults)
     if unknown:

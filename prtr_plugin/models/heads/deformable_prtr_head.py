@@ -1,5 +1,5 @@
 import copy
-from typing import Sequence, Tuple, Union
+from collections.abc import Sequence
 
 import torch
 from mmdet.models.layers import inverse_sigmoid
@@ -50,7 +50,7 @@ class DeformablePRTRHead(PRTRHead):
 
     def __init__(
         self,
-        in_channels: Union[int, Sequence[int]],
+        in_channels: int | Sequence[int],
         out_channels: int,
         num_feature_levels: int = 4,
         with_kpt_refine: bool = False,
@@ -99,7 +99,8 @@ class DeformablePRTRHead(PRTRHead):
 
     def init_weights(self) -> None:
         """As Deformable DETR: all classes have a probability of 0.01 (of a
-        sigmoid), and coordinates are the reference points."""
+        sigmoid), and coordinates are the reference points.
+        """
         super().init_weights()
         nn.init.constant_(self.fc_cls.bias, bias_init_with_prob(0.01))
         branches = self.kpt_branch if self.with_kpt_refine else [self.kpt_branch]
@@ -107,10 +108,11 @@ class DeformablePRTRHead(PRTRHead):
             constant_init(branch.layers[-1], 0)
 
     def _forward_levels(
-        self, feats: Tuple[Tensor], return_intermediate: bool
-    ) -> Tuple[Tensor, Tensor]:
+        self, feats: tuple[Tensor], return_intermediate: bool
+    ) -> tuple[Tensor, Tensor]:
         """From the maps that the head uses, from fine to coarse; see
-        :meth:`forward_levels`."""
+        :meth:`forward_levels`.
+        """
         maps = self.input_proj(feats)
         hidden_states, references = self.transformer(
             maps,

@@ -1,5 +1,5 @@
 import copy
-from typing import Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import torch
 from mmdet.models.dense_heads import DETRHead
@@ -74,9 +74,9 @@ class PersonDETRHead(DETRHead):
     def forward(
         self,
         hidden_states: Tensor,
-        references: Optional[Tensor] = None,
-        proposals: Tuple[Tensor, ...] = (),
-    ) -> Tuple[Sequence[Tensor], Sequence[Tensor]]:
+        references: Tensor | None = None,
+        proposals: tuple[Tensor, ...] = (),
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """Predict people from the outputs of the decoder.
 
         Args:
@@ -100,10 +100,11 @@ class PersonDETRHead(DETRHead):
         return cls_scores, boxes
 
     def forward_level(
-        self, hidden_states: Tensor, references: Optional[Tensor] = None
-    ) -> Tuple[Tensor, Tensor]:
+        self, hidden_states: Tensor, references: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Class logits and boxes in shape (..., num_classes + 1) and
-        (..., 4) of hidden states in shape (..., D); see :meth:`forward`."""
+        (..., 4) of hidden states in shape (..., D); see :meth:`forward`.
+        """
         # a bfloat16 coordinate is off by up to 0.7 pixels in 384
         with torch.autocast(hidden_states.device.type, enabled=False):
             hidden_states = hidden_states.to(self.fc_cls.weight.dtype)
@@ -141,9 +142,9 @@ class PersonDETRHead(DETRHead):
         all_layers_cls_scores: Sequence[Tensor],
         all_layers_bbox_preds: Sequence[Tensor],
         batch_gt_instances: InstanceList,
-        batch_img_metas: List[dict],
-        batch_gt_instances_ignore: Optional[InstanceList] = None,
-    ) -> Dict[str, Tensor]:
+        batch_img_metas: list[dict],
+        batch_gt_instances_ignore: InstanceList | None = None,
+    ) -> dict[str, Tensor]:
         """Calculate the losses of all decoder levels.
 
         Args:
@@ -196,7 +197,7 @@ class PersonDETRHead(DETRHead):
     @torch.no_grad()
     def match(
         self, cls_score: Tensor, bbox_pred: Tensor, gt_instances: InstanceData, img_meta: dict
-    ) -> List[Tensor]:
+    ) -> list[Tensor]:
         """Match the queries of one image, as for the losses.
 
         Args:

@@ -1,5 +1,5 @@
 import copy
-from typing import Dict, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -23,7 +23,6 @@ class PRTRHead(BaseHead):
     in testing.
 
     Note:
-
         - batch size: B
         - decoder level number: L
         - query number: Q
@@ -67,7 +66,7 @@ class PRTRHead(BaseHead):
 
     def __init__(
         self,
-        in_channels: Union[int, Sequence[int]],
+        in_channels: int | Sequence[int],
         out_channels: int,
         num_queries: int = 100,
         embed_dims: int = 256,
@@ -150,7 +149,7 @@ class PRTRHead(BaseHead):
         self.query_embedding = nn.Embedding(self.num_queries, self.embed_dims)
         self.transformer = PRTRTransformer(self.embed_dims, **transformer)
 
-    def _used_maps(self, feats: Tuple[Tensor]) -> Tuple[Tensor]:
+    def _used_maps(self, feats: tuple[Tensor]) -> tuple[Tensor]:
         """Those of the feature maps that the head looks at.
 
         Raises:
@@ -170,8 +169,8 @@ class PRTRHead(BaseHead):
         return self.positional_encoding(x.new_zeros(1, *x.shape[-2:])).to(x)
 
     def forward_levels(
-        self, feats: Tuple[Tensor], return_intermediate: bool = True
-    ) -> Tuple[Tensor, Tensor]:
+        self, feats: tuple[Tensor], return_intermediate: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """Forward with the outputs of the decoder levels.
 
         Args:
@@ -198,8 +197,8 @@ class PRTRHead(BaseHead):
             return self._forward_levels(tuple(x.to(dtype) for x in feats), return_intermediate)
 
     def _forward_levels(
-        self, feats: Tuple[Tensor], return_intermediate: bool
-    ) -> Tuple[Tensor, Tensor]:
+        self, feats: tuple[Tensor], return_intermediate: bool
+    ) -> tuple[Tensor, Tensor]:
         """From the maps that the head uses; see :meth:`forward_levels`."""
         (feat,) = feats
         x = self.input_proj(feat)
@@ -214,7 +213,7 @@ class PRTRHead(BaseHead):
             hidden_states = hidden_states.to(self.fc_cls.weight.dtype)
             return (self.fc_cls(hidden_states), self.kpt_branch(hidden_states).sigmoid())
 
-    def forward(self, feats: Tuple[Tensor]) -> Tuple[Tensor, Tensor]:
+    def forward(self, feats: tuple[Tensor]) -> tuple[Tensor, Tensor]:
         """Forward to the outputs of the last decoder level.
 
         Args:
@@ -274,8 +273,8 @@ class PRTRHead(BaseHead):
         return [InstanceData(keypoints=k, keypoint_scores=s) for k, s in zip(keypoints, scores)]
 
     def loss(
-        self, feats: Tuple[Tensor], batch_data_samples: OptSampleList, train_cfg: OptConfigType = {}
-    ) -> Dict[str, Tensor]:
+        self, feats: tuple[Tensor], batch_data_samples: OptSampleList, train_cfg: OptConfigType = {}
+    ) -> dict[str, Tensor]:
         """Calculate losses from a batch of inputs and data samples.
 
         Args:
@@ -298,7 +297,7 @@ class PRTRHead(BaseHead):
 
     def loss_by_feat(
         self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor, keypoint_weights: Tensor
-    ) -> Dict[str, Tensor]:
+    ) -> dict[str, Tensor]:
         """Calculate the losses of all decoder levels (PRTR, equation 4).
 
         Args:
@@ -348,7 +347,7 @@ class PRTRHead(BaseHead):
 
     def _match(
         self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor
-    ) -> Tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         """Match all levels and read the last one out, in one transfer.
 
         Returns:

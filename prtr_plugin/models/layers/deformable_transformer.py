@@ -1,4 +1,5 @@
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from mmcv.ops import get_compiling_cuda_version
@@ -33,7 +34,7 @@ class FeatureLevels(NamedTuple):
             (levels, )
     """
 
-    sizes: List[Tuple[int, int]]
+    sizes: list[tuple[int, int]]
     shapes: Tensor
     starts: Tensor
 
@@ -54,7 +55,8 @@ class FeatureLevels(NamedTuple):
 
     def places(self) -> Tensor:
         """Centers (x, y) of all places, relative to their feature map, in
-        shape (N, 2)."""
+        shape (N, 2).
+        """
         device = self.shapes.device
         places = []
         for h, w in self.sizes:
@@ -99,9 +101,9 @@ class DeformableAttention(MultiScaleDeformableAttention):
     def forward(
         self,
         query: Tensor,
-        key: Optional[Tensor] = None,
-        identity: Optional[Tensor] = None,
-        query_pos: Optional[Tensor] = None,
+        key: Tensor | None = None,
+        identity: Tensor | None = None,
+        query_pos: Tensor | None = None,
         *,
         reference_points: Tensor,
         levels: FeatureLevels,
@@ -145,10 +147,10 @@ class DeformableAttention(MultiScaleDeformableAttention):
     def sampling(
         self,
         query: Tensor,
-        query_pos: Optional[Tensor],
+        query_pos: Tensor | None,
         reference_points: Tensor,
         levels: FeatureLevels,
-    ) -> Tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         """Where each query samples, and with which weights.
 
         Args:
@@ -217,9 +219,9 @@ class DeformablePRTRDecoder(PRTRDecoder):
         query: Tensor,
         reference_points: Tensor,
         return_intermediate: bool = True,
-        kpt_branches: Optional[Sequence[nn.Module]] = None,
+        kpt_branches: Sequence[nn.Module] | None = None,
         **kwargs,
-    ) -> Tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         """Forward function.
 
         Args:
@@ -298,8 +300,8 @@ class DeformablePRTRTransformer(PRTRTransformer):
         feats_pos: Sequence[Tensor],
         query_embed: Tensor,
         return_intermediate: bool = True,
-        kpt_branches: Optional[Sequence[nn.Module]] = None,
-    ) -> Tuple[Tensor, Tensor]:
+        kpt_branches: Sequence[nn.Module] | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Forward function.
 
         Args:

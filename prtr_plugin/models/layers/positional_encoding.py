@@ -1,5 +1,3 @@
-from typing import Tuple
-
 import torch
 from mmdet.models.layers import SinePositionalEncoding
 from mmpose.registry import MODELS
@@ -28,7 +26,7 @@ class SineLearnedPositionalEncoding(SinePositionalEncoding):
     def __init__(
         self,
         num_feats: int,
-        size: Tuple[int, int] = (10, 10),
+        size: tuple[int, int] = (10, 10),
         temperature: int = 10000,
         normalize: bool = True,
     ) -> None:

@@ -1,4 +1,5 @@
-from typing import Optional, Sequence, Tuple, TypeVar, Union
+from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,6 @@ class STNCrop(nn.Module):
     Gradients reach the features and the boxes.
 
     Note:
-
         - batch size: B
         - people in image i: P_i, their sum: N
         - crop size: [x_res, y_res]
@@ -36,7 +36,7 @@ class STNCrop(nn.Module):
 
     def __init__(
         self,
-        resolution: Tuple[int, int] = (10, 10),
+        resolution: tuple[int, int] = (10, 10),
         zoom: float = 1.25,
         levels: Sequence[int] = (0, 1, 2, 3),
     ) -> None:
@@ -58,7 +58,7 @@ class STNCrop(nn.Module):
                 f'{name}_steps', torch.linspace(-zoom, zoom, steps), persistent=False
             )
 
-    def grids(self, boxes: Tensor, valid_hw: Optional[Tensor] = None) -> Tensor:
+    def grids(self, boxes: Tensor, valid_hw: Tensor | None = None) -> Tensor:
         """Sampling positions of the crops.
 
         Args:
@@ -83,8 +83,8 @@ class STNCrop(nn.Module):
     def forward(
         self,
         feats: Sequence[Tensor],
-        boxes: Union[Tensor, Sequence[Tensor]],
-        valid_hw: Optional[Tensor] = None,
+        boxes: Tensor | Sequence[Tensor],
+        valid_hw: Tensor | None = None,
     ) -> Tensor:
         """Crop the people of a batch.
 

@@ -1,5 +1,3 @@
-from typing import Optional, Type
-
 import torch
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks.transformer import FFN
@@ -204,7 +202,7 @@ class PRTRTransformer(BaseModule):
         feedforward_channels: int = 2048,
         dropout: float = 0.0,
         pre_norm: bool = False,
-        init_cfg: Optional[dict] = None,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         if embed_dims % num_heads:
@@ -248,7 +246,7 @@ class PRTRTransformer(BaseModule):
         feats: Tensor,
         feats_pos: Tensor,
         query_pos: Tensor,
-        padding_mask: Optional[Tensor] = None,
+        padding_mask: Tensor | None = None,
         return_intermediate: bool = True,
     ) -> Tensor:
         """Forward function.
@@ -283,7 +281,7 @@ class PRTRTransformer(BaseModule):
         )
 
 
-def _build(attention: Type[nn.Module], cfg: dict) -> nn.Module:
+def _build(attention: type[nn.Module], cfg: dict) -> nn.Module:
     # mmdet adds the flag to the config; there is no other order here
     return attention(**{k: v for k, v in cfg.items() if k != 'batch_first'})
 

@@ -1,4 +1,4 @@
-from typing import Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule, ModuleList
@@ -38,7 +38,7 @@ class HRNetClsNeck(BaseModule):
         mid_channels: Sequence[int] = (128, 256, 512, 1024),
         out_channels: int = 2048,
         norm_cfg: dict = dict(type='BN'),
-        init_cfg: Optional[dict] = [
+        init_cfg: dict | None = [
             dict(type='Kaiming', layer='Conv2d'),
             dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
         ],
@@ -77,7 +77,7 @@ class HRNetClsNeck(BaseModule):
             nn.ReLU(inplace=True),
         )
 
-    def forward(self, feats: Sequence[Tensor]) -> Tuple[Tensor]:
+    def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor]:
         """Forward function.
 
         Args:

@@ -1,5 +1,3 @@
-from typing import List, Optional
-
 import torch
 from mmdet.models.task_modules.assigners import BaseAssigner
 from mmengine.structures import InstanceData
@@ -26,7 +24,7 @@ class KeypointHungarianAssigner(BaseAssigner):
         ValueError: If ``match_costs`` is empty.
     """
 
-    def __init__(self, match_costs: List[ConfigType]) -> None:
+    def __init__(self, match_costs: list[ConfigType]) -> None:
         if not match_costs:
             raise ValueError('match_costs must name at least one match cost')
         self.match_costs = [TASK_UTILS.build(cost) for cost in match_costs]
@@ -36,7 +34,7 @@ class KeypointHungarianAssigner(BaseAssigner):
         self,
         pred_instances: InstanceData,
         gt_instances: InstanceData,
-        extra_cost: Optional[Tensor] = None,
+        extra_cost: Tensor | None = None,
         **kwargs,
     ) -> Tensor:
         """Assign a query to every joint of every crop.

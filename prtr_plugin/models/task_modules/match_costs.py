@@ -1,5 +1,3 @@
-from typing import Optional
-
 import torch
 from mmdet.models.task_modules.assigners.match_cost import BaseMatchCost
 from mmengine.structures import InstanceData
@@ -21,7 +19,7 @@ class KeypointClassificationCost(BaseMatchCost):
         self,
         pred_instances: InstanceData,
         gt_instances: InstanceData,
-        img_meta: Optional[dict] = None,
+        img_meta: dict | None = None,
         **kwargs,
     ) -> Tensor:
         """Compute the cost.
@@ -54,7 +52,7 @@ class KeypointL1Cost(BaseMatchCost):
         self,
         pred_instances: InstanceData,
         gt_instances: InstanceData,
-        img_meta: Optional[dict] = None,
+        img_meta: dict | None = None,
         **kwargs,
     ) -> Tensor:
         """Compute the cost.

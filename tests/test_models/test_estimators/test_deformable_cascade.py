@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from small_cascade import CONFIG, K, LOSSES, SIZE, build, gradients, loss, people, predict, total
+from small_cascade import CONFIG, LOSSES, SIZE, K, build, gradients, loss, people, predict, total
 
 
 def head(**kwargs):

@@ -14,10 +14,10 @@ from mmpose.evaluation import CocoMetric
 from mmpose.registry import MODELS
 from small_cascade import (
     CONFIG,
-    K,
     LOSSES,
-    Q,
     SIZE,
+    K,
+    Q,
     batch,
     build,
     gradients,

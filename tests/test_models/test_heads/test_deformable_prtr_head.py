@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 from mmdet.models.layers import inverse_sigmoid
-from test_prtr_head import FLIP
+from test_prtr_head import FLIP, samples
 from test_prtr_head import build as build_plain
-from test_prtr_head import samples
 
 CHANNELS = [6, 8, 16]
 
