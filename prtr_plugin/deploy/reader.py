@@ -1,4 +1,4 @@
-"""Find the joints of people with an exported ONNX model, without PyTorch.
+r"""Find the joints of people with an exported ONNX model, without PyTorch.
 
 Needs numpy, scipy, opencv-python and onnxruntime, and this file alone: copy it
 to where the model goes. A two-stage model reads one person for each --bbox, a

@@ -1,4 +1,4 @@
-"""Find the joints of people with a file of export_onnx.py, without PyTorch.
+r"""Find the joints of people with a file of export_onnx.py, without PyTorch.
 
 This runs prtr_plugin/deploy/reader.py, which may also be copied to where the
 model goes and run there alone. Neither needs the package to be installed.
