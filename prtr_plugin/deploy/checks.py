@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.utils.benchmark import Timer
 
-from ..codecs.assignment import batched_linear_assignment
+from ..assignment import batched_linear_assignment
 from .formats import Run
 
 
