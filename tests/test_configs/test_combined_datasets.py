@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import tiny_datasets
 import torch
+from catalog import load_small
 from mmengine.runner import Runner
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import DATASETS
-from test_configs import FILES
-from test_joint_numbers import set_input_size
 
-from prtr_plugin.apis import load_config
 from prtr_plugin.datasets import check_data_files
 
 NAME = 'td-prtr_res50_4xb32-200e_coco-mpii-384x288'
@@ -30,28 +28,7 @@ def data_root(tmp_path_factory):
 
 @pytest.fixture
 def cfg(data_root, tmp_path):
-    cfg = load_config(
-        str(FILES[NAME]),
-        {
-            'data_root': f'{data_root}/',
-            'work_dir': str(tmp_path),
-            'train_cfg.max_epochs': 1,
-            'train_cfg.val_interval': 1,
-            'model.backbone.depth': 18,
-            'model.backbone.base_channels': 8,
-            'model.backbone.stem_channels': 8,
-            'model.backbone.init_cfg': None,
-            'model.head.in_channels': 64,
-            'model.head.transformer.num_encoder_layers': 1,
-            'model.head.transformer.num_decoder_layers': 1,
-        },
-    )
-    set_input_size(cfg._cfg_dict)
-    for split in ('train', 'val', 'test'):
-        loader = cfg[f'{split}_dataloader']
-        loader.update(num_workers=0, persistent_workers=False, batch_size=16)
-    cfg.val_dataloader.dataset.bbox_file = None
-    return cfg
+    return load_small(NAME, data_root, tmp_path, size=(72, 96))
 
 
 def joints(dataset_name):
