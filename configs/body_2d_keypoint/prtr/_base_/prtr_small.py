@@ -48,7 +48,7 @@ model = dict(
         depth=18,
         stem_channels=32,
         base_channels=32,
-        # three stages: stride 16, so 8 x 6 places to attend to
+        # three stages: stride 16, so that there are 8 x 6 tokens
         num_stages=3,
         strides=(1, 2, 2),
         dilations=(1, 1, 1),
@@ -65,8 +65,8 @@ model = dict(
             num_heads=4,
             feedforward_channels=512,
             pre_norm=True,
+            positional_encoding=dict(num_feats=64),
         ),
-        positional_encoding=dict(num_feats=64),
         decoder=codec,
     ),
     test_cfg=dict(flip_test=True),

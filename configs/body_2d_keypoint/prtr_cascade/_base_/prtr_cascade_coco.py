@@ -91,8 +91,10 @@ model = dict(
         in_channels=256 + 512 + 1024 + 2048,
         out_channels=codec['num_keypoints'],
         embed_dims=512,
-        positional_encoding=dict(
-            _delete_=True, type='SineLearnedPositionalEncoding', num_feats=128, size=(10, 10)
+        transformer=dict(
+            positional_encoding=dict(
+                _delete_=True, type='SineLearnedPositionalEncoding', num_feats=128, size=(10, 10)
+            )
         ),
         decoder=codec,
     ),
@@ -151,7 +153,7 @@ train_dataloader = dict(
         data_mode=data_mode,
         ann_file='annotations/person_keypoints_train2017.json',
         data_prefix=dict(img='train2017/'),
-        # pictures of nobody are half of COCO, and teach what is no person
+        # half of COCO's images show no person, and teach the detector the background
         filter_cfg=dict(filter_empty_gt=False),
         pipeline=train_pipeline,
     ),

@@ -98,9 +98,9 @@ model = dict(
             num_heads=4,
             feedforward_channels=512,
             pre_norm=True,
-        ),
-        positional_encoding=dict(
-            _delete_=True, type='SineLearnedPositionalEncoding', num_feats=32, size=(8, 8)
+            positional_encoding=dict(
+                _delete_=True, type='SineLearnedPositionalEncoding', num_feats=32, size=(8, 8)
+            ),
         ),
         decoder=codec,
     ),
