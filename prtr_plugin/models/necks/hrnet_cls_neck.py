@@ -1,9 +1,11 @@
 from collections.abc import Sequence
+from itertools import pairwise
 
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule, ModuleList
 from mmpose.models.backbones.resnet import Bottleneck, ResLayer
 from mmpose.registry import MODELS
+from mmpose.utils.typing import OptMultiConfig
 from torch import Tensor, nn
 
 
@@ -38,7 +40,7 @@ class HRNetClsNeck(BaseModule):
         mid_channels: Sequence[int] = (128, 256, 512, 1024),
         out_channels: int = 2048,
         norm_cfg: dict = dict(type='BN'),
-        init_cfg: dict | None = [
+        init_cfg: OptMultiConfig = [
             dict(type='Kaiming', layer='Conv2d'),
             dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
         ],
@@ -56,7 +58,7 @@ class HRNetClsNeck(BaseModule):
         )
         self.downsamp_modules = ModuleList(
             self._conv_norm_relu(fine, coarse, 3, norm_cfg)
-            for fine, coarse in zip(mid_channels[:-1], mid_channels[1:])
+            for fine, coarse in pairwise(mid_channels)
         )
         self.final_layer = self._conv_norm_relu(mid_channels[-1], out_channels, 1, norm_cfg)
 
