@@ -156,7 +156,7 @@ def test_stride(name, stride, mmpose_scope):
 @pytest.mark.slow
 @pytest.mark.parametrize('name', VARIANTS)
 def test_counted_gflops(name):
-    """Metafile and README tell what is counted here."""
+    """Metafile and README say what is counted here."""
     entry = metafile_entry(name)
     assert 'Results' not in entry
     counted = sum(count_multiply_adds(name).values())

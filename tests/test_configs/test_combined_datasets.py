@@ -14,7 +14,7 @@ from mmpose.registry import DATASETS
 from prtr_plugin.datasets import check_data_files
 
 NAME = 'td-prtr_res50_4xb32-200e_coco-mpii-384x288'
-# those that MPII does not tell: nose, eyes, ears
+# those that MPII lacks: nose, eyes, ears
 FACE = [0, 1, 2, 3, 4]
 
 
@@ -49,7 +49,7 @@ def test_mapping_keeps_the_names(cfg):
 
 
 def test_converted_joints(cfg, mmpose_scope):
-    """The joints of MPII are at their places, and the face is unlabelled,
+    """The joints of MPII get their numbers in COCO, and the face is unlabelled,
     whether a person is mirrored or not."""
     dataset_cfg = copy.deepcopy(cfg.train_dataloader.dataset)
     # no random turns and sizes
@@ -76,15 +76,15 @@ def test_converted_joints(cfg, mmpose_scope):
         flip_indices = sample.metainfo['flip_indices']
         center, scale = (sample.metainfo[f'input_{key}'] for key in ('center', 'scale'))
         for i, j in converter.mapping:
-            place = flip_indices[j] if flipped else j
-            assert weights[place] == (raw['keypoints_visible'][0, i] > 0)
-            if not weights[place]:
+            joint = flip_indices[j] if flipped else j
+            assert weights[joint] == (raw['keypoints_visible'][0, i] > 0)
+            if not weights[joint]:
                 continue
             x, y = raw['keypoints'][0, i]
             if flipped:
                 x = tiny_datasets.WIDTH - 1 - x
             expected = (np.array([x, y]) - center) / scale + 0.5
-            np.testing.assert_allclose(labels.keypoint_labels[0, place], expected, atol=1e-4)
+            np.testing.assert_allclose(labels.keypoint_labels[0, joint], expected, atol=1e-4)
     assert flips == {True, False}
 
 
@@ -133,10 +133,10 @@ def test_trains_on_both(cfg, monkeypatch):
     # the L1 loss is that of the labelled joints, in loops
     total = 0.0
     for b, k in weights.nonzero().tolist():
-        place = coords[-1, b, matches[b, k]]
-        total += (place - labels[b, k]).abs().sum().item()
+        found = coords[-1, b, matches[b, k]]
+        total += (found - labels[b, k]).abs().sum().item()
     assert losses['loss_kpt'].item() == pytest.approx(17 * 5 * total / (8 * 17 * 2), rel=1e-4)
-    # and no gradient reaches the places of the face of MPII's people
+    # and no gradient reaches the coordinates of the face of MPII's people
     for b in mpii.nonzero().flatten().tolist():
         face = matches[b, FACE]
         assert not coords.grad[-1, b, face].any()

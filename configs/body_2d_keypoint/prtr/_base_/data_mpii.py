@@ -1,5 +1,5 @@
 # MPII at 256x256: crops, loaders and metric.
-_base_ = []  # or mmengine would take the import for that of another kind of config
+_base_ = []  # without it mmengine would take this for a config of its other style
 from prtr_plugin.datasets import topdown_pipelines
 
 # codec settings
