@@ -20,13 +20,14 @@ from test_prtr_golden import (  # noqa: F401
 )
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from prtr_plugin.checkpoints.two_stage import DEFORMABLE_RULES
+
 NAME = 'deform_prtr_res50_384x288_coco'
 
 
 @pytest.fixture(scope='module')
-def case(data_dir, load_tool):
-    converter = load_tool('model_converters/prtr_to_mmpose.py')
-    return Golden(NAME, data_dir, converter, converter.DEFORMABLE_RULES)
+def case(data_dir):
+    return Golden(NAME, data_dir, DEFORMABLE_RULES)
 
 
 def test_parameter_count(case):
