@@ -13,14 +13,14 @@ from .reading import get_state_dict
 from .renaming import add_counters, count_layers, rename, transformer_rules
 
 RULES = (
-    ('transformer_kpt.query_embed.weight', 'head.query_embedding.weight'),
-    ('transformer_kpt.input_proj.{p}', 'head.input_proj.{p}'),
+    ('transformer_kpt.query_embed.weight', 'head.transformer.query_embedding.weight'),
+    ('transformer_kpt.input_proj.{p}', 'head.transformer.input_proj.{p}'),
     *transformer_rules('transformer_kpt.transformer.', 'head.transformer.'),
     ('transformer_kpt.class_predictor.{p}', 'head.fc_cls.{p}'),
-    ('transformer_kpt.coord_predictor.{rest}', 'head.kpt_branch.{rest}'),
+    ('transformer_kpt.coord_predictor.{rest}', 'head.kpt_branches.0.{rest}'),
     # columns are counted along a row
-    ('row_embed.weight', 'head.positional_encoding.x_embed'),
-    ('col_embed.weight', 'head.positional_encoding.y_embed'),
+    ('row_embed.weight', 'head.transformer.positional_encoding.x_embed'),
+    ('col_embed.weight', 'head.transformer.positional_encoding.y_embed'),
     *((theirs, f'detector.{ours}') for theirs, ours in FACEBOOK_RULES),
 )
 
@@ -91,11 +91,11 @@ def infer_cascade(state_dict: Mapping[str, Tensor]) -> dict:
         CheckpointError: If a key that tells a size is missing.
     """
     needed = [
-        'head.query_embedding.weight',
-        'head.input_proj.weight',
+        'head.transformer.query_embedding.weight',
+        'head.transformer.input_proj.weight',
         'head.fc_cls.bias',
-        'head.positional_encoding.x_embed',
-        'head.positional_encoding.y_embed',
+        'head.transformer.positional_encoding.x_embed',
+        'head.transformer.positional_encoding.y_embed',
         'head.transformer.decoder.layers.0.ffn.layers.0.0.weight',
     ]
     missing = [key for key in needed if key not in state_dict]
@@ -120,13 +120,14 @@ def infer_cascade(state_dict: Mapping[str, Tensor]) -> dict:
             num_queries=query[0],
             embed_dims=query[1],
             transformer=dict(
+                type='PRTRTransformer',
                 num_encoder_layers=count_layers(state_dict, 'head.transformer.encoder.layers.'),
                 num_decoder_layers=count_layers(state_dict, 'head.transformer.decoder.layers.'),
                 num_heads=1,
                 feedforward_channels=ffn[0],
-            ),
-            positional_encoding=dict(
-                type='SineLearnedPositionalEncoding', num_feats=x_embed[0], size=size
+                positional_encoding=dict(
+                    type='SineLearnedPositionalEncoding', num_feats=x_embed[0], size=size
+                ),
             ),
             decoder=dict(
                 type='HungarianKeypointCodec', input_size=(1, 1), num_keypoints=num_keypoints
