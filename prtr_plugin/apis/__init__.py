@@ -1,4 +1,4 @@
-from ..models.deploy import switch_to_deploy
+from ..deploy import export, switch_to_deploy
 from .config import load_config
 from .conversion import convert_checkpoint
 from .inferencer import PRTRInferencer
@@ -9,6 +9,7 @@ __all__ = [
     'PRTRInferencer',
     'Person',
     'convert_checkpoint',
+    'export',
     'list_models',
     'load_config',
     'load_model',
