@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from ..checkpoints import (
 from ..fileio import write_file
 from .config import load_config
 
-_CONVERTERS = dict(two_stage=convert_two_stage, detr=convert_detr, sequential=convert_sequential)
+_CONVERTERS: dict[str, Callable] = dict(
+    two_stage=convert_two_stage, detr=convert_detr, sequential=convert_sequential
+)
 
 
 def convert_checkpoint(

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from mmengine.registry import DefaultScope
@@ -28,7 +29,7 @@ def check_state_dict(
     """
     if not isinstance(model, nn.Module):
         with DefaultScope.overwrite_default_scope('mmpose'), torch.device('meta'):
-            model = MODELS.build(model)
+            model = cast(nn.Module, MODELS.build(model))
     expected = model.state_dict()
     problems = {
         'missing': [

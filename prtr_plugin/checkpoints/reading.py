@@ -13,7 +13,7 @@ from torch import Tensor
 from .errors import CheckpointError
 
 # Types of the colours and joint weights of datasets, which mmpose saves.
-_DTYPES = [type(np.dtype(name)) for name in ('uint8', 'float32')]
+_DTYPES: list[Any] = [type(np.dtype(name)) for name in ('uint8', 'float32')]
 
 
 def _find_method(owner: type, name: str) -> str:
@@ -27,13 +27,12 @@ _find_method.__qualname__ = 'getattr'
 # What else the checkpoints of training hold: numbers and arrays of NumPy, and
 # mmengine's history of losses. That class registers methods that a file names
 # for all of its objects, so that a plain one stands in for it.
-_SAFE = [
+_SAFE: list[Any] = [
     *_DTYPES,
     *(type(np.dtype(name)) for name in ('bool', 'int32', 'int64', 'uint32', 'float64')),
     np.ndarray,
     np.dtype,
-    np.core.multiarray._reconstruct,
-    np.core.multiarray.scalar,
+    *(getattr(np.core.multiarray, name) for name in ('_reconstruct', 'scalar')),
     bytes,  # empty arrays
     _find_method,
     type('HistoryBuffer', (), dict(__module__='mmengine.logging.history_buffer')),
@@ -90,7 +89,9 @@ def read_checkpoint(path: str | Path, trust: bool = False) -> Any:
 
 def _load_safely(path: str | Path) -> Any:
     if hasattr(torch.serialization, 'safe_globals'):  # torch >= 2.5
-        with torch.serialization.safe_globals(_SAFE):
+        # whose end forgets its types, even those that were known before
+        known = torch.serialization.get_safe_globals()
+        with torch.serialization.safe_globals([found for found in _SAFE if found not in known]):
             return torch.load(path, map_location='cpu', weights_only=True)
     # weights_only of older versions takes no further types
     module = SimpleNamespace(

@@ -54,6 +54,15 @@ def test_what_training_saves(tmp_path):
     assert found['hub']['loss']._log_history.tolist() == [1, 2]
 
 
+@pytest.mark.skipif(not hasattr(torch.serialization, 'get_safe_globals'), reason='old PyTorch')
+def test_what_is_safe_elsewhere_stays(tmp_path):
+    before = set(torch.serialization.get_safe_globals())
+    assert type(np.dtype('uint8')) in before  # by importing the package
+    torch.save(STATE, tmp_path / 'a.pth')
+    read_checkpoint(tmp_path / 'a.pth')
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
 def test_nothing_is_registered(tmp_path):
     """As unpickling the history would do, for all that come later."""
     history = HistoryBuffer()
