@@ -73,7 +73,9 @@ def convert_checkpoint(
         raise ValueError(f"reverse=True needs kind='two_stage', but kind is {kind!r}.")
     if Path(source).resolve() == Path(target).resolve():
         raise ValueError(f'OUT must not be IN ("{source}"). Give another path to write to.')
-    model = load_config(config).model if config else None
+    model = load_config(config).get('model') if config else None
+    if config and not model:
+        raise ValueError(f'The config {config} has no model. Give one of a pose estimator.')
     checkpoint = read_checkpoint(source, trust)
     convert = revert_two_stage if reverse else _CONVERTERS[kind]
     try:

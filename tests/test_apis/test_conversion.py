@@ -92,6 +92,9 @@ def test_bad_arguments(source, tmp_path):
         convert_checkpoint(tmp_path / 'none.pth', out, 'two_stage')
     with pytest.raises(FileNotFoundError, match='none.py'):
         convert_checkpoint(source, out, 'two_stage', config=str(tmp_path / 'none.py'))
+    (tmp_path / 'empty.py').write_text('data_root = "data/"')
+    with pytest.raises(ValueError, match='empty.py has no model'):
+        convert_checkpoint(source, out, 'two_stage', config=str(tmp_path / 'empty.py'))
     with pytest.raises(ValueError, match='must not be IN'):
         convert_checkpoint(source, source, 'two_stage')
     with pytest.raises(ValueError, match="two_stage, detr, sequential, but got 'prtr'"):
