@@ -13,12 +13,10 @@ Example:
 import argparse
 import mimetypes
 import os
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -40,6 +38,7 @@ from torch import nn
 from tqdm import tqdm
 
 from prtr_plugin.apis import Person, load_model, predict
+from prtr_plugin.fileio import write_folder
 
 try:
     # else the registry of mmdet would only say that it lacks a name
@@ -200,20 +199,6 @@ def read_image(path: Path) -> Frame:
     return path.name, image
 
 
-@contextmanager
-def finished_folder(path: str) -> Iterator[Path]:
-    """A folder to write into that becomes ``path`` if nothing fails."""
-    parent = os.path.dirname(os.path.abspath(path))
-    os.makedirs(parent, exist_ok=True)
-    folder = tempfile.mkdtemp(prefix=os.path.basename(path), dir=parent)
-    try:
-        os.chmod(folder, 0o755)
-        yield Path(folder)
-        os.rename(folder, path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 class FrameWriter:
     """Writes frames as images or, with frames per second, as a video."""
 
@@ -297,7 +282,7 @@ def run(args: argparse.Namespace) -> None:
     names = model.dataset_meta['keypoint_id2name']
     result = dict(keypoint_names=[names[i] for i in range(len(names))], frames=[])
     start = time.perf_counter()
-    with finished_folder(args.out) as folder:
+    with write_folder(args.out) as folder:
         with closing(FrameWriter(folder, fps)) as writer, tqdm(total=total, unit='frame') as bar:
             while True:
                 batch = list(islice(frames, args.batch_size))
