@@ -14,7 +14,7 @@ def build(config, options):
 
 @pytest.fixture(scope='module')
 def model(small_config, quick_options):
-    """A two-stage model with random weights and two decoder levels."""
+    """A two-stage model with random weights and two decoder layers."""
     return build(small_config, quick_options)
 
 

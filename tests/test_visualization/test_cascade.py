@@ -4,7 +4,6 @@ import torch
 from mmpose.structures import PoseDataSample
 
 from prtr_plugin.visualization import draw_cascade, figure_to_image, find_people
-from prtr_plugin.visualization.cascade import record_grids
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def finder(cascade, monkeypatch):
 
 
 def test_grids_lie_around_the_boxes(finder, images):
-    """8 x 8 places over 1.25 times the box, in pixels of the picture."""
+    """8 x 8 locations over 1.25 times the box, in pixels of the picture."""
     results = find_people(finder, images)
     checked = 0
     for result in results:
@@ -52,23 +51,20 @@ def test_grids_are_what_is_sampled(finder, images):
     """A map that holds its own coordinates is sampled to the grid."""
     seen = []
     hook = finder.crop.register_forward_pre_hook(lambda _, args: seen.extend(args))
-    with record_grids(finder) as recorded, torch.no_grad():
-        samples = finder.test_step(images)
+    results = find_people(finder, images)
     hook.remove()
     _, boxes, valid_hw = seen
-    height, width = samples[0].batch_input_shape
-    y, x = torch.meshgrid(
-        (torch.arange(height) * 2 + 1) / height - 1,
-        (torch.arange(width) * 2 + 1) / width - 1,
-        indexing='ij',
-    )
-    coordinates = torch.stack((x, y)).repeat(2, 1, 1, 1)
+    height, width = results[0].sample.batch_input_shape
+    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing='ij')
+    # the pictures are twice as large as the inputs
+    coordinates = 2 * torch.stack((x, y)).repeat(2, 1, 1, 1)
     sampled = finder.crop([coordinates] * 3, boxes, valid_hw)[:, :2]
-    expected = torch.cat(recorded).permute(0, 3, 1, 2)
-    inside = expected.abs() < 0.95
+    expected = torch.from_numpy(np.concatenate([result.grids for result in results]))
+    expected = expected.permute(0, 3, 1, 2).float()
+    size = torch.tensor([2 * width, 2 * height])[:, None, None]
+    inside = (expected > 0.05 * size) & (expected < 0.95 * size)
     assert inside.any()
-    assert torch.allclose(sampled[inside], expected[inside], atol=1e-4)
-    assert not finder.crop._forward_pre_hooks
+    assert torch.allclose(sampled[inside], expected[inside], atol=1e-2)
 
 
 def test_picture(finder, images):
