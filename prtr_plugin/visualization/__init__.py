@@ -3,14 +3,7 @@ from .cascade import draw_cascade, find_people
 from .layers import LayerOutputs, read_layers
 from .predictions import draw_predictions, predict_images
 from .queries import QueryStatistics, count_queries, draw_answers, draw_density
-from .refinement import (
-    draw_errors,
-    draw_refinement,
-    layer_errors,
-    measure_layers,
-    save_error_curve,
-    save_refinement,
-)
+from .refinement import draw_errors, draw_refinement, layer_errors, save_errors, save_refinement
 from .sampling import draw_sampling, sample_joints
 from .style import figure_to_image, save_figure
 
@@ -31,11 +24,10 @@ __all__ = [
     'figure_to_image',
     'find_people',
     'layer_errors',
-    'measure_layers',
     'predict_images',
     'read_layers',
     'sample_joints',
-    'save_error_curve',
+    'save_errors',
     'save_figure',
     'save_refinement',
 ]

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mmengine.model import BaseModel
 from mmpose.structures import PoseDataSample
@@ -170,18 +169,6 @@ def weights_at(attention: JointAttention, point: Sequence[float], head: int | No
     return choose_head(attention.encoder, head)[row, column]
 
 
-def draw_weights(
-    axis: Axes, metainfo: dict, weights: np.ndarray, title: str, color: np.ndarray | str
-) -> None:
-    """Lay weights over the tokens, in shape (H, W), over the crop of a person."""
-    x1, y1, x2, y2 = crop_region(metainfo)
-    relative = weights / weights.max()
-    overlay = matplotlib.colormaps['YlOrRd'](0.3 + 0.7 * relative)
-    overlay[..., 3] = 0.85 * relative
-    axis.imshow(overlay, extent=(x1, x2, y2, y1))
-    axis.set_title(f'{title}\nlargest {weights.max():.2f}', fontsize=7, color=color)
-
-
 def draw_attention(
     image: np.ndarray,
     attention: JointAttention,
@@ -215,16 +202,20 @@ def draw_attention(
     markers = '● where the joint is read out'
     if point is not None:
         title = f'encoder at ({point[0]:g}, {point[1]:g})'
-        panels.append((weights_at(attention, point, head), point, title, 'black', '*'))
+        panels.append((weights_at(attention, point, head), title, 'black', point, '*'))
         markers = f'★ the given point   {markers}'
-    weights = choose_head(attention.decoder, head)
+    decoder = choose_head(attention.decoder, head)
     for k in joint_indices(joints, dataset_meta):
-        panels.append((weights[k], attention.keypoints[k], names[k], colors[k], 'o'))
+        panels.append((decoder[k], names[k], colors[k], attention.keypoints[k], 'o'))
 
-    metainfo = attention.sample.metainfo
-    figure, axes = crop_panels(image, crop_region(metainfo), len(panels))
-    for axis, (tokens, location, title, color, marker) in zip(axes, panels):
-        draw_weights(axis, metainfo, tokens, title, color)
+    x1, y1, x2, y2 = region = crop_region(attention.sample.metainfo)
+    figure, axes = crop_panels(image, region, len(panels))
+    for axis, (weights, title, color, location, marker) in zip(axes, panels):
+        relative = weights / weights.max()
+        overlay = matplotlib.colormaps['YlOrRd'](0.3 + 0.7 * relative)
+        overlay[..., 3] = 0.85 * relative
+        axis.imshow(overlay, extent=(x1, x2, y2, y1))
+        axis.set_title(f'{title}\nlargest {weights.max():.2f}', fontsize=7, color=color)
         axis.plot(*location, marker, color=color, mec='white', markersize=6)
     heads = 'mean over the heads' if head is None else f'head {head}'
     figure.supxlabel(

@@ -120,4 +120,5 @@ def draw_pose(axis: Axes, keypoints: np.ndarray, dataset_meta: dict) -> None:
     for a, b in dataset_meta['skeleton_links']:
         axis.plot(*keypoints[[a, b]].T, color='white', linewidth=2.2)
         axis.plot(*keypoints[[a, b]].T, color='dimgray', linewidth=0.9)
-    axis.scatter(keypoints[:, 0], keypoints[:, 1], 14, color=colors, edgecolor='white', lw=0.5, zorder=3)
+    x, y = keypoints.T
+    axis.scatter(x, y, 14, color=colors, edgecolor='white', lw=0.5, zorder=3)

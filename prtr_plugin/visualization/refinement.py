@@ -31,47 +31,7 @@ from .style import (
 )
 
 
-def measure_layers(
-    model: BaseModel, data_loader: Iterable[dict], thr: float
-) -> list[dict[str, float]]:
-    """Measure the errors of the decoder layers over a dataset.
-
-    Args:
-        model (BaseModel): See :func:`read_layers`
-        data_loader (Iterable[dict]): Batches, see :func:`read_layers`
-        thr (float): See :func:`layer_errors`
-
-    Returns:
-        List[Dict[str, float]]: See :func:`layer_errors`.
-
-    Raises:
-        TypeError: If the model is another one.
-        ValueError: If no joint is annotated.
-    """
-    batches = []
-    for data_batch in data_loader:
-        outputs = read_layers(model, data_batch)
-        people = InstanceData.cat([s.gt_instances for s in outputs.data_samples])
-        batches.append(
-            (outputs.keypoints, people.keypoints, people.keypoints_visible, people.bboxes)
-        )
-    keypoints, annotated, visible, bboxes = zip(*batches)
-    return layer_errors(
-        np.concatenate(keypoints, axis=1),
-        np.concatenate(annotated),
-        np.concatenate(visible),
-        np.concatenate(bboxes),
-        thr,
-    )
-
-
-def layer_errors(
-    keypoints: np.ndarray,
-    annotated: np.ndarray,
-    visible: np.ndarray,
-    bboxes: np.ndarray,
-    thr: float,
-) -> list[dict[str, float]]:
+def layer_errors(keypoints: np.ndarray, people: InstanceData, thr: float) -> list[dict[str, float]]:
     """Errors of the decoder layers over the annotated joints of people.
 
     Distances count in units of the longer side of the person's box, as in
@@ -79,9 +39,8 @@ def layer_errors(
 
     Args:
         keypoints (np.ndarray): Joints read out in shape (L, N, K, 2)
-        annotated (np.ndarray): Annotated joints in shape (N, K, 2)
-        visible (np.ndarray): Positive for annotated joints, in shape (N, K)
-        bboxes (np.ndarray): [x1, y1, x2, y2] of the people in shape (N, 4)
+        people (InstanceData): ``keypoints``, ``keypoints_visible`` and
+            ``bboxes`` of the N people, as they are annotated
         thr (float): Distance up to which a joint is found
 
     Returns:
@@ -92,36 +51,46 @@ def layer_errors(
     Raises:
         ValueError: If no joint is annotated.
     """
-    mask = visible > 0
+    mask = people.keypoints_visible > 0
     if not mask.any():
         raise ValueError(
             'The dataset has no annotated joints. If its boxes are '
             'detections, set its bbox_file to "".'
         )
-    size = (bboxes[:, 2:] - bboxes[:, :2]).max(axis=1, keepdims=True).repeat(2, axis=1)
+    size = (people.bboxes[:, 2:] - people.bboxes[:, :2]).max(axis=1, keepdims=True)
+    norm = size.repeat(2, axis=1)
     errors = []
     for layer, found in enumerate(keypoints, 1):
-        _, pck, _ = keypoint_pck_accuracy(found, annotated, mask, thr, size)
-        nme = keypoint_nme(found, annotated, mask, size)
+        _, pck, _ = keypoint_pck_accuracy(found, people.keypoints, mask, thr, norm)
+        nme = keypoint_nme(found, people.keypoints, mask, norm)
         errors.append(dict(layer=layer, NME=float(nme), PCK=float(pck)))
     return errors
 
 
-def save_error_curve(
+def save_errors(
     model: BaseModel, data_loader: Iterable[dict], out_dir: Path, thr: float
 ) -> list[dict[str, float]]:
     """Write ``curve.json`` and ``curve.png``, the errors over a dataset.
 
     Args:
-        model (BaseModel): See :func:`measure_layers`
-        data_loader (Iterable[dict]): See :func:`measure_layers`
+        model (BaseModel): See :func:`read_layers`
+        data_loader (Iterable[dict]): Batches, see :func:`read_layers`
         out_dir (Path): Folder to write to
-        thr (float): See :func:`measure_layers`
+        thr (float): See :func:`layer_errors`
 
     Returns:
         List[Dict[str, float]]: See :func:`layer_errors`.
+
+    Raises:
+        TypeError: If the model is another one.
+        ValueError: If no joint is annotated.
     """
-    errors = measure_layers(model, data_loader, thr)
+    keypoints, people = [], []
+    for data_batch in data_loader:
+        outputs = read_layers(model, data_batch)
+        keypoints.append(outputs.keypoints)
+        people += [sample.gt_instances for sample in outputs.data_samples]
+    errors = layer_errors(np.concatenate(keypoints, axis=1), InstanceData.cat(people), thr)
     mmengine.dump(dict(thr=thr, layers=errors), out_dir / 'curve.json', indent=2)
     save_figure(draw_errors(errors, thr), out_dir / 'curve.png')
     return errors

@@ -12,12 +12,15 @@ from prtr_plugin.visualization import (
     draw_refinement,
     figure_to_image,
     layer_errors,
-    measure_layers,
     read_layers,
-    save_error_curve,
+    save_errors,
     save_refinement,
 )
 from prtr_plugin.visualization.refinement import annotated_joints
+
+
+def ground_truth(keypoints, keypoints_visible, bboxes):
+    return InstanceData(keypoints=keypoints, keypoints_visible=keypoints_visible, bboxes=bboxes)
 
 
 def test_errors():
@@ -27,7 +30,7 @@ def test_errors():
     annotated = rng.uniform(0, 100, (6, 5, 2))
     visible = rng.randint(0, 3, (6, 5))
     bboxes = np.array([[10, 20, 60, 150], [0, 0, 200, 90]] * 3)
-    errors = layer_errors(keypoints, annotated, visible, bboxes, thr=0.3)
+    errors = layer_errors(keypoints, ground_truth(annotated, visible, bboxes), thr=0.3)
     assert [e['layer'] for e in errors] == [1, 2, 3]
     for i, error in enumerate(errors):
         distances = [[] for _ in range(5)]
@@ -46,32 +49,19 @@ def test_errors():
 
 def test_no_annotations():
     with pytest.raises(ValueError, match='bbox_file'):
-        layer_errors(
-            np.zeros((2, 1, 5, 2)),
-            np.zeros((1, 5, 2)),
-            np.zeros((1, 5)),
-            np.array([[0, 0, 1, 1]]),
-            0.1,
-        )
+        people = ground_truth(np.zeros((1, 5, 2)), np.zeros((1, 5)), np.array([[0, 0, 1, 1]]))
+        layer_errors(np.zeros((2, 1, 5, 2)), people, 0.1)
 
 
 def test_errors_over_a_dataset(model, batch, tmp_path):
     """All people of all batches count."""
     outputs = read_layers(model, batch)
-    people = [sample.gt_instances for sample in outputs.data_samples]
-    expected = layer_errors(
-        outputs.keypoints,
-        *(
-            np.concatenate([p[name] for p in people])
-            for name in ('keypoints', 'keypoints_visible', 'bboxes')
-        ),
-        thr=0.3,
-    )
+    people = InstanceData.cat([sample.gt_instances for sample in outputs.data_samples])
+    expected = layer_errors(outputs.keypoints, people, thr=0.3)
     parts = [{key: value[part] for key, value in batch.items()} for part in (slice(2), slice(2, 3))]
-    errors = measure_layers(model, parts, 0.3)
+    errors = save_errors(model, parts, tmp_path / 'new', 0.3)
     for error, other in zip(errors, expected, strict=True):
         assert error == pytest.approx(other, rel=1e-4)
-    assert save_error_curve(model, parts, tmp_path / 'new', 0.3) == errors
     saved = json.loads((tmp_path / 'new/curve.json').read_text())
     assert saved == dict(thr=0.3, layers=errors)
     assert (tmp_path / 'new/curve.png').exists()

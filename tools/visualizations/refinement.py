@@ -19,7 +19,7 @@ from mmengine.config import DictAction
 from tqdm import tqdm
 
 from prtr_plugin.apis import batch_of_dataset, batch_of_images, build_test_dataloader, load_model
-from prtr_plugin.visualization import save_error_curve, save_refinement
+from prtr_plugin.visualization import save_errors, save_refinement
 
 
 def parse_args() -> argparse.Namespace:
@@ -76,7 +76,7 @@ def main() -> None:
             print(f'Wrote {path}')
         if args.curve:
             loader = tqdm(build_test_dataloader(model), desc='test set', leave=False)
-            for error in save_error_curve(model, loader, args.out, args.thr):
+            for error in save_errors(model, loader, args.out, args.thr):
                 print('layer {layer}: NME {NME:.4f}, PCK {PCK:.4f}'.format(**error))
             print(f'Wrote curve.json and curve.png in {args.out}')
     except (OSError, RuntimeError, TypeError, ValueError) as error:
