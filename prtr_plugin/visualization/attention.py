@@ -1,7 +1,7 @@
 """Where the queries and the tokens of a two-stage PRTR look.
 
 The model attends through ``scaled_dot_product_attention``, which returns no
-weights. Here they are computed once more from the inputs of the attention.
+weights. Here they are computed from the same inputs.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,8 @@ from mmengine.model import BaseModel
 from mmpose.structures import PoseDataSample
 from torch import Tensor
 
-from ..models.layers import DeformablePRTRTransformer, FusedMultiheadAttention, PRTRTransformer
+from ..models.layers import FusedMultiheadAttention
+from ..models.transformers import PRTRTransformer
 from .layers import check_model, crop_region, read_layers, record_arguments, to_index
 from .style import crop_panels, joint_colors, joint_indices, joint_names
 
@@ -41,21 +42,11 @@ def attention_weights(
     Returns:
         Tensor: Weights in shape (B, heads, Nq, Nk), whose rows sum to 1.
     """
-    if key is None:
-        key, key_pos = query, query_pos
-    query = query if query_pos is None else query + query_pos
-    key = key if key_pos is None else key + key_pos
-    # nn.MultiheadAttention wants the batch as second axis here
-    query, key = query.transpose(0, 1), key.transpose(0, 1)
-    _, weights = module.attn(
-        query,
-        key,
-        key,
-        key_padding_mask=key_padding_mask,
-        need_weights=True,
-        average_attn_weights=False,
-    )
-    return weights
+    q, k, _ = module.project(query, key, query_pos, key_pos)
+    logits = q @ k.mT * q.shape[-1] ** -0.5
+    if key_padding_mask is not None:
+        logits = logits.masked_fill(key_padding_mask.bool()[:, None, None], float('-inf'))
+    return logits.softmax(dim=-1)
 
 
 class JointAttention(NamedTuple):
@@ -104,8 +95,6 @@ def attend_joints(
         ValueError: If there is no such layer.
     """
     transformer = check_model(model, PRTRTransformer).transformer
-    if isinstance(transformer, DeformablePRTRTransformer):  # TODO
-        check_model(model, type('PRTRTransformer', (torch.nn.Module,), {}))
     encoder, decoder = transformer.encoder, transformer.decoder
     index = to_index('layer', layer, len(decoder.layers))
     modules = [decoder.layers[index].cross_attn]

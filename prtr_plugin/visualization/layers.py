@@ -12,7 +12,7 @@ from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.utils.typing import SampleList
 from torch import Tensor, nn
 
-from ..codecs.assignment import batched_linear_assignment
+from ..assignment import batched_linear_assignment
 from ..models.heads import PRTRHead
 
 
@@ -57,7 +57,7 @@ def read_layers(model: BaseModel, data_batch: dict) -> LayerOutputs:
     head = check_model(model)
     data = model.data_preprocessor(data_batch, False)
     samples, feats = data['data_samples'], model.extract_feat(data['inputs'])
-    cls_logits, coords = (x.float() for x in head.forward_levels(feats))
+    cls_logits, coords = (x.float() for x in head.forward_layers(feats))
     probs = head.decoder.joint_probs(cls_logits).flatten(0, 1)
     queries = batched_linear_assignment(probs.mT, maximize=True)
     queries = queries.reshape(*coords.shape[:2], -1)

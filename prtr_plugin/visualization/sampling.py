@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from mmengine.model import BaseModel
 from mmpose.structures import PoseDataSample
 
-from ..models.layers import DeformablePRTRTransformer
+from ..models.transformers import DeformablePRTRTransformer
 from .layers import check_model, crop_region, read_layers, record_arguments, to_index
 from .style import crop_panels, joint_colors, joint_indices, joint_names
 

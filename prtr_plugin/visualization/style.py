@@ -46,14 +46,15 @@ def figure_to_image(figure: Figure) -> np.ndarray:
     return img_from_canvas(figure.canvas)
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path, all_colors: bool = False) -> None:
     """Write a picture, and its folder if there is none.
-
-    A PNG file gets 256 colours, which makes it a fraction of the size.
 
     Args:
         figure (Figure): A figure of :func:`new_figure`
         path (Path): File to write, in a format that matplotlib knows
+        all_colors (bool): Whether a PNG file keeps all colours, for
+            photographs, instead of 256, which makes it a fraction of the
+            size. Defaults to ``False``
 
     Raises:
         ValueError: If matplotlib does not know the format.
@@ -62,7 +63,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     if path.suffix.lower().lstrip('.') not in known:
         raise ValueError(f'{path} must end with one of {", ".join(f".{name}" for name in known)}.')
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() != '.png':
+    if all_colors or path.suffix.lower() != '.png':
         figure.savefig(path)
         return
     image = Image.fromarray(figure_to_image(figure))

@@ -165,7 +165,7 @@ def test_without_encoder(small_config, quick_options, batch):
 def test_deformable_attention_is_refused(small_config, quick_options, batch):
     options = {
         **quick_options,
-        'model.head.type': 'DeformablePRTRHead',
+        'model.head.transformer.type': 'DeformablePRTRTransformer',
         'model.head.in_channels': [128],
     }
     model = init_model(load_config(small_config, options), device='cpu', cfg_options={})

@@ -14,7 +14,7 @@ def test_layers_are_read_out_one_by_one(model, batch):
     outputs = read_layers(model, batch)
     inputs = model.data_preprocessor(batch)['inputs']
     with torch.no_grad():
-        layers = model.head.forward_levels(model.extract_feat(inputs))
+        layers = model.head.forward_layers(model.extract_feat(inputs))
     assert outputs.keypoints.shape == (2, 3, 17, 2)
     for b, sample in enumerate(outputs.data_samples):
         for i, (cls_logits, coords) in enumerate(zip(*layers)):

@@ -130,7 +130,7 @@ def test_small_pictures(tmp_path):
     axis.plot([50], [25], 's', color='lime', markersize=5)
     save_figure(figure, tmp_path / 'a/b.png')
     save_figure(figure, tmp_path / 'a/b.jpg')
-    figure.savefig(tmp_path / 'full.png')
+    save_figure(figure, tmp_path / 'full.png', all_colors=True)
     small = Image.open(tmp_path / 'a/b.png')
     assert small.mode == 'P'
     assert Image.open(tmp_path / 'a/b.jpg').size == small.size

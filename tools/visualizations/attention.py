@@ -20,7 +20,7 @@ import mmcv
 from mmengine.config import DictAction
 
 from prtr_plugin.apis import batch_of_images, load_model
-from prtr_plugin.models.layers import DeformablePRTRTransformer
+from prtr_plugin.models.transformers import DeformablePRTRTransformer
 from prtr_plugin.visualization import (
     attend_joints,
     draw_attention,

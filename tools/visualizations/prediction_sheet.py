@@ -64,7 +64,7 @@ def main() -> None:
         figure = draw_predictions(
             samples, model.dataset_meta, args.columns, args.kpt_thr, with_boxes=whole_images
         )
-        save_figure(figure, args.out)
+        save_figure(figure, args.out, all_colors=True)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         sys.exit(f'Error: {error}')
     print(f'Wrote {args.out}')
