@@ -1,4 +1,4 @@
-from ..models.deploy import switch_to_deploy
+from ..deploy import export, switch_to_deploy
 from .config import load_config
 from .inferencer import PRTRInferencer
 from .inputs import batch_of_dataset, batch_of_images, build_dataset, build_test_dataloader
@@ -12,6 +12,7 @@ __all__ = [
     'batch_of_images',
     'build_dataset',
     'build_test_dataloader',
+    'export',
     'list_models',
     'load_config',
     'load_model',

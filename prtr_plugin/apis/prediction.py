@@ -1,5 +1,5 @@
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -105,7 +105,7 @@ def predict(
     with (
         DefaultScope.overwrite_default_scope('mmpose'),
         torch.no_grad(),
-        _score_threshold(model, bbox_thr),
+        model.score_threshold(bbox_thr) if finds_people else nullcontext(),
     ):
         data = prepare_images(model, images, bboxes, bbox_thr)
         while batch := list(islice(data, batch_size)):
@@ -114,20 +114,6 @@ def predict(
             for i, sample in zip(indices, samples):
                 people[i] += _to_people(sample.pred_instances, names)
     return people
-
-
-@contextmanager
-def _score_threshold(model: BaseModel, bbox_thr: float) -> Iterator[None]:
-    """Let a cascade obey a threshold for a while."""
-    if not isinstance(model, PRTRCascade):
-        yield
-        return
-    before = model.test_cfg['score_thr']
-    model.test_cfg['score_thr'] = bbox_thr
-    try:
-        yield
-    finally:
-        model.test_cfg['score_thr'] = before
 
 
 def _to_people(found: InstanceData, names: tuple[str, ...]) -> list[Person]:

@@ -30,14 +30,17 @@ class CascadeResult(NamedTuple):
 
 
 @torch.no_grad()
-def find_people(model: PRTRCascade, data_batch: dict) -> list[CascadeResult]:
+def find_people(
+    model: PRTRCascade, data_batch: dict, score_thr: float = 0.3
+) -> list[CascadeResult]:
     """Find people and record where their crops are sampled.
 
     Args:
-        model (PRTRCascade): The model. It keeps the people that its
-            ``test_cfg`` asks for
+        model (PRTRCascade): The model
         data_batch (dict): ``inputs`` and ``data_samples``, as the dataloader
             gives them
+        score_thr (float): Score that the box of a person exceeds. Defaults to
+            0.3
 
     Returns:
         List[CascadeResult]: One per image.
@@ -51,7 +54,7 @@ def find_people(model: PRTRCascade, data_batch: dict) -> list[CascadeResult]:
             'For two-stage models there are the other scripts of tools/visualizations.'
         )
     crop = model.crop
-    with record_arguments(crop) as recorded:
+    with record_arguments(crop) as recorded, model.score_threshold(score_thr):
         samples = model.test_step(data_batch)
     results = []
     for i, sample in enumerate(samples):

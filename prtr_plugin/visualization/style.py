@@ -15,6 +15,8 @@ from matplotlib.patches import Rectangle
 from mmengine.visualization.utils import img_from_canvas
 from PIL import Image
 
+from ..fileio import write_file
+
 # as mmpose draws people: left green, right orange, the rest blue
 SIDE_COLORMAPS = dict(left='Greens', right='Oranges', middle='Blues')
 FONT_SIZE = 7
@@ -62,11 +64,16 @@ def save_figure(figure: Figure, path: Path, all_colors: bool = False) -> None:
     known = figure.canvas.get_supported_filetypes()
     if path.suffix.lower().lstrip('.') not in known:
         raise ValueError(f'{path} must end with one of {", ".join(f".{name}" for name in known)}.')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if all_colors or path.suffix.lower() != '.png':
-        figure.savefig(path)
-        return
-    image = Image.fromarray(figure_to_image(figure))
+    with write_file(path) as file:
+        if all_colors or path.suffix.lower() != '.png':
+            figure.savefig(file)
+        else:
+            reduce_colors(figure_to_image(figure)).save(file, optimize=True)
+
+
+def reduce_colors(pixels: np.ndarray) -> Image.Image:
+    """A picture with 256 colours, of RGB pixels in shape (H, W, 3)."""
+    image = Image.fromarray(pixels)
     # this method keeps colours that only a few pixels have, except that
     # white may become nearly white
     palette = image.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
@@ -74,7 +81,7 @@ def save_figure(figure: Figure, path: Path, all_colors: bool = False) -> None:
     colors[(colors > 248).all(axis=1)] = 255
     palette.putpalette(colors.flatten().tolist())
     # with a palette given the other colours are dithered
-    image.quantize(palette=palette).save(path, optimize=True)
+    return image.quantize(palette=palette)
 
 
 def joint_names(dataset_meta: dict) -> list[str]:

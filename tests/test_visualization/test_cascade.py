@@ -23,14 +23,13 @@ def images():
 @pytest.fixture
 def finder(cascade, monkeypatch):
     """A cascade that keeps five people of each image."""
-    monkeypatch.setitem(cascade.test_cfg, 'score_thr', 0.0)
     monkeypatch.setitem(cascade.test_cfg, 'max_persons', 5)
     return cascade
 
 
 def test_grids_lie_around_the_boxes(finder, images):
     """8 x 8 locations over 1.25 times the box, in pixels of the picture."""
-    results = find_people(finder, images)
+    results = find_people(finder, images, 0)
     checked = 0
     for result in results:
         height, width = result.sample.ori_shape
@@ -51,7 +50,7 @@ def test_grids_are_what_is_sampled(finder, images):
     """A map that holds its own coordinates is sampled to the grid."""
     seen = []
     hook = finder.crop.register_forward_pre_hook(lambda _, args: seen.extend(args))
-    results = find_people(finder, images)
+    results = find_people(finder, images, 0)
     hook.remove()
     _, boxes, valid_hw = seen
     height, width = results[0].sample.batch_input_shape
@@ -68,7 +67,7 @@ def test_grids_are_what_is_sampled(finder, images):
 
 
 def test_picture(finder, images):
-    result = find_people(finder, images)[1]
+    result = find_people(finder, images, 0)[1]
     figure = draw_cascade(np.zeros((128, 192, 3), dtype=np.uint8), result, finder.dataset_meta)
     assert figure_to_image(figure).ndim == 3
     found, read = figure.axes
@@ -83,8 +82,7 @@ def test_picture(finder, images):
 
 
 def test_nobody(finder, images):
-    finder.test_cfg['score_thr'] = 1.0
-    result = find_people(finder, images)[0]
+    result = find_people(finder, images, 1)[0]
     assert result.grids.shape == (0, 8, 8, 2)
     image = np.zeros((192, 256, 3), dtype=np.uint8)
     figure = draw_cascade(image, result, finder.dataset_meta)
@@ -101,7 +99,7 @@ def test_nobody_in_one_image(finder, images, monkeypatch):
         return scores, boxes
 
     monkeypatch.setattr(finder, '_best_people', only_in_the_second)
-    results = find_people(finder, images)
+    results = find_people(finder, images, 0)
     assert [len(r.grids) for r in results] == [0, 5]
 
 

@@ -42,10 +42,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the script."""
     args = parse_args()
-    options = {**(args.cfg_options or {}), 'model.test_cfg.score_thr': args.score_thr}
     try:
-        model = load_model(args.config, args.checkpoint, args.device, cfg_options=options)
-        (result,) = find_people(model, batch_of_images(model, [args.image]))
+        model = load_model(args.config, args.checkpoint, args.device, cfg_options=args.cfg_options)
+        batch = batch_of_images(model, [args.image])
+        (result,) = find_people(model, batch, args.score_thr)
         image = mmcv.imread(args.image, channel_order='rgb')
         save_figure(draw_cascade(image, result, model.dataset_meta), args.out)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
