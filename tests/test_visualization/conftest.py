@@ -1,4 +1,5 @@
 import pytest
+import torch
 from mmengine.dataset import pseudo_collate
 from mmpose.apis import init_model
 from mmpose.registry import DATASETS
@@ -7,6 +8,7 @@ from prtr_plugin.apis import load_config
 
 
 def build(config, options):
+    torch.manual_seed(0)
     model = init_model(load_config(config, options), device='cpu', cfg_options={})
     model.init_weights()
     return model
