@@ -1,3 +1,3 @@
-from . import estimators, heads, layers, necks, task_modules, transformers
+from . import estimators, heads, layers, losses, necks, task_modules, transformers
 
-__all__ = ['estimators', 'heads', 'layers', 'necks', 'task_modules', 'transformers']
+__all__ = ['estimators', 'heads', 'layers', 'losses', 'necks', 'task_modules', 'transformers']

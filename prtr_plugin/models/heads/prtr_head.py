@@ -89,6 +89,8 @@ class PRTRHead(BaseHead):
                 dict(type='KeypointL1Cost', weight=5.0),
             ],
         ),
+        loss_map: OptConfigType = None,
+        class_bias: float = 0.0,
         decoder: OptConfigType = None,
         mixed_precision: bool = True,
         init_cfg: OptConfigType = None,
@@ -121,6 +123,12 @@ class PRTRHead(BaseHead):
             )
         self.with_kpt_refine = with_kpt_refine
         self.fc_cls = nn.Linear(embed_dims, out_channels + 1)
+        self.class_bias = None
+        if class_bias:
+            # query k starts as joint k, and spare ones as "no keypoint"
+            classes = torch.arange(num_queries).clamp(max=out_channels)
+            bias = class_bias * nn.functional.one_hot(classes, out_channels + 1).float()
+            self.class_bias = nn.Parameter(bias)
         kpt_branch = MLP(embed_dims, embed_dims, 2, 3)
         # of each decoder layer, or of all
         num_branches = self.transformer.num_decoder_layers if with_kpt_refine else 1
@@ -131,6 +139,7 @@ class PRTRHead(BaseHead):
         loss_cls['class_weight'] = [1.0] * out_channels + [self.bg_cls_weight]
         self.loss_cls = MODELS.build(loss_cls)
         self.loss_kpt = MODELS.build(loss_kpt)
+        self.loss_map = None if loss_map is None else MODELS.build(loss_map)
         self.assigner = TASK_UTILS.build(assigner)
 
     def _build_codec(self, decoder: OptConfigType) -> HungarianKeypointCodec:
@@ -182,6 +191,9 @@ class PRTRHead(BaseHead):
         Raises:
             ValueError: If the maps do not have ``in_channels``.
         """
+        return self._forward(feats, last_layer_only)[:2]
+
+    def _forward(self, feats, last_layer_only=False):
         if self.mixed_precision:
             return self._forward_layers(feats, last_layer_only)
         with full_precision(self.fc_cls, *feats) as feats:
@@ -191,7 +203,7 @@ class PRTRHead(BaseHead):
         self, feats: Sequence[Tensor], last_layer_only: bool
     ) -> tuple[Tensor, Tensor]:
         """See :meth:`forward_layers`, in the precision of the caller."""
-        hidden_states, references = self.transformer(
+        hidden_states, references, maps = self.transformer(
             feats, last_layer_only, self.kpt_branches if self.with_kpt_refine else None
         )
         with full_precision(self.fc_cls, hidden_states) as (hidden_states,):
@@ -202,7 +214,10 @@ class PRTRHead(BaseHead):
                 coords = self.kpt_branches[0](hidden_states)
             if references is not None:
                 coords = coords + inverse_sigmoid(references)
-            return self.fc_cls(hidden_states), coords.sigmoid()
+            cls_logits = self.fc_cls(hidden_states)
+            if self.class_bias is not None:
+                cls_logits = cls_logits + self.class_bias
+            return cls_logits, coords.sigmoid(), maps
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Forward to the outputs of the last decoder layer.
@@ -285,10 +300,11 @@ class PRTRHead(BaseHead):
         keypoint_weights = torch.cat(
             [d.gt_instance_labels.keypoint_weights for d in batch_data_samples]
         )
-        return self.loss_by_feat(*self.forward_layers(feats), keypoint_labels, keypoint_weights)
+        cls_logits, coords, maps = self._forward(feats)
+        return self.loss_by_feat(cls_logits, coords, keypoint_labels, keypoint_weights, maps)
 
     def loss_by_feat(
-        self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor, keypoint_weights: Tensor
+        self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor, keypoint_weights: Tensor, maps=None
     ) -> dict[str, Tensor]:
         """Calculate the losses of all decoder layers (PRTR, equation 4).
 
@@ -330,6 +346,12 @@ class PRTRHead(BaseHead):
                 matched[i], keypoint_labels, keypoint_weights
             )
 
+        if self.loss_map is not None:
+            maps = maps.flatten(-2).gather(
+                2, matches[: len(maps), :, :, None].expand(-1, -1, -1, maps.shape[-2:].numel())
+            ).unflatten(-1, maps.shape[-2:])
+            for i, layer in enumerate(maps):
+                losses[f'd{i}.loss_map'] = self.loss_map(layer, keypoint_labels, keypoint_weights)
         distances = torch.linalg.norm(
             _gather_queries(coords[-1].detach(), read_out) - keypoint_labels, dim=-1
         )

@@ -1,5 +1,6 @@
 from .attention import FusedMultiheadAttention
 from .deformable_attention import DeformableAttention, FeatureLevels, flatten_levels
+from .pixel_decoder import PixelDecoder
 from .positional_encoding import SineLearnedPositionalEncoding
 from .precision import full_precision, non_finite_error
 from .stn_crop import STNCrop
@@ -14,6 +15,7 @@ __all__ = [
     'FeatureLevels',
     'FusedMultiheadAttention',
     'ReferenceDecoder',
+    'PixelDecoder',
     'STNCrop',
     'SineLearnedPositionalEncoding',
     'flatten_levels',

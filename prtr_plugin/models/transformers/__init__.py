@@ -1,5 +1,6 @@
 from .base_transformer import BaseTransformer
 from .deformable_prtr_transformer import DeformablePRTRTransformer
+from .pixel_prtr_transformer import PixelPRTRTransformer
 from .prtr_transformer import PRTRTransformer
 
-__all__ = ['BaseTransformer', 'DeformablePRTRTransformer', 'PRTRTransformer']
+__all__ = ['BaseTransformer', 'DeformablePRTRTransformer', 'PRTRTransformer', 'PixelPRTRTransformer']

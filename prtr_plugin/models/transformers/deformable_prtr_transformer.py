@@ -160,7 +160,7 @@ class DeformablePRTRTransformer(BaseTransformer):
         feats: Sequence[Tensor],
         last_layer_only: bool = False,
         kpt_branches: Sequence[nn.Module] | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, None]:
         """See :meth:`BaseTransformer.forward`."""
         maps = self.input_proj(self.used_maps(feats))
         levels = FeatureLevels.of(maps)
@@ -183,7 +183,7 @@ class DeformablePRTRTransformer(BaseTransformer):
         query_pos, query = self.query_embedding.weight[None].chunk(2, dim=-1)
         with full_precision(self.reference_points_fc, query_pos) as (pos,):
             reference_points = self.reference_points_fc(pos).sigmoid()
-        return self.decoder(
+        states, references = self.decoder(
             query.expand(memory.shape[0], -1, -1),
             reference_points.expand(memory.shape[0], -1, -1),
             last_layer_only,
@@ -192,3 +192,4 @@ class DeformablePRTRTransformer(BaseTransformer):
             query_pos=query_pos,
             levels=levels,
         )
+        return states, references, None

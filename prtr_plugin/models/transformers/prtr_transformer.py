@@ -105,7 +105,7 @@ class PRTRTransformer(BaseTransformer):
         feats: Sequence[Tensor],
         last_layer_only: bool = False,
         kpt_branches: Sequence[nn.Module] | None = None,
-    ) -> tuple[Tensor, None]:
+    ) -> tuple[Tensor, None, None]:
         """See :meth:`BaseTransformer.forward`; there are no references."""
         (feat,) = self.used_maps(feats)
         x = self.input_proj(feat)
@@ -121,4 +121,4 @@ class PRTRTransformer(BaseTransformer):
             query_pos=query_pos[None],
             key_pos=memory_pos,
         )
-        return hidden_states, None
+        return hidden_states, None, None

@@ -1,0 +1,3 @@
+from .keypoint_map_loss import KeypointMapLoss
+
+__all__ = ['KeypointMapLoss']
