@@ -91,8 +91,8 @@ def main() -> None:
     # After the command line, so that --help is quick.
     from mmengine.runner import Runner
 
-    from prtr_plugin._compat import setup_cpu_distributed
     from prtr_plugin.datasets import check_data_files
+    from prtr_plugin.engine import setup_cpu_distributed
     from prtr_plugin.engine.hooks import CheckpointError, StrictLoadHook
 
     try:

@@ -1,5 +1,5 @@
 from . import transforms
 from .checks import check_data_files
-from .datasets import CocoPersonDataset
+from .coco_person import CocoPersonDataset
 
 __all__ = ['CocoPersonDataset', 'check_data_files', 'transforms']
