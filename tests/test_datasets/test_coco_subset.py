@@ -1,14 +1,11 @@
 """Picking a few well-labelled people from a COCO annotation file."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from xtcocotools.coco import COCO
 
-SCRIPT = Path(__file__).resolve().parents[2] / 'tools' / 'dataset_tools' / 'coco_subset.py'
+from prtr_plugin.datasets import write_coco_subset
 
 
 def person(id, image_id, labelled, iscrowd=0):
@@ -49,17 +46,10 @@ def source(tmp_path):
     return path
 
 
-def run(*args):
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, args)], capture_output=True, text=True
-    )
-
-
 def test_people(source, tmp_path):
     out = tmp_path / 'new' / 'out.json'
-    done = run(source, out, '--num-people', 3, '--min-keypoints', 12)
-    assert done.returncode == 0, done.stderr
-    assert '3 people in 3 images' in done.stdout
+    subset = write_coco_subset(source, out, num_people=3, min_keypoints=12)
+    assert json.loads(out.read_text()) == subset
     coco = COCO(str(out))
     assert len(coco.anns) == 3
     assert {a['image_id'] for a in coco.anns.values()} == set(coco.imgs)
@@ -69,56 +59,52 @@ def test_people(source, tmp_path):
 
 
 def test_whole_images(source, tmp_path):
-    out = tmp_path / 'out.json'
-    assert run(source, out, '--num-images', 5).returncode == 0
-    coco = COCO(str(out))
+    subset = write_coco_subset(source, tmp_path / 'out.json', num_images=5)
     # Only images 1 to 5 hold a person with twelve joints.
-    assert sorted(coco.imgs) == [1, 2, 3, 4, 5]
-    assert len(coco.anns) == 11
+    assert [image['id'] for image in subset['images']] == [1, 2, 3, 4, 5]
+    assert len(subset['annotations']) == 11
 
 
 def test_deterministic(source, tmp_path):
     picked = {}
     for name, seed in (('a', 0), ('b', 0), ('c', 1), ('d', 2)):
-        assert (
-            run(
-                source, tmp_path / name, '--num-people', 4, '--min-keypoints', 8, '--seed', seed
-            ).returncode
-            == 0
-        )
+        write_coco_subset(source, tmp_path / name, num_people=4, min_keypoints=8, seed=seed)
         picked[name] = (tmp_path / name).read_bytes()
     assert picked['a'] == picked['b']
     assert len(set(picked.values())) > 1
 
 
 @pytest.mark.parametrize(
-    'args, words',
+    'options, message',
     [
-        (('--num-people', '6'), ('asked for 6 people', 'only 5')),
-        (('--num-images', '7'), ('asked for 7 images', 'only 5')),
-        (('--num-people', '0'), ('--num-people', 'at least 1')),
+        (dict(num_people=6), 'only 5 people with at least 12 labelled joints, but num_people is 6'),
+        (dict(num_images=7), 'only 5 images with a person .* but num_images is 7'),
+        (dict(num_people=0), 'num_people must be at least 1, but got 0'),
+        (dict(num_images=-1), 'num_images must be at least 1, but got -1'),
     ],
 )
-def test_too_few(source, tmp_path, args, words):
-    done = run(source, tmp_path / 'out.json', *args)
-    assert done.returncode != 0
-    assert all(word in done.stderr for word in words)
-    assert 'Traceback' not in done.stderr
+def test_too_few(source, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        write_coco_subset(source, tmp_path / 'out.json', **options)
     assert not (tmp_path / 'out.json').exists()
 
 
-@pytest.mark.parametrize(
-    'text, words',
-    [
-        (None, 'cannot read'),
-        ('{"images": []}', 'annotations'),
-        ('not json', 'not a COCO keypoint annotation file'),
-    ],
-)
-def test_bad_file(tmp_path, text, words):
+@pytest.mark.parametrize('text', ['{"images": []}', 'not json', '[]', '{"images": [1]}'])
+def test_bad_file(tmp_path, text):
     path = tmp_path / 'in.json'
-    if text is not None:
-        path.write_text(text)
-    done = run(path, tmp_path / 'out.json')
-    assert done.returncode != 0
-    assert words in done.stderr and 'Traceback' not in done.stderr
+    path.write_text(text)
+    with pytest.raises(ValueError, match='in.json is not a COCO keypoint annotation file'):
+        write_coco_subset(path, tmp_path / 'out.json')
+
+
+def test_command(run_tool, source, tmp_path, capsys):
+    """The options of the command are those of the function."""
+    tool, out = 'dataset_tools/coco_subset.py', tmp_path / 'out.json'
+    assert run_tool(tool, source, out, '--num-people=3', '--min-keypoints=8', '--seed=1').code == 0
+    assert 'out.json: 3 people in 3 images' in capsys.readouterr().out
+    write_coco_subset(source, tmp_path / 'other.json', num_people=3, min_keypoints=8, seed=1)
+    assert out.read_bytes() == (tmp_path / 'other.json').read_bytes()
+    assert run_tool(tool, source, out, '--num-images=2').code == 0
+    assert len(json.loads(out.read_text())['images']) == 2
+    assert run_tool(tool, tmp_path / 'gone.json', out).code.startswith('Error: ')
+    assert 'only 5 people' in run_tool(tool, source, out, '--num-people=6').code
