@@ -3,13 +3,18 @@ from .config import load_config
 from .inferencer import PRTRInferencer
 from .model_zoo import list_models, load_model
 from .prediction import Person, predict
+from .runner import build_test_runner, build_train_runner, test, train
 
 __all__ = [
     'PRTRInferencer',
     'Person',
+    'build_test_runner',
+    'build_train_runner',
     'list_models',
     'load_config',
     'load_model',
     'predict',
     'switch_to_deploy',
+    'test',
+    'train',
 ]

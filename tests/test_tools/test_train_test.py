@@ -250,7 +250,7 @@ def test_amp_and_another_wrapper(run_tool, small_config, tmp_path):
         tmp_path,
         options={'optim_wrapper.type': 'MyWrapper'},
     )
-    check_refused(done, '--amp', '"MyWrapper"')
+    check_refused(done, 'amp replaces', '"MyWrapper"')
 
 
 @pytest.mark.parametrize('tool', ['train.py', 'test.py'])
