@@ -13,12 +13,10 @@ Example:
 import argparse
 import mimetypes
 import os
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -40,6 +38,7 @@ from torch import nn
 from tqdm import tqdm
 
 from prtr_plugin.apis import Person, load_model, predict
+from prtr_plugin.fileio import write_folder
 
 try:
     # else the registry of mmdet would only say that it lacks a name
@@ -77,7 +76,7 @@ def parse_args() -> argparse.Namespace:
         help='number of the class of people in the detector (default: 0)',
     )
     parser.add_argument(
-        '--bbox-thr',
+        '--score-thr',
         type=float,
         default=0.3,
         help='score that the box of a person exceeds (default: 0.3)',
@@ -200,20 +199,6 @@ def read_image(path: Path) -> Frame:
     return path.name, image
 
 
-@contextmanager
-def finished_folder(path: str) -> Iterator[Path]:
-    """A folder to write into that becomes ``path`` if nothing fails."""
-    parent = os.path.dirname(os.path.abspath(path))
-    os.makedirs(parent, exist_ok=True)
-    folder = tempfile.mkdtemp(prefix=os.path.basename(path), dir=parent)
-    try:
-        os.chmod(folder, 0o755)
-        yield Path(folder)
-        os.rename(folder, path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 class FrameWriter:
     """Writes frames as images or, with frames per second, as a video."""
 
@@ -297,14 +282,14 @@ def run(args: argparse.Namespace) -> None:
     names = model.dataset_meta['keypoint_id2name']
     result = dict(keypoint_names=[names[i] for i in range(len(names))], frames=[])
     start = time.perf_counter()
-    with finished_folder(args.out) as folder:
+    with write_folder(args.out) as folder:
         with closing(FrameWriter(folder, fps)) as writer, tqdm(total=total, unit='frame') as bar:
             while True:
                 batch = list(islice(frames, args.batch_size))
                 if not batch:
                     break
                 images = [image for _, image in batch]
-                found = predict(model, images, detect(images), bbox_thr=args.bbox_thr)
+                found = predict(model, images, detect(images), score_thr=args.score_thr)
                 for (name, image), people in zip(batch, found):
                     writer.write(name, paint(image, people))
                     result['frames'].append(dict(name=name, people=[to_json(p) for p in people]))

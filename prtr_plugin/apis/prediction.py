@@ -3,11 +3,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import mmcv
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
+from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import nn
@@ -42,7 +45,7 @@ def predict(
     images: Sequence[Image],
     bboxes: Sequence[np.ndarray | None] | None = None,
     batch_size: int = 32,
-    bbox_thr: float = 0.3,
+    score_thr: float = 0.3,
 ) -> list[list[Person]]:
     """Read the people of some images.
 
@@ -62,7 +65,7 @@ def predict(
             go through the network at once. Has no effect on the results,
             except that a cascade pads images of different sizes. Defaults to
             32
-        bbox_thr (float): Score that the box of a person exceeds; a box
+        score_thr (float): Score that the box of a person exceeds; a box
             without score has 1. Defaults to 0.3
 
     Returns:
@@ -103,40 +106,41 @@ def predict(
             f'{len(images)} images, but has {len(bboxes)}.'
         )
 
-    meta = model.dataset_meta
+    meta, cfg = cast(dict, model.dataset_meta), cast(Config, model.cfg)
     id2name = meta['keypoint_id2name']
     names = tuple(id2name[i] for i in range(len(id2name)))
-    people = [[] for _ in images]
+    people: list[list[Person]] = [[] for _ in images]
     with (
         DefaultScope.overwrite_default_scope('mmpose'),
         torch.no_grad(),
-        _score_threshold(model, bbox_thr),
+        _score_threshold(model, score_thr),
     ):
-        pipeline = Compose(model.cfg.test_dataloader.dataset.pipeline)
+        pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+        infos: Iterator[tuple[int, dict]]
         if finds_people:
-            data = ((i, dict(img=_read(image, i))) for i, image in enumerate(images))
+            infos = ((i, dict(img=_read(image, i))) for i, image in enumerate(images))
         else:
-            data = _crops(images, bboxes, bbox_thr)
-        data = ((i, pipeline({**meta, **info})) for i, info in data)
+            infos = _crops(images, bboxes, score_thr)
+        data = ((i, pipeline({**meta, **info})) for i, info in infos)
         while True:
             batch = list(islice(data, batch_size))
             if not batch:
                 break
             indices, inputs = zip(*batch)
-            samples = model.test_step(pseudo_collate(inputs))
+            samples = cast(BaseModel, model).test_step(pseudo_collate(inputs))
             for i, sample in zip(indices, samples):
                 people[i] += _to_people(sample.pred_instances, names)
     return people
 
 
 @contextmanager
-def _score_threshold(model: nn.Module, bbox_thr: float) -> Iterator[None]:
+def _score_threshold(model: nn.Module, score_thr: float) -> Iterator[None]:
     """Let a cascade obey a threshold for a while."""
     if not isinstance(model, PRTRCascade):
         yield
         return
     before = model.test_cfg['score_thr']
-    model.test_cfg['score_thr'] = bbox_thr
+    model.test_cfg['score_thr'] = score_thr
     try:
         yield
     finally:
@@ -164,15 +168,15 @@ def _read(image: Image, i: int) -> np.ndarray:
 
 
 def _crops(
-    images: Sequence[Image], bboxes: Sequence[np.ndarray | None], bbox_thr: float
+    images: Sequence[Image], bboxes: Sequence[np.ndarray | None], score_thr: float
 ) -> Iterator[tuple[int, dict]]:
     """(index of the image, data for the pipeline) of each person."""
     for i, (image, boxes) in enumerate(zip(images, bboxes)):
         pixels = _read(image, i)
         if boxes is None:
-            boxes = [[0, 0, pixels.shape[1], pixels.shape[0]]]
+            boxes = np.array([[0, 0, pixels.shape[1], pixels.shape[0]]])
         boxes = _check_boxes(boxes, i)
-        for box in boxes[boxes[:, 4] > bbox_thr]:
+        for box in boxes[boxes[:, 4] > score_thr]:
             yield i, dict(img=pixels, bbox=box[None, :4], bbox_score=box[4:])
 
 

@@ -169,7 +169,7 @@ def test_video(run, video, tmp_path):
 def test_nobody(run, folder, tmp_path):
     """Another class, or a threshold that no box exceeds."""
     picture = min(folder.glob('*.jpg'))
-    for i, args in enumerate((['--person-class=0'], ['--bbox-thr=1'])):
+    for i, args in enumerate((['--person-class=0'], ['--score-thr=1'])):
         out = tmp_path / str(i)
         assert run(picture, out, *args).code == 0
         assert read(out)['frames'] == [dict(name=picture.name, people=[])]
@@ -296,13 +296,13 @@ def test_detector_of_the_cascade(
             folder,
             tmp_path / 'out',
             '--person-class=0',
-            '--bbox-thr=0',
+            '--score-thr=0',
             '--nms-thr=1',
             **{'det-config': config, 'det-weights': weights},
         ).code
         == 0
     )
-    expected = predict(cascade, [str(p) for p in sorted(folder.glob('*.jpg'))], bbox_thr=0)
+    expected = predict(cascade, [str(p) for p in sorted(folder.glob('*.jpg'))], score_thr=0)
     for frame, people in zip(read(tmp_path / 'out')['frames'], expected):
         # nearly equal scores may change places
         boxes = np.array([person['bbox'] for person in frame['people']])
