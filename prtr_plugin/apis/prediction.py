@@ -76,8 +76,8 @@ def predict(
     Raises:
         FileNotFoundError: If an image does not exist.
         TypeError: If ``images`` is not a sequence of paths and arrays.
-        ValueError: If an image or a box is none, the lengths do not fit, or
-            a cascade is given boxes.
+        ValueError: If an image cannot be read, a box is not valid, the lengths
+            do not fit, or a cascade is given boxes.
 
     Example:
         >>> from prtr_plugin.apis import load_model, predict
@@ -153,7 +153,7 @@ def _read(image: Image, i: int) -> np.ndarray:
     Raises:
         FileNotFoundError: If it does not exist.
         TypeError: If it is neither a path nor an array.
-        ValueError: If it is no image.
+        ValueError: If it is not an image.
     """
     if isinstance(image, np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3 or not image.size:
@@ -163,7 +163,7 @@ def _read(image: Image, i: int) -> np.ndarray:
         raise TypeError(f'images[{i}] must be a path or an array, but is a {type(image).__name__}.')
     pixels = mmcv.imread(image)
     if pixels is None:
-        raise ValueError(f'images[{i}], the file "{image}", is no image.')
+        raise ValueError(f'images[{i}], the file "{image}", is not an image.')
     return pixels
 
 
@@ -184,7 +184,7 @@ def _check_boxes(boxes: np.ndarray, i: int) -> np.ndarray:
     """Boxes with scores in shape (N, 5).
 
     Raises:
-        ValueError: If they are no boxes.
+        ValueError: If they are not boxes.
     """
     boxes = np.array(boxes, dtype=np.float32)
     if not boxes.size:

@@ -113,8 +113,8 @@ def build_train_runner(
     if cfg.get('load_from'):
         _check_checkpoint(
             cfg.load_from,
-            'Give another one by resume or load_from; what makes that of a '
-            'config is in the README beside it.',
+            'Set resume or load_from to another one; the README beside the '
+            'config says how its load_from is made.',
         )
     if no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None

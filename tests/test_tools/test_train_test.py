@@ -321,7 +321,7 @@ def test_malformed_annotations(run_tool, small_config, quick_options, people, ch
         path = annotations(people, split)
         path.write_text(path.read_text()[:100])
         done = run_tool(tool, small_config, *args, '--work-dir', tmp_path, options=options)
-        check_refused(done, path, 'no valid JSON')
+        check_refused(done, path, 'not valid JSON')
 
 
 def test_unreadable_image(run_tool, small_config, quick_options, people, tmp_path):
