@@ -1,5 +1,5 @@
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -113,7 +113,7 @@ def predict(
     with (
         DefaultScope.overwrite_default_scope('mmpose'),
         torch.no_grad(),
-        _score_threshold(model, score_thr),
+        model.score_threshold(score_thr) if isinstance(model, PRTRCascade) else nullcontext(),
     ):
         pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
         infos: Iterator[tuple[int, dict]]
@@ -131,20 +131,6 @@ def predict(
             for i, sample in zip(indices, samples):
                 people[i] += _to_people(sample.pred_instances, names)
     return people
-
-
-@contextmanager
-def _score_threshold(model: nn.Module, score_thr: float) -> Iterator[None]:
-    """Let a cascade obey a threshold for a while."""
-    if not isinstance(model, PRTRCascade):
-        yield
-        return
-    before = model.test_cfg['score_thr']
-    model.test_cfg['score_thr'] = score_thr
-    try:
-        yield
-    finally:
-        model.test_cfg['score_thr'] = before
 
 
 def _read(image: Image, i: int) -> np.ndarray:

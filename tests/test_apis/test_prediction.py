@@ -1,5 +1,6 @@
 """Images in, people out."""
 
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -21,9 +22,8 @@ def model(checkpoint, small_config, quick_options):
 @pytest.fixture(scope='module')
 def cascade(cascade_config, train_an_epoch, quick_options):
     """It has learned nothing: all scores lie near each other."""
-    return load_model(
-        cascade_config, train_an_epoch(cascade_config), 'cpu', cfg_options=quick_options
-    )
+    options = {**quick_options, 'model.test_cfg.score_thr': 0.0}
+    return load_model(cascade_config, train_an_epoch(cascade_config), 'cpu', cfg_options=options)
 
 
 @pytest.fixture(scope='module')
@@ -49,7 +49,7 @@ def bboxes():
 def assert_equal(people, others, atol=1e-3):
     """Up to ``atol`` pixels."""
     assert [len(found) for found in people] == [len(f) for f in others]
-    for found, other in zip(sum(people, []), sum(others, [])):
+    for found, other in zip(chain(*people), chain(*others)):
         assert np.allclose(found.keypoints, other.keypoints, atol=atol)
         assert np.allclose(found.keypoint_scores, other.keypoint_scores, atol=atol / 100)
         assert np.allclose(found.bbox, other.bbox, atol=atol)
@@ -79,7 +79,7 @@ def test_same_as_mmpose_one_by_one(model, paths, bboxes, batch_size, monkeypatch
     assert sizes == {1: [1] * 4, 2: [2, 2], 32: [4]}[batch_size]
 
     assert [len(found) for found in people] == [3, 0, 1]
-    for found, other in zip(sum(people, []), sum(expected, [])):
+    for found, other in zip(chain(*people), chain(*expected)):
         assert np.allclose(found.keypoints, other.keypoints[0], atol=1e-3)
         assert np.allclose(found.keypoint_scores, other.keypoint_scores[0], atol=1e-5)
         assert (found.bbox == other.bboxes[0].astype(np.float32)).all()
@@ -161,7 +161,15 @@ def test_cascade_in_batches(cascade, paths):
     images = [cv2.imread(path)[:100] for path in paths]
     people = predict(cascade, images, score_thr=0)
     alone = predict(cascade, images, batch_size=1, score_thr=0)
-    assert_equal(alone, people, atol=2e-2)
+    for found, others in zip(people, alone):
+        assert len(found) == len(others) == cascade.test_cfg['max_persons']
+        # nearly equal scores may change places, and the last of them its person
+        points = np.array([[*person.keypoints, *person.bbox.reshape(2, 2)] for person in found])
+        other_points = np.array(
+            [[*person.keypoints, *person.bbox.reshape(2, 2)] for person in others]
+        )
+        distances = abs(points[:, None] - other_points).max(axis=(-1, -2))
+        assert (distances.min(axis=1) < 2e-2).sum() >= len(found) - 1
 
 
 def test_cascade_obeys_the_threshold(cascade, paths):

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -199,7 +200,7 @@ def test_cascade_with_images_of_nobody(start, config, quick_options, synthetic_p
         losses = [step['loss'] for step in first + second]
         # without people a detector still learns what is no person
         assert [loss > 0 for loss in losses] == [
-            somebody or not frozen for somebody in sum(people, [])
+            somebody or not frozen for somebody in chain(*people)
         ]
         assert first[0]['weights'] != first[1]['weights']
 
