@@ -1,4 +1,4 @@
-from ..models.deploy import switch_to_deploy
+from ..deploy import export, switch_to_deploy
 from .config import load_config
 from .inferencer import PRTRInferencer
 from .model_zoo import list_models, load_model
@@ -10,6 +10,7 @@ __all__ = [
     'Person',
     'build_test_runner',
     'build_train_runner',
+    'export',
     'list_models',
     'load_config',
     'load_model',

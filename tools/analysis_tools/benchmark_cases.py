@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prtr_plugin.apis import switch_to_deploy
-from prtr_plugin.models.deploy import use_channels_last
+from prtr_plugin.deploy import use_channels_last
 from prtr_plugin.models.heads import PRTRHead
 
 # how a model is run, see benchmark.py
