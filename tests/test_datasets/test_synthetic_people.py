@@ -1,8 +1,10 @@
 """The synthetic people dataset: layout, labels, determinism, refusals."""
 
 import json
+import multiprocessing
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from mmpose.datasets import CocoDataset
@@ -121,6 +123,23 @@ def test_people_of_a_seed(people):
     assert first['bbox'] == pytest.approx([198.5, 44.0, 109.0, 117.0], abs=1)
     ears_and_shoulder = [111.06, 74.54, 2, 136.39, 71.58, 2, 104.53, 100.06, 2]
     assert last['keypoints'][:18] == pytest.approx([0] * 9 + ears_and_shoulder, abs=0.02)
+
+
+def test_threads_of_opencv(tmp_path, monkeypatch):
+    """Forked processes would wait for those of their parent for ever."""
+    pool, seen = multiprocessing.Pool, []
+
+    def make_pool(*args, **kwargs):
+        seen.append(cv2.getNumThreads())
+        return pool(*args, **kwargs)
+
+    monkeypatch.setattr(multiprocessing, 'Pool', make_pool)
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (9, 9), 0)  # starts them
+    generate_people(tmp_path / 'people', **TINY)
+    assert seen == [1] and cv2.getNumThreads() == 4
+    cv2.setNumThreads(before)
 
 
 def test_picture_does_not_depend_on_the_count(people, tmp_path):

@@ -1,8 +1,10 @@
 import json
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from multiprocessing.pool import Pool
 from pathlib import Path
 
 import cv2
@@ -139,8 +141,7 @@ def _write_dataset(out_dir: Path, settings: dict) -> None:
         id=1, name='person', supercategory='person', keypoints=KEYPOINTS, skeleton=SKELETON
     )
     (out_dir / 'annotations').mkdir()
-    # images are made in parallel, so OpenCV needs no threads of its own
-    with multiprocessing.Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with _worker_pool() as pool:
         for number, split in enumerate(SPLITS):
             folder = out_dir / split
             folder.mkdir()
@@ -168,6 +169,22 @@ def _write_dataset(out_dir: Path, settings: dict) -> None:
             path.write_text(json.dumps(content))
             print(f'{split}: {count} images, {len(people)} people')
     (out_dir / 'settings.json').write_text(json.dumps(settings, indent=2))
+
+
+@contextmanager
+def _worker_pool() -> Iterator[Pool]:
+    """Processes in which OpenCV has no threads, as the images are made in parallel.
+
+    Nor has it here meanwhile: a process that is forked would wait for ever for
+    threads that only its parent has.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with multiprocessing.Pool(initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _write_picture(
