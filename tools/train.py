@@ -68,7 +68,7 @@ def main() -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.pop('local_rank')))
     # after the command line, so that --help is quick
     from prtr_plugin.apis import build_train_runner
-    from prtr_plugin.engine.hooks import CheckpointError
+    from prtr_plugin.checkpoints import CheckpointError
 
     try:
         runner = build_train_runner(**args)

@@ -1,5 +1,6 @@
 from ..deploy import export, switch_to_deploy
 from .config import load_config
+from .conversion import convert_checkpoint
 from .inferencer import PRTRInferencer
 from .model_zoo import list_models, load_model
 from .prediction import Person, predict
@@ -10,6 +11,7 @@ __all__ = [
     'Person',
     'build_test_runner',
     'build_train_runner',
+    'convert_checkpoint',
     'export',
     'list_models',
     'load_config',

@@ -9,9 +9,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from ..checkpoints import CheckpointError
 from ..datasets import check_data_files
 from ..engine import setup_cpu_distributed
-from ..engine.hooks import CheckpointError, StrictLoadHook
+from ..engine.hooks import StrictLoadHook
 from .config import load_config
 
 

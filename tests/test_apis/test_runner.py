@@ -8,7 +8,7 @@ import torch
 from mmengine.runner import Runner
 
 from prtr_plugin import apis
-from prtr_plugin.engine.hooks import CheckpointError
+from prtr_plugin.checkpoints import CheckpointError
 
 
 def test_train_and_test(small_config, quick_options, tmp_path):

@@ -7,13 +7,14 @@ Example:
 
 import argparse
 import sys
+from pathlib import Path
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Plot the loss and the metrics of a training run')
     parser.add_argument('work_dir', help='folder of the run')
-    parser.add_argument('out', help='picture to write')
+    parser.add_argument('out', type=Path, help='picture to write')
     parser.add_argument(
         '--metrics',
         nargs='+',
@@ -27,13 +28,10 @@ def main() -> None:
     """Run the script."""
     args = parse_args()
     # after the command line, so that --help is quick
-    from prtr_plugin.fileio import write_file
-    from prtr_plugin.visualization import draw_training, read_scalars
+    from prtr_plugin.visualization import draw_training, read_scalars, save_figure
 
     try:
-        figure = draw_training(*read_scalars(args.work_dir), args.metrics)
-        with write_file(args.out) as file:
-            figure.savefig(file)
+        save_figure(draw_training(*read_scalars(args.work_dir), args.metrics), args.out)
     except (OSError, ValueError) as error:
         sys.exit(f'Error: {error}')
     print(f'Wrote {args.out}')
