@@ -1,8 +1,6 @@
 """What the tests of several tools share.
 
 Fixtures:
-    benchmark_options, small_cfg: a tiny config, for the benchmark.
-    cases, tasks: modules of the benchmark.
     deploy_configs: small configs of all kinds of models.
     random_model: builds the model of a config with random weights.
     export: exports such a model.
@@ -119,33 +117,3 @@ def onnx_model(export, request) -> str:
     """Path of the two-stage model and the cascade, exported."""
     pytest.importorskip('onnxruntime')
     return export(request.param)
-
-
-@pytest.fixture(scope='session')
-def benchmark_options():
-    """Settings that make the config of the quickstart tiny."""
-    return {
-        'model.head.transformer.num_encoder_layers': 1,
-        'model.head.transformer.num_decoder_layers': 2,
-        'model.backbone.stem_channels': 8,
-        'model.backbone.base_channels': 8,
-        'model.head.in_channels': 32,
-    }
-
-
-@pytest.fixture(scope='module')
-def small_cfg(small_config, benchmark_options):
-    """The tiny config."""
-    return load_config(small_config, benchmark_options)
-
-
-@pytest.fixture(scope='module')
-def cases(load_tool):
-    """``benchmark_cases.py``."""
-    return load_tool('analysis_tools/benchmark_cases.py')
-
-
-@pytest.fixture(scope='module')
-def tasks(load_tool):
-    """``benchmark_tasks.py``."""
-    return load_tool('analysis_tools/benchmark_tasks.py')
