@@ -50,9 +50,15 @@ CONFIG = dict(
         num_queries=6,
         embed_dims=16,
         transformer=dict(
-            num_encoder_layers=1, num_decoder_layers=2, num_heads=2, feedforward_channels=32
+            type='PRTRTransformer',
+            num_encoder_layers=1,
+            num_decoder_layers=2,
+            num_heads=2,
+            feedforward_channels=32,
+            positional_encoding=dict(
+                type='SineLearnedPositionalEncoding', num_feats=4, size=(4, 5)
+            ),
         ),
-        positional_encoding=dict(type='SineLearnedPositionalEncoding', num_feats=4, size=(4, 5)),
         decoder=dict(type='HungarianKeypointCodec', input_size=(1, 1), num_keypoints=K),
     ),
 )

@@ -1,4 +1,3 @@
-from .assignment import batched_linear_assignment
 from .hungarian_keypoint import HungarianKeypointCodec
 
-__all__ = ['HungarianKeypointCodec', 'batched_linear_assignment']
+__all__ = ['HungarianKeypointCodec']

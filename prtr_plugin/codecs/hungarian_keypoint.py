@@ -4,7 +4,7 @@ from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
 
-from .assignment import batched_linear_assignment
+from prtr_plugin.assignment import batched_linear_assignment
 
 
 @KEYPOINT_CODECS.register_module()
@@ -86,6 +86,33 @@ class HungarianKeypointCodec(BaseKeypointCodec):
         Raises:
             ValueError: If the number of joints is not ``num_keypoints``.
         """
+        if keypoints_visible is None:
+            keypoints_visible = np.ones(keypoints.shape[:2], dtype=np.float32)
+        labels, weights = self.targets(
+            torch.from_numpy(keypoints[..., :2] / np.array(self.input_size)),
+            torch.as_tensor(keypoints_visible),
+        )
+        return dict(keypoint_labels=labels.numpy(), keypoint_weights=weights.numpy())
+
+    def targets(self, keypoints: Tensor, keypoints_visible: Tensor) -> tuple[Tensor, Tensor]:
+        """Targets of normalised keypoints, on their device.
+
+        Args:
+            keypoints (Tensor): Coordinates relative to the input image in
+                shape (N, K, 2)
+            keypoints_visible (Tensor): Visibilities in shape (N, K), positive
+                for labelled joints
+
+        Returns:
+            tuple:
+            - keypoint_labels (Tensor): The coordinates in shape (N, K, 2),
+                float32. (0, 0) for joints that are not labelled
+            - keypoint_weights (Tensor): 1 for labelled joints and 0 for the
+                others, in shape (N, K), float32
+
+        Raises:
+            ValueError: If the number of joints is not ``num_keypoints``.
+        """
         if keypoints.shape[1] != self.num_keypoints:
             raise ValueError(
                 f'The dataset has {keypoints.shape[1]} keypoints per person, '
@@ -93,19 +120,12 @@ class HungarianKeypointCodec(BaseKeypointCodec):
                 f'{self.num_keypoints}. Set num_keypoints of the codec and '
                 'out_channels of the head to the number of the dataset.'
             )
-        if keypoints_visible is None:
-            keypoints_visible = np.ones(keypoints.shape[:2], dtype=np.float32)
-
         labelled = keypoints_visible > 0
-        keypoint_labels = keypoints[..., :2] / np.array(self.input_size)
         if self.drop_outside:
-            labelled = labelled & ((keypoint_labels >= 0) & (keypoint_labels <= 1)).all(axis=-1)
-        keypoint_labels = np.where(labelled[..., None], keypoint_labels, 0)
-
-        return dict(
-            keypoint_labels=keypoint_labels.astype(np.float32),
-            keypoint_weights=labelled.astype(np.float32),
-        )
+            labelled = labelled & ((keypoints >= 0) & (keypoints <= 1)).all(dim=-1)
+        # not a product, which would keep a NaN
+        keypoints = keypoints.masked_fill(~labelled[..., None], 0)
+        return keypoints.float(), labelled.float()
 
     def joint_probs(self, cls_logits: Tensor) -> Tensor:
         """Class probabilities of the joints, as the read-out uses them.

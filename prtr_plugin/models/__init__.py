@@ -1,3 +1,3 @@
-from . import estimators, heads, layers, necks, task_modules
+from . import estimators, heads, layers, necks, task_modules, transformers
 
-__all__ = ['estimators', 'heads', 'layers', 'necks', 'task_modules']
+__all__ = ['estimators', 'heads', 'layers', 'necks', 'task_modules', 'transformers']

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from mmpose.structures import PoseDataSample
 from torch import Tensor, nn
 
-from ..models.heads import DeformablePRTRHead
 from ..models.layers.attention import FusedMultiheadAttention
+from ..models.transformers import DeformablePRTRTransformer
 from .levels import check_model, extract_feat, match_queries, read_out
 from .style import crop_region, joint_colors, joint_names, new_figure, show_image
 
@@ -134,16 +134,16 @@ def attend_joints(
         ValueError: If there is no such level.
     """
     check_model(model)
-    if isinstance(model.head, DeformablePRTRHead):
+    if isinstance(model.head.transformer, DeformablePRTRTransformer):
         raise TypeError(
-            'DeformablePRTRHead samples the features at a few points instead '
+            'DeformablePRTRTransformer samples the features at a few points instead '
             'of weighing all places: use sample_joints and draw_sampling.'
         )
     samples, feats = extract_feat(model, data_batch)
     transformer = model.head.transformer
-    index = level_index('level', level, transformer.decoder.num_layers)
+    index = level_index('level', level, len(transformer.decoder.layers))
     with record_attention(transformer) as recorded:
-        cls_logits, coords = model.head.forward_levels(feats)
+        cls_logits, coords = model.head.forward_layers(feats)
     keypoints = read_out(model, samples, cls_logits, coords)[:, index]
     queries = torch.from_numpy(match_queries(model, cls_logits[index]))
 
@@ -152,7 +152,7 @@ def attend_joints(
     decoder = [weights[:, q].unflatten(-1, size).numpy() for weights, q in zip(cross, queries)]
     encoder = [None] * len(samples)
     if transformer.encoder is not None:
-        index = level_index('encoder_level', encoder_level, transformer.encoder.num_layers)
+        index = level_index('encoder_level', encoder_level, len(transformer.encoder.layers))
         weights = recorded[f'encoder.layers.{index}.self_attn'].cpu()
         encoder = weights.unflatten(-1, size).unflatten(2, size).numpy()
     return [

@@ -6,7 +6,7 @@ from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.utils.typing import SampleList
 from torch import Tensor, nn
 
-from ..codecs.assignment import batched_linear_assignment
+from ..assignment import batched_linear_assignment
 from ..models.heads import PRTRHead
 
 
@@ -65,7 +65,7 @@ def read_levels(model: nn.Module, data_batch: dict) -> tuple[SampleList, np.ndar
             (B, L, K, 2)
     """
     samples, feats = extract_feat(model, data_batch)
-    return samples, read_out(model, samples, *model.head.forward_levels(feats))
+    return samples, read_out(model, samples, *model.head.forward_layers(feats))
 
 
 def read_out(
@@ -76,7 +76,7 @@ def read_out(
     Args:
         model (nn.Module): See :func:`extract_feat`
         data_samples (List[:obj:`PoseDataSample`]): Those of B people
-        cls_logits (Tensor): See :meth:`PRTRHead.forward_levels`
+        cls_logits (Tensor): See :meth:`PRTRHead.forward_layers`
         coords (Tensor): The same
 
     Returns:

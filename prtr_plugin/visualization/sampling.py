@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from mmpose.structures import PoseDataSample
 from torch import nn
 
-from ..models.heads import DeformablePRTRHead
+from ..models.transformers import DeformablePRTRTransformer
 from .attention import level_index, panel_grid, show_gray
 from .levels import check_model, extract_feat, match_queries, read_out
 from .style import crop_region, joint_colors, joint_names
@@ -45,7 +45,7 @@ def sample_joints(
 
     Args:
         model (nn.Module): See :func:`extract_feat`, with
-            :class:`DeformablePRTRHead`
+            :class:`DeformablePRTRTransformer`
         data_batch (dict): See :func:`extract_feat`
         level (int, optional): Decoder level, counted from 1. Its queries are
             read out, too. Defaults to the last one
@@ -58,9 +58,9 @@ def sample_joints(
         ValueError: If there is no such level.
     """
     check_model(model)
-    if not isinstance(model.head, DeformablePRTRHead):
+    if not isinstance(model.head.transformer, DeformablePRTRTransformer):
         raise TypeError(
-            f'This needs DeformablePRTRHead, but the head is {type(model.head).__name__}.'
+            f'This needs DeformablePRTRTransformer, but the head is {type(model.head).__name__}.'
         )
     samples, feats = extract_feat(model, data_batch)
     layers = model.head.transformer.decoder.layers
@@ -76,7 +76,7 @@ def sample_joints(
 
     hook = layers[index].cross_attn.register_forward_pre_hook(record, with_kwargs=True)
     try:
-        cls_logits, coords = model.head.forward_levels(feats)
+        cls_logits, coords = model.head.forward_layers(feats)
     finally:
         hook.remove()
     keypoints = read_out(model, samples, cls_logits, coords)[:, index]

@@ -19,9 +19,7 @@ def model(request, small_config, cascade_config, mmpose_scope):
     cascade = request.param == 'cascade'
     cfg = load_config(cascade_config if cascade else small_config).model
     if request.param == 'deformable':
-        head = cfg.head
-        head.type = 'DeformablePRTRHead'
-        head.num_feature_levels = 2
+        cfg.head.transformer.update(type='DeformablePRTRTransformer', num_feature_levels=2)
     model = MODELS.build(cfg)
     model.init_weights()
     return model.train()
@@ -79,12 +77,12 @@ def test_mixed_precision_of_the_transformer(model, mixed_precision):
     head = model.head.eval()
     head.mixed_precision = mixed_precision
     # rounded already, as the backbone puts them out
-    feats = [torch.randn(2, c, 4, 4).bfloat16() for c in head.map_channels]
+    feats = [torch.randn(2, c, 4, 4).bfloat16() for c in head.transformer.in_channels]
     with torch.no_grad():
-        # no coordinates: those of a new DeformablePRTRHead are constants
-        expected, _ = head.forward_levels([x.float() for x in feats])
+        # no coordinates: those of a new deformable head are constants
+        expected, _ = head.forward_layers([x.float() for x in feats])
         with torch.autocast('cpu', torch.bfloat16):
-            found, _ = head.forward_levels(feats)
+            found, _ = head.forward_layers(feats)
     assert torch.equal(found, expected) != mixed_precision
 
 

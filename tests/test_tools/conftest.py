@@ -32,25 +32,15 @@ _base_ = '{small_config}'
 model = dict(
     backbone=dict(out_indices=(1, 2)),
     head=dict(
-        _delete_=True,
-        type='DeformablePRTRHead',
         in_channels=[64, 128],
-        out_channels=17,
-        num_queries=20,
         embed_dims=64,
-        num_feature_levels=3,
         transformer=dict(
+            type='DeformablePRTRTransformer',
+            num_feature_levels=3,
             num_encoder_layers=1,
             num_decoder_layers=2,
-            num_heads=4,
-            feedforward_channels=64),
-        positional_encoding=dict(
-            type='mmdet.SinePositionalEncoding', num_feats=32,
-            normalize=True),
-        decoder=dict(
-            type='HungarianKeypointCodec',
-            input_size=(96, 128),
-            num_keypoints=17)))
+            feedforward_channels=64,
+            positional_encoding=dict(num_feats=32))))
 """
 
 

@@ -62,8 +62,8 @@ def test_deformable_attention(
     config = tmp_path / 'deformable.py'
     config.write_text(
         f"_base_ = '{small_config}'\n"
-        "head = dict(type='DeformablePRTRHead', in_channels=[128], "
-        'num_feature_levels=2)\n'
+        "head = dict(transformer=dict(type='DeformablePRTRTransformer', "
+        'num_feature_levels=2))\n'
         'model = dict(head=head)\n'
     )
     arguments = (TOOL, config, train_an_epoch(str(config)), image, tmp_path / 'out/a.png')

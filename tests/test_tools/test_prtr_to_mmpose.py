@@ -121,7 +121,7 @@ def test_deformable_round_trip(tool, manifests, depth, num_keypoints, num_params
     ours = tool.convert_state_dict(theirs)
     model = tool.infer_model(ours)
     assert model['backbone']['depth'] == depth
-    assert model['head']['type'] == 'DeformablePRTRHead'
+    assert model['head']['transformer']['type'] == 'DeformablePRTRTransformer'
     assert model['head']['out_channels'] == num_keypoints
     counters = [k for k in ours if k.endswith('num_batches_tracked')]
     # 5 copies of 8 parameters
@@ -148,7 +148,7 @@ def test_deformable_norms(tool, deformable):
     [
         ('transformer.level_embed', 'head.transformer.level_embed'),
         ('transformer.reference_points.bias', 'head.transformer.reference_points_fc.bias'),
-        ('input_proj.3.0.weight', 'head.input_proj.extra_convs.0.conv.weight'),
+        ('input_proj.3.0.weight', 'head.transformer.input_proj.extra_convs.0.conv.weight'),
         (
             'transformer.encoder.layers.5.',
             'head.transformer.encoder.layers.5.self_attn.value_proj.weight',
@@ -208,10 +208,10 @@ def test_meaning_of_keys(tool, res50):
     """The map, spelled out for one layer of each kind."""
     pairs = {
         'backbone.0.body.layer3.5.bn2.running_var': 'backbone.layer3.5.bn2.running_var',
-        'input_proj.weight': 'head.input_proj.weight',
-        'query_embed.weight': 'head.query_embedding.weight',
+        'input_proj.weight': 'head.transformer.input_proj.weight',
+        'query_embed.weight': 'head.transformer.query_embedding.weight',
         'class_embed.bias': 'head.fc_cls.bias',
-        'kpt_embed.layers.2.weight': 'head.kpt_branch.layers.2.weight',
+        'kpt_embed.layers.2.weight': 'head.kpt_branches.0.layers.2.weight',
         'transformer.decoder.norm.bias': 'head.transformer.decoder.post_norm.bias',
     }
     encoder = {
@@ -282,7 +282,7 @@ def test_every_key_must_be_known(tool, res50):
             'head.transformer.decoder.layers.3.norms.2.bias',
         ),
         ('backbone.0.body.layer2.1.bn1.running_mean', 'backbone.layer2.1.bn1.running_mean'),
-        ('query_embed.weight', 'head.query_embedding.weight'),
+        ('query_embed.weight', 'head.transformer.query_embedding.weight'),
         ('class_embed.bias', 'head.fc_cls.bias'),
         # a whole last block or layer: no gap in the keys shows it
         ('backbone.0.body.layer3.5.', 'backbone.layer3.5.conv1.weight'),

@@ -47,9 +47,9 @@ def test_every_key_has_a_place(tool, theirs):
             'head.transformer.decoder.layers.5.cross_attn.attn.in_proj_bias',
             'transformer_kpt.transformer.decoder.layers.5.multihead_attn.in_proj_bias',
         ),
-        ('head.kpt_branch.layers.2.bias', 'transformer_kpt.coord_predictor.layers.2.bias'),
+        ('head.kpt_branches.0.layers.2.bias', 'transformer_kpt.coord_predictor.layers.2.bias'),
         ('detector.bbox_head.fc_reg.bias', 'bbox_embed.layers.2.bias'),
-        ('head.positional_encoding.x_embed', 'row_embed.weight'),
+        ('head.transformer.positional_encoding.x_embed', 'row_embed.weight'),
     ):
         assert torch.equal(result[ours], theirs[key]), ours
 
@@ -76,7 +76,7 @@ def test_strict(tool, theirs):
 @pytest.mark.parametrize(
     'key, name',
     [
-        ('transformer_kpt.input_proj.bias', 'head.input_proj.bias'),
+        ('transformer_kpt.input_proj.bias', 'head.transformer.input_proj.bias'),
         ('class_embed.bias', 'detector.bbox_head.fc_cls.bias'),
         ('query_embed.weight', 'query_embedding.weight'),
     ],

@@ -82,7 +82,7 @@ def test_recording_leaves_no_trace(model, batch):
 
     def run():
         with torch.no_grad():
-            return head.forward_levels(model.extract_feat(inputs))
+            return head.forward_layers(model.extract_feat(inputs))
 
     before = run()
     with record_attention(head) as recorded:
@@ -186,9 +186,9 @@ def test_without_encoder(small_config, quick_options, batch):
 def test_deformable_attention_is_refused(small_config, quick_options, batch):
     options = {
         **quick_options,
-        'model.head.type': 'DeformablePRTRHead',
+        'model.head.transformer.type': 'DeformablePRTRTransformer',
         'model.head.in_channels': [128],
     }
     model = init_model(load_config(small_config, options), device='cpu', cfg_options={})
-    with pytest.raises(TypeError, match='DeformablePRTRHead'):
+    with pytest.raises(TypeError, match='DeformablePRTRTransformer'):
         attend_joints(model, batch)

@@ -21,7 +21,7 @@ def test_levels_are_read_out_one_by_one(model, batch):
     samples, keypoints = read_levels(model, batch)
     inputs = model.data_preprocessor(batch)['inputs']
     with torch.no_grad():
-        levels = model.head.forward_levels(model.extract_feat(inputs))
+        levels = model.head.forward_layers(model.extract_feat(inputs))
     assert keypoints.shape == (3, 2, 17, 2)
     for b, sample in enumerate(samples):
         for i, (cls_logits, coords) in enumerate(zip(*levels)):

@@ -13,9 +13,9 @@ def deformable(small_config, quick_options):
     """A deformable model with two feature levels of 8 x 6 and 4 x 3."""
     options = {
         **quick_options,
-        'model.head.type': 'DeformablePRTRHead',
+        'model.head.transformer.type': 'DeformablePRTRTransformer',
         'model.head.in_channels': [128],
-        'model.head.num_feature_levels': 2,
+        'model.head.transformer.num_feature_levels': 2,
     }
     model = init_model(load_config(small_config, options), device='cpu', cfg_options={})
     model.init_weights()

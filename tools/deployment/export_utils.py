@@ -10,7 +10,7 @@ from mmpose.models.pose_estimators.base import BasePoseEstimator
 from torch import Tensor, nn
 
 from prtr_plugin import __version__
-from prtr_plugin.codecs.assignment import batched_linear_assignment
+from prtr_plugin.assignment import batched_linear_assignment
 from prtr_plugin.models.estimators import PRTRCascade
 from prtr_plugin.models.heads import PRTRHead
 

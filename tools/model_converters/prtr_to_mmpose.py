@@ -45,11 +45,11 @@ RULES = (
     ('backbone.0.body.downsamp_modules.{rest}', 'neck.downsamp_modules.{rest}'),
     ('backbone.0.body.final_layer.{rest}', 'neck.final_layer.{rest}'),
     ('backbone.0.body.{rest}', 'backbone.{rest}'),
-    ('input_proj.{p}', 'head.input_proj.{p}'),
-    ('query_embed.weight', 'head.query_embedding.weight'),
+    ('input_proj.{p}', 'head.transformer.input_proj.{p}'),
+    ('query_embed.weight', 'head.transformer.query_embedding.weight'),
     *transformer_rules('transformer.', 'head.transformer.'),
     ('class_embed.{p}', 'head.fc_cls.{p}'),
-    ('kpt_embed.layers.{i}.{p}', 'head.kpt_branch.layers.{i}.{p}'),
+    ('kpt_embed.layers.{i}.{p}', 'head.kpt_branches.0.layers.{i}.{p}'),
 )
 
 _ENCODER = 'transformer.encoder.layers.{i}.'
@@ -57,11 +57,11 @@ _DECODER = 'transformer.decoder.layers.{i}.'
 DEFORMABLE_RULES = (
     ('backbone.0.body.{rest}', 'backbone.{rest}'),
     # three maps of the backbone, and a level made of the last one
-    ('input_proj.3.0.{p}', 'head.input_proj.extra_convs.0.conv.{p}'),
-    ('input_proj.3.1.{p}', 'head.input_proj.extra_convs.0.gn.{p}'),
-    ('input_proj.{i}.0.{p}', 'head.input_proj.convs.{i}.conv.{p}'),
-    ('input_proj.{i}.1.{p}', 'head.input_proj.convs.{i}.gn.{p}'),
-    ('query_embed.weight', 'head.query_embedding.weight'),
+    ('input_proj.3.0.{p}', 'head.transformer.input_proj.extra_convs.0.conv.{p}'),
+    ('input_proj.3.1.{p}', 'head.transformer.input_proj.extra_convs.0.gn.{p}'),
+    ('input_proj.{i}.0.{p}', 'head.transformer.input_proj.convs.{i}.conv.{p}'),
+    ('input_proj.{i}.1.{p}', 'head.transformer.input_proj.convs.{i}.gn.{p}'),
+    ('query_embed.weight', 'head.transformer.query_embedding.weight'),
     ('transformer.level_embed', 'head.transformer.level_embed'),
     ('transformer.reference_points.{p}', 'head.transformer.reference_points_fc.{p}'),
     (f'{_ENCODER}self_attn.{{rest}}', f'head.{_ENCODER}self_attn.{{rest}}'),
@@ -71,7 +71,7 @@ DEFORMABLE_RULES = (
     (f'{_DECODER}norm2.{{p}}', f'head.{_DECODER}norms.0.{{p}}'),
     *transformer_rules('transformer.', 'head.transformer.'),
     ('class_embed.0.{p}', 'head.fc_cls.{p}'),
-    ('kpt_embed.0.layers.{i}.{p}', 'head.kpt_branch.layers.{i}.{p}'),
+    ('kpt_embed.0.layers.{i}.{p}', 'head.kpt_branches.0.layers.{i}.{p}'),
 )
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs/body_2d_keypoint/prtr'
@@ -217,7 +217,7 @@ def convert_state_dict(checkpoint: dict, model: dict | None = None) -> OrderedDi
 
     Returns:
         OrderedDict: Weights for ``TopdownPoseEstimator`` with ``PRTRHead`` or
-        ``DeformablePRTRHead``; loads with ``strict=True``.
+        ``DeformablePRTRTransformer``; loads with ``strict=True``.
 
     Raises:
         ValueError: When a key is unknown, missing or of the wrong shape, or

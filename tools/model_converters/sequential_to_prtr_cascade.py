@@ -36,14 +36,14 @@ from mmengine.config import Config
 from torch import Tensor
 
 RULES = (
-    ('transformer_kpt.query_embed.weight', 'head.query_embedding.weight'),
-    ('transformer_kpt.input_proj.{p}', 'head.input_proj.{p}'),
+    ('transformer_kpt.query_embed.weight', 'head.transformer.query_embedding.weight'),
+    ('transformer_kpt.input_proj.{p}', 'head.transformer.input_proj.{p}'),
     *transformer_rules('transformer_kpt.transformer.', 'head.transformer.'),
     ('transformer_kpt.class_predictor.{p}', 'head.fc_cls.{p}'),
-    ('transformer_kpt.coord_predictor.{rest}', 'head.kpt_branch.{rest}'),
+    ('transformer_kpt.coord_predictor.{rest}', 'head.kpt_branches.0.{rest}'),
     # columns are counted along a row
-    ('row_embed.weight', 'head.positional_encoding.x_embed'),
-    ('col_embed.weight', 'head.positional_encoding.y_embed'),
+    ('row_embed.weight', 'head.transformer.positional_encoding.x_embed'),
+    ('col_embed.weight', 'head.transformer.positional_encoding.y_embed'),
     *((theirs, f'detector.{ours}') for theirs, ours in FACEBOOK_RULES),
 )
 
@@ -65,11 +65,11 @@ def infer_model(state_dict: dict[str, Tensor]) -> dict:
     needed = [
         f'head.{name}'
         for name in (
-            'query_embedding.weight',
-            'input_proj.weight',
+            'transformer.query_embedding.weight',
+            'transformer.input_proj.weight',
             'fc_cls.bias',
-            'positional_encoding.x_embed',
-            'positional_encoding.y_embed',
+            'transformer.positional_encoding.x_embed',
+            'transformer.positional_encoding.y_embed',
             'transformer.decoder.layers.0.ffn.layers.0.0.weight',
         )
     ]
@@ -96,13 +96,14 @@ def infer_model(state_dict: dict[str, Tensor]) -> dict:
             num_queries=query[0],
             embed_dims=query[1],
             transformer=dict(
+                type='PRTRTransformer',
                 num_encoder_layers=count(state_dict, 'head.transformer.encoder.layers.'),
                 num_decoder_layers=count(state_dict, 'head.transformer.decoder.layers.'),
                 num_heads=1,
                 feedforward_channels=ffn[0],
-            ),
-            positional_encoding=dict(
-                type='SineLearnedPositionalEncoding', num_feats=x_embed[0], size=size
+                positional_encoding=dict(
+                    type='SineLearnedPositionalEncoding', num_feats=x_embed[0], size=size
+                ),
             ),
             decoder=dict(
                 type='HungarianKeypointCodec', input_size=(1, 1), num_keypoints=num_keypoints

@@ -4,7 +4,7 @@ For every joint the weights of the decoder's cross-attention are laid over the
 image: those of the query that answers to the joint. With --point a panel
 shows which places the encoder mixes into this place of the image.
 
-For DeformablePRTRHead, which samples a few points instead of weighing all
+For DeformablePRTRTransformer, which samples a few points instead of weighing all
 places, the points are drawn, with their weights as areas.
 
 Example:
@@ -18,7 +18,7 @@ from pathlib import Path
 import mmcv
 from visualization_utils import add_bbox, batch_of_files, load_model, make_parser, save_figure
 
-from prtr_plugin.models.heads import DeformablePRTRHead
+from prtr_plugin.models.transformers import DeformablePRTRTransformer
 from prtr_plugin.visualization import attend_joints, draw_attention, draw_sampling, sample_joints
 
 
@@ -77,11 +77,11 @@ def main() -> None:
     joints = args.joints and joint_indices(args.joints, model.dataset_meta)
     batch = batch_of_files(model, [args.image], args.bbox)
     image = mmcv.imread(args.image, channel_order='rgb')
-    if isinstance(getattr(model, 'head', None), DeformablePRTRHead):
+    if isinstance(model.head.transformer, DeformablePRTRTransformer):
         if args.point or args.encoder_level:
             raise ValueError(
                 '--point and --encoder-level need PRTRHead: the '
-                'encoder of DeformablePRTRHead weighs no places.'
+                'encoder of DeformablePRTRTransformer weighs no places.'
             )
         (sampling,) = sample_joints(model, batch, args.level)
         figure = draw_sampling(image, sampling, model.dataset_meta, args.head, joints)

@@ -116,23 +116,6 @@ def split_ground_truth(
     return instances[exists & ~crowd], instances[exists & crowd]
 
 
-def check_predictions(*predictions: Tensor) -> None:
-    """Check what the detector puts out.
-
-    Args:
-        *predictions (Tensor): Boxes and logits or scores
-
-    Raises:
-        FloatingPointError: If one is NaN or infinite.
-    """
-    if not all(p.isfinite().all() for p in predictions):
-        raise FloatingPointError(
-            'The detector of PRTRCascade put out NaN or infinite boxes or '
-            'logits. Check the input images and the loaded weights; in '
-            'training lower the learning rate, clip gradients or use fp32.'
-        )
-
-
 def pack_people(
     boxes: Tensor,
     scores: Tensor,

@@ -1,10 +1,12 @@
+from mmcv.cnn import build_norm_layer
+from mmcv.cnn.bricks.transformer import FFN
 from mmdet.models.detectors import DETR
 from mmdet.models.layers import SinePositionalEncoding
 from mmpose.registry import MODELS
-from mmpose.utils.typing import OptSampleList
+from mmpose.utils.typing import ConfigType, OptSampleList
 from torch import Tensor, nn
 
-from ..layers.transformer import PRTRDecoder, PRTREncoder
+from ..layers import Decoder, DecoderLayer, Encoder, EncoderLayer, FusedMultiheadAttention
 
 
 @MODELS.register_module()
@@ -14,20 +16,28 @@ class PersonDETR(DETR):
     Arguments, parameter names and results are those of mmdet's DETR, so that
     its checkpoints load. Encoder and decoder are made of the layers of the
     keypoint transformer, which never store the attention weights.
+
+    Args:
+        *args: See the parent class
+        **kwargs: See the parent class. ``encoder`` and ``decoder`` take the
+            arguments of :func:`build_encoder` and :func:`build_decoder`.
+
+    Raises:
+        ValueError: If the positional encoding does not fit the width, or a
+            setting of mmdet's transformer is not possible here.
     """
 
     def _init_layers(self) -> None:
         self.positional_encoding = SinePositionalEncoding(**self.positional_encoding)
-        self.encoder = PRTREncoder(**self.encoder)
-        self.decoder = PRTRDecoder(**self.decoder)
-        self.embed_dims = self.encoder.embed_dims
+        self.encoder = build_encoder(**self.encoder)
+        self.decoder = build_decoder(**self.decoder)
+        self.embed_dims = self.encoder.layers[0].self_attn.embed_dims
         self.query_embedding = nn.Embedding(self.num_queries, self.embed_dims)
         num_feats = self.positional_encoding.num_feats
         if num_feats * 2 != self.embed_dims:
             raise ValueError(
-                f'positional_encoding has num_feats={num_feats} but the '
-                f'transformer has embed_dims={self.embed_dims}. Set num_feats '
-                'to half of it.'
+                f'positional_encoding has num_feats={num_feats} but the transformer has '
+                f'embed_dims={self.embed_dims}. Set num_feats to half of it.'
             )
 
     def pre_transformer(
@@ -45,23 +55,23 @@ class PersonDETR(DETR):
         query: Tensor,
         query_pos: Tensor,
         memory: Tensor,
-        memory_mask: Tensor,
+        memory_mask: Tensor | None,
         memory_pos: Tensor,
     ) -> dict[str, Tensor]:
         """Forward with the decoder.
 
         Args:
-            query (Tensor): Query contents in shape (B, Q, D)
+            query (Tensor): Query states in shape (B, Q, D)
             query_pos (Tensor): Query embeddings in shape (B, Q, D), the same
                 for all images
-            memory (Tensor): Encoded image features in shape (B, HW, D)
-            memory_mask (Tensor, optional): ``True`` for padded places, in
+            memory (Tensor): Encoded image tokens in shape (B, HW, D)
+            memory_mask (Tensor, optional): ``True`` for padded tokens, in
                 shape (B, HW)
-            memory_pos (Tensor): Positions of the image features in shape
+            memory_pos (Tensor): Positions of the image tokens in shape
                 (B, HW, D)
 
         Returns:
-            dict: ``hidden_states`` of the L decoder levels in shape
+            dict: ``hidden_states`` of the L decoder layers in shape
             (L, B, Q, D).
         """
         hidden_states = self.decoder(
@@ -72,3 +82,94 @@ class PersonDETR(DETR):
             key_padding_mask=memory_mask,
         )
         return dict(hidden_states=hidden_states)
+
+
+def build_encoder(num_layers: int, layer_cfg: ConfigType, num_cp: int = 0) -> Encoder:
+    """Build an encoder of mmdet's config.
+
+    Args:
+        num_layers (int): Number of layers
+        layer_cfg (dict): Config of a layer: ``self_attn_cfg``, ``ffn_cfg``
+            and ``norm_cfg``, as for mmdet's ``DetrTransformerEncoderLayer``,
+            and ``pre_norm``, see :class:`PRTRTransformer`
+        num_cp (int): Number of layers that compute their activations again in
+            the backward pass. Defaults to 0
+
+    Returns:
+        :obj:`Encoder`: The encoder.
+    """
+
+    def layer(
+        self_attn_cfg: ConfigType,
+        ffn_cfg: ConfigType,
+        norm_cfg: ConfigType = dict(type='LN'),
+        pre_norm: bool = False,
+    ) -> nn.Module:
+        self_attn = _build_attention(**self_attn_cfg)
+        norms = _build_norms(norm_cfg, self_attn.embed_dims, 2)
+        return EncoderLayer(self_attn, FFN(**ffn_cfg), norms, pre_norm)
+
+    layers = [layer(**layer_cfg) for _ in range(num_layers)]
+    post_norm = None
+    if layer_cfg.get('pre_norm', False):
+        post_norm = nn.LayerNorm(layers[0].self_attn.embed_dims)
+    return Encoder(layers, post_norm, num_cp)
+
+
+def build_decoder(
+    num_layers: int,
+    layer_cfg: ConfigType,
+    post_norm_cfg: ConfigType = dict(type='LN'),
+    return_intermediate: bool = True,
+) -> Decoder:
+    """Build a decoder of mmdet's config.
+
+    Args:
+        num_layers (int): Number of layers
+        layer_cfg (dict): Config of a layer: ``self_attn_cfg``,
+            ``cross_attn_cfg``, ``ffn_cfg`` and ``norm_cfg``, as for mmdet's
+            ``DetrTransformerDecoderLayer``, and ``pre_norm``
+        post_norm_cfg (dict): Config of the final normalisation. Defaults to
+            layer normalisation
+        return_intermediate (bool): ``True``, as all layers are supervised
+
+    Returns:
+        :obj:`Decoder`: The decoder.
+
+    Raises:
+        ValueError: If ``return_intermediate`` is ``False``.
+    """
+    if not return_intermediate:
+        raise ValueError(
+            'decoder.return_intermediate=False of PersonDETR is not possible, since every decoder '
+            'layer has a loss. Leave it out.'
+        )
+
+    def layer(
+        self_attn_cfg: ConfigType,
+        cross_attn_cfg: ConfigType,
+        ffn_cfg: ConfigType,
+        norm_cfg: ConfigType = dict(type='LN'),
+        pre_norm: bool = False,
+    ) -> nn.Module:
+        self_attn = _build_attention(**self_attn_cfg)
+        cross_attn = _build_attention(**cross_attn_cfg)
+        norms = _build_norms(norm_cfg, self_attn.embed_dims, 3)
+        return DecoderLayer(self_attn, cross_attn, FFN(**ffn_cfg), norms, pre_norm)
+
+    layers = [layer(**layer_cfg) for _ in range(num_layers)]
+    return Decoder(layers, *_build_norms(post_norm_cfg, layers[0].self_attn.embed_dims, 1))
+
+
+def _build_attention(
+    embed_dims: int, num_heads: int, dropout: float = 0.0, batch_first: bool = True
+) -> FusedMultiheadAttention:
+    if not batch_first:
+        raise ValueError(
+            'batch_first=False of an attention of PersonDETR is not possible. Leave it out.'
+        )
+    return FusedMultiheadAttention(embed_dims, num_heads, dropout)
+
+
+def _build_norms(norm_cfg: ConfigType, embed_dims: int, num: int) -> list[nn.Module]:
+    return [build_norm_layer(norm_cfg, embed_dims)[1] for _ in range(num)]

@@ -12,12 +12,12 @@ class ProposalPersonDETR(PersonDETR):
     """:class:`PersonDETR` whose queries start at the people of the encoder.
 
     DETR's queries are learned constants, and hundreds of epochs pass until
-    the decoder looks at the image. Here every place of the encoded map
+    the decoder looks at the image. Here every token of the encoded map
     proposes a box, and the ``num_queries`` most person-like proposals become
-    the queries: the content is the place's feature, the position that of the
+    the queries: the state is that of the token, the position that of the
     proposed box, and the decoder predicts the difference to that box. This is
     the query selection of `Deformable DETR`_ (appendix A.4) for DETR. The
-    proposals are supervised as one more level before those of the decoder.
+    proposals are supervised like one more layer before those of the decoder.
 
     It is meant for training from scratch. Checkpoints of DETR do not fit.
 
@@ -44,54 +44,56 @@ class ProposalPersonDETR(PersonDETR):
         valid = feat.new_ones(feat.shape[0], h, w)
         if mask is not None:
             valid = (~mask).view_as(valid).to(feat.dtype)
-        # the centre of every place, relative to the image without padding
+        # the center of every token, relative to the image without padding
         x, y = [(valid.cumsum(dim) - 0.5) / valid.sum(dim, True).clamp(min=1) for dim in (2, 1)]
         # sizes are predicted from half of the image
-        places = torch.stack((x, y, *valid.new_full((2, *valid.shape), 0.5)), dim=-1).flatten(1, 2)
+        anchors = torch.stack((x, y, *valid.new_full((2, *valid.shape), 0.5)), dim=-1).flatten(1, 2)
         if mask is not None:
-            # far from everybody, so that no padded place is matched
-            places = places.masked_fill(mask[..., None], 1.0)
-        encoder_inputs['places'] = places
+            # far from everybody, so that no padded token is matched
+            anchors = anchors.masked_fill(mask[..., None], 1.0)
+        encoder_inputs['anchors'] = anchors
         return encoder_inputs, decoder_inputs
 
     def forward_encoder(
-        self, feat: Tensor, feat_mask: Tensor, feat_pos: Tensor, places: Tensor
+        self, feat: Tensor, feat_mask: Tensor, feat_pos: Tensor, anchors: Tensor
     ) -> dict:
         """Forward with the encoder.
 
         Args:
-            feat (Tensor): Image features in shape (B, HW, D)
-            feat_mask (Tensor, optional): ``True`` for padded places, in
+            feat (Tensor): Image tokens in shape (B, HW, D)
+            feat_mask (Tensor, optional): ``True`` for padded tokens, in
                 shape (B, HW)
             feat_pos (Tensor): Their positions in shape (B, HW, D)
-            places (Tensor): Boxes [cx, cy, w, h] that the proposals start
+            anchors (Tensor): Boxes [cx, cy, w, h] that the proposals start
                 from, in shape (B, HW, 4)
 
         Returns:
             dict: The arguments of :meth:`pre_decoder`.
         """
         memory = super().forward_encoder(feat, feat_mask, feat_pos)['memory']
-        return dict(memory=memory, memory_mask=feat_mask, places=places)
+        return dict(memory=memory, memory_mask=feat_mask, anchors=anchors)
 
-    def pre_decoder(self, memory: Tensor, memory_mask: Tensor, places: Tensor) -> tuple[dict, dict]:
+    def pre_decoder(
+        self, memory: Tensor, memory_mask: Tensor, anchors: Tensor
+    ) -> tuple[dict, dict]:
         """Make queries of the best proposals.
 
         Args:
-            memory (Tensor): Encoded image features in shape (B, HW, D)
-            memory_mask (Tensor, optional): ``True`` for padded places, in
+            memory (Tensor): Encoded image tokens in shape (B, HW, D)
+            memory_mask (Tensor, optional): ``True`` for padded tokens, in
                 shape (B, HW)
-            places (Tensor): As for :meth:`forward_encoder`
+            anchors (Tensor): As for :meth:`forward_encoder`
 
         Returns:
             tuple[dict, dict]: The arguments of :meth:`forward_decoder` and
             of the box head.
         """
-        proposals = self.bbox_head.forward_level(memory, places)
+        proposals = self.bbox_head.forward_layer(memory, anchors)
         scores = proposals[0].detach()
         scores = scores[..., 0] - scores[..., -1]
         if memory_mask is not None:
             scores = scores.masked_fill(memory_mask, float('-inf'))
-        # a tiny image has fewer places than there are queries
+        # a tiny image has fewer tokens than there are queries
         best = scores.topk(min(self.num_queries, scores.shape[1]))[1]
         best = best[..., None]
         references = proposals[1].detach().gather(1, best.expand(-1, -1, 4))

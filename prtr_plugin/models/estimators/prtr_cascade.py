@@ -1,22 +1,19 @@
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
+from mmengine.dist import get_world_size
 from mmengine.structures import InstanceData
 from mmpose.models.pose_estimators.base import BasePoseEstimator
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, OptConfigType, OptMultiConfig, OptSampleList, SampleList
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..heads import PersonDETRHead
-from ..layers import STNCrop
-from .cascade_data import (
-    check_metainfo,
-    check_predictions,
-    pack_people,
-    samples_without_padding,
-    split_ground_truth,
-)
+from ..heads.person_detr_head import Matches
+from ..layers import STNCrop, non_finite_error
+from .cascade_data import check_metainfo, pack_people, samples_without_padding, split_ground_truth
 
 
 @MODELS.register_module()
@@ -90,18 +87,15 @@ class PRTRCascade(BasePoseEstimator):
         metainfo: dict | None = None,
         init_cfg: OptMultiConfig = None,
     ) -> None:
-        super().__init__(
-            backbone=detector,
-            head=head,
-            train_cfg=_fill('train_cfg', train_cfg, max_persons=20),
-            test_cfg=_fill('test_cfg', test_cfg, score_thr=0.05, max_persons=20),
-            data_preprocessor=data_preprocessor,
-            use_syncbn=use_syncbn,
-            metainfo=metainfo,
-            init_cfg=init_cfg,
-        )
-        # what the parent class calls backbone has a backbone of its own
-        self.detector = self._modules.pop('backbone')
+        # not that of the parent class, which builds a backbone: the detector has one
+        super(BasePoseEstimator, self).__init__(data_preprocessor, init_cfg)
+        self.metainfo = self._load_metainfo(metainfo)
+        self.train_cfg = _fill('train_cfg', train_cfg, max_persons=20)
+        self.test_cfg = _fill('test_cfg', test_cfg, score_thr=0.05, max_persons=20)
+        self.detector = MODELS.build(detector)
+        self.head = MODELS.build(head)
+        if use_syncbn and get_world_size() > 1:
+            nn.SyncBatchNorm.convert_sync_batchnorm(self)
         self.crop = STNCrop(**crop)
         self.detector_levels = tuple(detector_levels)
         self.freeze_detector = freeze_detector
@@ -116,7 +110,7 @@ class PRTRCascade(BasePoseEstimator):
                 f'with num_classes={bbox_head.num_classes}. PRTRCascade needs '
                 "type='PersonDETRHead' with num_classes=1."
             )
-        size = getattr(self.head.positional_encoding, 'size', None)
+        size = getattr(self.head.transformer.positional_encoding, 'size', None)
         if size not in (None, self.crop.resolution):
             raise ValueError(
                 f'The crops have resolution={self.crop.resolution} but the '
@@ -154,9 +148,9 @@ class PRTRCascade(BasePoseEstimator):
 
         Returns:
             tuple:
-            - cls_scores (Sequence[Tensor]): For each level class logits
+            - cls_scores (Sequence[Tensor]): For each layer class logits
                 [person, none] in shape (B, Q, 2)
-            - boxes (Sequence[Tensor]): For each level [cx, cy, w, h],
+            - boxes (Sequence[Tensor]): For each layer [cx, cy, w, h],
                 relative to the valid image, in shape (B, Q, 4)
         """
         feats = tuple(feats[i] for i in self.detector_levels)
@@ -190,7 +184,7 @@ class PRTRCascade(BasePoseEstimator):
             sizes = [(d.img_shape, d.batch_input_shape) for d in data_samples]
             valid_hw = feats[0].new_tensor(np.divide(*zip(*sizes)))
         crops = self.crop(feats, boxes, valid_hw)
-        if crops.shape[1] != self.head.in_channels:
+        if [crops.shape[1]] != self.head.transformer.in_channels:
             raise ValueError(
                 f'The levels {self.crop.levels} that PRTRCascade crops have '
                 f'{crops.shape[1]} channels together, but the head has '
@@ -222,80 +216,73 @@ class PRTRCascade(BasePoseEstimator):
         )
         feats = self.extract_feat(inputs)
         cls_scores, boxes = self.forward_detector(feats, data_samples)
-        check_predictions(cls_scores[-1], boxes[-1])
+        if self.freeze_detector:
+            cls_scores, boxes = cls_scores[-1:], boxes[-1:]
 
+        bbox_head = self.detector.bbox_head
+        matches = bbox_head.match(cls_scores, boxes, people, metas)
         losses = dict()
         if not self.freeze_detector:
-            det_losses = self.detector.bbox_head.loss_by_feat(
-                cls_scores, boxes, people, metas, crowds
+            det_losses = bbox_head.loss_by_matches(
+                cls_scores, boxes, matches, people, metas, crowds
             )
             losses.update({f'det.{k}': v for k, v in det_losses.items()})
 
-        queries, persons = self._sample_matches(cls_scores[-1], boxes[-1], people, metas)
-        nobody = not any(map(len, queries))
+        everybody = InstanceData.cat(list(people))
+        images, queries, persons = self._sample_matches(matches[-1], everybody)
+        nobody = len(persons) == 0
         if nobody:
             # all parameters take part in every step, as distributed training
             # wants it: one crop whose losses count nothing
-            queries[0] = queries[0].new_zeros(1)
-        kept = [boxes[-1][i, q] for i, q in enumerate(queries)]
+            images = queries = images.new_zeros(1)
+        kept = boxes[-1][images, queries]
         if self.detach_boxes:
-            kept = [b.detach() for b in kept]
-        crops = self.crop_people(feats, kept, data_samples)
+            kept = kept.detach()
+        nums = images.bincount(minlength=len(inputs)).tolist()
+        crops = self.crop_people(feats, kept.split(nums), data_samples)
         if nobody:
             labels = crops.new_zeros(1, self.head.out_channels, 2)
             weights = labels[..., 0]
         else:
-            labels, weights = self._keypoint_targets(torch.cat(kept).detach(), persons, metas)
-        kpt_losses = self.head.loss_by_feat(*self.head.forward_levels((crops,)), labels, weights)
+            sizes = kept.new_tensor([meta['img_shape'][::-1] for meta in metas])
+            labels, weights = self._keypoint_targets(
+                everybody.keypoints[persons] / sizes[images, None],
+                everybody.keypoints_visible[persons],
+                kept.detach(),
+            )
+        kpt_losses = self.head.loss_by_feat(*self.head.forward_layers((crops,)), labels, weights)
         weight = 0.0 if nobody else 1.0
         losses.update({k: v * weight for k, v in kpt_losses.items()})
         return losses
 
-    def _sample_matches(
-        self, cls_scores: Tensor, boxes: Tensor, people: list[InstanceData], metas: list[dict]
-    ) -> tuple[list[Tensor], list[InstanceData]]:
-        """The people of each image that go through the keypoint head: their
-        queries and their ground truth.
+    def _sample_matches(self, matches: Matches, everybody: InstanceData) -> Matches:
+        """Those of the matches that go through the keypoint head: people with
+        labelled joints, at most ``max_persons`` of each image.
         """
-        queries, persons = [], []
-        for cls_score, box, person, meta in zip(cls_scores, boxes, people, metas):
-            query, index = self.detector.bbox_head.match(cls_score, box, person, meta)
-            person = person[index]
-            labelled = (person.keypoints_visible > 0).any(dim=1)
-            query, person = query[labelled], person[labelled]
-            if len(query) > self.train_cfg['max_persons']:
-                drawn = torch.randperm(len(query))
-                drawn = drawn[: self.train_cfg['max_persons']].to(query.device)
-                query, person = query[drawn], person[drawn]
-            queries.append(query)
-            persons.append(person)
-        return queries, persons
+        labelled = (everybody.keypoints_visible > 0).any(dim=1).cpu()
+        index = labelled[matches.people].nonzero().flatten()
+        images = []
+        for chunk in index.split(matches.images[index].bincount().tolist()):
+            if len(chunk) > self.train_cfg['max_persons']:
+                chunk = chunk[torch.randperm(len(chunk))[: self.train_cfg['max_persons']]]
+            images.append(chunk)
+        index = torch.cat(images) if images else index
+        return Matches(*(indices[index] for indices in matches))
 
     def _keypoint_targets(
-        self, boxes: Tensor, persons: list[InstanceData], metas: list[dict]
+        self, keypoints: Tensor, keypoints_visible: Tensor, boxes: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Targets of the keypoint head, relative to the crops.
 
         The boxes are constants here: a keypoint loss that could change its
         own target would move boxes for the wrong reason.
         """
-        keypoints = torch.cat(
-            [
-                p.keypoints / p.keypoints.new_tensor(meta['img_shape'][::-1])
-                for p, meta in zip(persons, metas)
-            ]
+        labels, weights = self.head.decoder.targets(
+            self.crop.to_crop(keypoints, boxes), keypoints_visible
         )
-        visible = torch.cat([p.keypoints_visible for p in persons])
-        keypoints = self.crop.to_crop(keypoints, boxes).cpu().numpy()
-        codec = self.head.decoder
-        encoded = codec.encode(keypoints * np.array(codec.input_size), visible.cpu().numpy())
         # The crop of a poor box can miss its person by far. As predictions
         # lie in [0, 1], this changes neither gradients of L1 nor matches.
-        labels = encoded['keypoint_labels'].clip(0, 1)
-        return (
-            torch.from_numpy(labels).to(boxes),
-            torch.from_numpy(encoded['keypoint_weights']).to(boxes),
-        )
+        return labels.clip(0, 1).to(boxes), weights.to(boxes)
 
     def predict(self, inputs: Tensor, data_samples: SampleList) -> SampleList:
         """Predict people with keypoints.
@@ -327,7 +314,8 @@ class PRTRCascade(BasePoseEstimator):
         # one transfer tells which people are kept
         found = torch.cat((boxes, scores[..., None]), dim=-1)
         found = found.detach().float().cpu()
-        check_predictions(found)
+        if not found.isfinite().all():
+            raise non_finite_error('PersonDETRHead')
         nums = (found[..., 4] > self.test_cfg['score_thr']).sum(1).tolist()
 
         keypoints = np.zeros((0, self.head.out_channels, 2), dtype=np.float32)
@@ -352,8 +340,25 @@ class PRTRCascade(BasePoseEstimator):
             )
         return data_samples
 
+    @contextmanager
+    def score_threshold(self, score_thr: float) -> Iterator[None]:
+        """Use another ``test_cfg.score_thr`` inside of the context.
+
+        Args:
+            score_thr (float): Score that a person exceeds
+
+        Yields:
+            None: Nothing.
+        """
+        before = self.test_cfg['score_thr']
+        self.test_cfg['score_thr'] = score_thr
+        try:
+            yield
+        finally:
+            self.test_cfg['score_thr'] = before
+
     def _best_people(self, cls_scores: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores and boxes of the last level, from high to low score, in
+        """Scores and boxes of the last layer, from high to low score, in
         shape (B, P) and (B, P, 4) with P = ``max_persons``.
         """
         scores = cls_scores[-1].softmax(dim=-1)[..., 0]

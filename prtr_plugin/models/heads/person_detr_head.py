@@ -1,13 +1,18 @@
 import copy
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from mmdet.models.dense_heads import DETRHead
-from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps, bbox_xyxy_to_cxcywh
+from mmdet.utils import reduce_mean
 from mmengine.structures import InstanceData
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, InstanceList, OptConfigType, SampleList
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+
+from ..layers import full_precision, non_finite_error
 
 ASSIGNER = dict(
     type='mmdet.HungarianAssigner',
@@ -19,9 +24,27 @@ ASSIGNER = dict(
 )
 
 
+class Matches(NamedTuple):
+    """Queries of a batch that are matched to people, image by image.
+
+    Args:
+        images (Tensor): Index of the image of each match in shape (M, )
+        queries (Tensor): Index of its query in shape (M, )
+        people (Tensor): Index of its person, counted through the batch, in
+            shape (M, )
+    """
+
+    images: Tensor
+    queries: Tensor
+    people: Tensor
+
+
 @MODELS.register_module()
 class PersonDETRHead(DETRHead):
     """mmdet's DETR head for one class, with regions to ignore.
+
+    All decoder layers of all images are matched with one device-to-host
+    transfer.
 
     An unmatched query whose box lies for the most part in an ignored region,
     such as a crowd, is neither positive nor negative, as COCO's evaluation
@@ -37,7 +60,7 @@ class PersonDETRHead(DETRHead):
         loss_bbox (dict): Config of the box loss. Defaults to DETR's
         loss_iou (dict): Config of the IoU loss. Defaults to DETR's
         train_cfg (dict, optional): ``assigner`` inside is the config of the
-            matching. Defaults to DETR's
+            matching, of which the match costs are used. Defaults to DETR's
         test_cfg (dict, optional): See the parent class
         **kwargs: Other arguments of the parent class.
     """
@@ -80,34 +103,32 @@ class PersonDETRHead(DETRHead):
         """Predict people from the outputs of the decoder.
 
         Args:
-            hidden_states (Tensor): Outputs of the L decoder levels in shape
+            hidden_states (Tensor): Outputs of the L decoder layers in shape
                 (L, B, Q, D)
             references (Tensor, optional): Boxes in [cx, cy, w, h], relative
                 to the valid image, that the predictions are offsets to, in
                 shape (B, Q, 4). Defaults to None, for no offsets
             proposals (Tuple[Tensor, ...]): Class logits and boxes of P
                 proposals in shape (B, P, num_classes + 1) and (B, P, 4),
-                which become the first level. Defaults to none
+                which are put before the layers. Defaults to none
 
         Returns:
-            tuple[Sequence[Tensor], Sequence[Tensor]]: For each level class
+            tuple[Sequence[Tensor], Sequence[Tensor]]: For each layer class
             logits in shape (B, Q, num_classes + 1) and boxes in shape
             (B, Q, 4).
         """
-        cls_scores, boxes = self.forward_level(hidden_states, references)
+        cls_scores, boxes = self.forward_layer(hidden_states, references)
         if proposals:
             return ((proposals[0], *cls_scores), (proposals[1], *boxes))
         return cls_scores, boxes
 
-    def forward_level(
+    def forward_layer(
         self, hidden_states: Tensor, references: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Class logits and boxes in shape (..., num_classes + 1) and
         (..., 4) of hidden states in shape (..., D); see :meth:`forward`.
         """
-        # a bfloat16 coordinate is off by up to 0.7 pixels in 384
-        with torch.autocast(hidden_states.device.type, enabled=False):
-            hidden_states = hidden_states.to(self.fc_cls.weight.dtype)
+        with full_precision(self.fc_cls, hidden_states) as (hidden_states,):
             boxes = self.fc_reg(self.activate(self.reg_ffn(hidden_states)))
             if references is not None:
                 boxes = boxes + references.logit(eps=1e-4)
@@ -145,13 +166,13 @@ class PersonDETRHead(DETRHead):
         batch_img_metas: list[dict],
         batch_gt_instances_ignore: InstanceList | None = None,
     ) -> dict[str, Tensor]:
-        """Calculate the losses of all decoder levels.
+        """Match all decoder layers and calculate their losses.
 
         Args:
-            all_layers_cls_scores (Sequence[Tensor]): For each level class
+            all_layers_cls_scores (Sequence[Tensor]): For each layer class
                 logits in shape (B, Q, num_classes + 1), the last class for
                 "none"
-            all_layers_bbox_preds (Sequence[Tensor]): For each level boxes in
+            all_layers_bbox_preds (Sequence[Tensor]): For each layer boxes in
                 [cx, cy, w, h], relative to the valid image, in shape
                 (B, Q, 4)
             batch_gt_instances (List[:obj:`InstanceData`]): For each image
@@ -163,58 +184,149 @@ class PersonDETRHead(DETRHead):
 
         Returns:
             dict: ``loss_cls``, ``loss_bbox`` and ``loss_iou`` of the last
-            level, and with the prefix ``d{i}.`` of level i before it.
+            layer, and with the prefix ``d{i}.`` of layer i before it.
+
+        Raises:
+            FloatingPointError: If a prediction is NaN or infinite.
         """
-        if batch_gt_instances_ignore is not None:
-            # the parent class hands nothing else down to the single images
-            batch_img_metas = [
-                dict(meta, ignored_bboxes=ignored.bboxes)
-                for meta, ignored in zip(batch_img_metas, batch_gt_instances_ignore)
-            ]
-        return super().loss_by_feat(
+        matches = self.match(
             all_layers_cls_scores, all_layers_bbox_preds, batch_gt_instances, batch_img_metas
         )
-
-    def _get_targets_single(
-        self, cls_score: Tensor, bbox_pred: Tensor, gt_instances: InstanceData, img_meta: dict
-    ) -> tuple:
-        """Targets of one image; see the parent class."""
-        (labels, label_weights, bbox_targets, bbox_weights, pos_inds, neg_inds) = (
-            super()._get_targets_single(cls_score, bbox_pred, gt_instances, img_meta)
+        return self.loss_by_matches(
+            all_layers_cls_scores,
+            all_layers_bbox_preds,
+            matches,
+            batch_gt_instances,
+            batch_img_metas,
+            batch_gt_instances_ignore,
         )
-        ignored_bboxes = img_meta.get('ignored_bboxes', ())
-        if len(ignored_bboxes):
-            h, w = img_meta['img_shape']
-            bboxes = bbox_cxcywh_to_xyxy(bbox_pred[neg_inds].detach())
-            bboxes = bboxes * bboxes.new_tensor([w, h, w, h])
-            overlaps = bbox_overlaps(bboxes, ignored_bboxes, mode='iof')
-            ignored = overlaps.max(dim=1)[0] > self.ignore_iof_thr
-            label_weights[neg_inds[ignored]] = 0
-            # the others count as negatives in the weighted mean
-            neg_inds = neg_inds[~ignored]
-        return (labels, label_weights, bbox_targets, bbox_weights, pos_inds, neg_inds)
 
     @torch.no_grad()
     def match(
-        self, cls_score: Tensor, bbox_pred: Tensor, gt_instances: InstanceData, img_meta: dict
-    ) -> list[Tensor]:
-        """Match the queries of one image, as for the losses.
+        self,
+        all_layers_cls_scores: Sequence[Tensor],
+        all_layers_bbox_preds: Sequence[Tensor],
+        batch_gt_instances: InstanceList,
+        batch_img_metas: list[dict],
+    ) -> list[Matches]:
+        """Match the queries of all layers and images, in one transfer.
 
         Args:
-            cls_score (Tensor): Class logits in shape (Q, num_classes + 1)
-            bbox_pred (Tensor): Boxes in shape (Q, 4)
-            gt_instances (:obj:`InstanceData`): See :meth:`loss_by_feat`
-            img_meta (dict): See :meth:`loss_by_feat`
+            all_layers_cls_scores (Sequence[Tensor]): See :meth:`loss_by_feat`
+            all_layers_bbox_preds (Sequence[Tensor]): See :meth:`loss_by_feat`
+            batch_gt_instances (List[:obj:`InstanceData`]): See
+                :meth:`loss_by_feat`
+            batch_img_metas (List[dict]): See :meth:`loss_by_feat`
 
         Returns:
-            List[Tensor]: Indices of the matched queries and of their
-            instances, each in shape (min(P_i, Q), ).
+            List[Matches]: The matches of each layer, on the CPU: of each
+            image min(P_i, Q), by increasing query.
+
+        Raises:
+            FloatingPointError: If a prediction is NaN or infinite.
         """
-        h, w = img_meta['img_shape']
-        bboxes = bbox_cxcywh_to_xyxy(bbox_pred)
-        bboxes = bboxes * bboxes.new_tensor([w, h, w, h])
-        gt_inds = self.assigner.assign(
-            InstanceData(scores=cls_score, bboxes=bboxes), gt_instances, img_meta
-        ).gt_inds
-        queries = torch.nonzero(gt_inds > 0).flatten()
-        return [queries, gt_inds[queries] - 1]
+        scores = torch.cat([s.float() for s in all_layers_cls_scores], dim=1)
+        boxes = torch.cat([b.float() for b in all_layers_bbox_preds], dim=1)
+        sizes = _image_sizes(batch_img_metas, boxes)
+        bboxes = bbox_cxcywh_to_xyxy(boxes) * sizes[:, None]
+        costs = [
+            sum(
+                cost(InstanceData(scores=score, bboxes=bbox), gt, meta)
+                for cost in self.assigner.match_costs
+            )
+            for score, bbox, gt, meta in zip(scores, bboxes, batch_gt_instances, batch_img_metas)
+        ]
+        # an image without people has no costs, but NaN all the same
+        finite = (scores.sum() + boxes.sum()).isfinite()
+        packed = torch.cat([cost.flatten() for cost in costs] + [finite[None].to(scores)]).cpu()
+        *flat, finite = packed.split([cost.numel() for cost in costs] + [1])
+        if not finite.all():
+            raise non_finite_error('PersonDETRHead')
+
+        num_queries = [s.shape[1] for s in all_layers_cls_scores]
+        matches: list[list[tuple]] = [[] for _ in num_queries]
+        start = 0
+        for i, (cost, like) in enumerate(zip(flat, costs)):
+            for layer, part in zip(matches, cost.view(like.shape).split(num_queries)):
+                queries, people = map(torch.from_numpy, linear_sum_assignment(part.numpy()))
+                layer.append((torch.full_like(queries, i), queries, people + start))
+            start += like.shape[1]
+        return [Matches(*map(torch.cat, zip(*layer))) for layer in matches]
+
+    def loss_by_matches(
+        self,
+        all_layers_cls_scores: Sequence[Tensor],
+        all_layers_bbox_preds: Sequence[Tensor],
+        all_layers_matches: Sequence[Matches],
+        batch_gt_instances: InstanceList,
+        batch_img_metas: list[dict],
+        batch_gt_instances_ignore: InstanceList | None = None,
+    ) -> dict[str, Tensor]:
+        """Calculate the losses of all decoder layers that have been matched.
+
+        Args:
+            all_layers_cls_scores (Sequence[Tensor]): See :meth:`loss_by_feat`
+            all_layers_bbox_preds (Sequence[Tensor]): See :meth:`loss_by_feat`
+            all_layers_matches (Sequence[Matches]): From :meth:`match`
+            batch_gt_instances (List[:obj:`InstanceData`]): See
+                :meth:`loss_by_feat`
+            batch_img_metas (List[dict]): See :meth:`loss_by_feat`
+            batch_gt_instances_ignore (List[:obj:`InstanceData`], optional):
+                See :meth:`loss_by_feat`
+
+        Returns:
+            dict: See :meth:`loss_by_feat`.
+        """
+        sizes = _image_sizes(batch_img_metas, all_layers_bbox_preds[-1])
+        gt_labels = torch.cat([gt.labels for gt in batch_gt_instances])
+        gt_bboxes = torch.cat([gt.bboxes / size for gt, size in zip(batch_gt_instances, sizes)])
+        gt_bboxes = bbox_xyxy_to_cxcywh(gt_bboxes)
+
+        losses = dict()
+        layers = list(zip(all_layers_cls_scores, all_layers_bbox_preds, all_layers_matches))
+        for i, (cls_scores, bbox_preds, (images, queries, people)) in enumerate(layers):
+            labels = gt_labels.new_full(cls_scores.shape[:2], self.num_classes)
+            labels[images, queries] = gt_labels[people]
+            weights = torch.ones_like(cls_scores[..., 0])
+            if batch_gt_instances_ignore is not None:
+                ignored = self._ignored(bbox_preds.detach(), batch_gt_instances_ignore, sizes)
+                weights = weights.masked_fill(ignored & (labels == self.num_classes), 0)
+            # weighted as the losses of the queries, as in the authors' DETR
+            num_matches = weights.new_tensor(float(len(queries)))
+            avg_factor = num_matches + (weights.sum() - num_matches) * self.bg_cls_weight
+            if self.sync_cls_avg_factor:
+                avg_factor = reduce_mean(avg_factor)
+            num_people = reduce_mean(num_matches).clamp(min=1)
+
+            prefix = '' if i == len(layers) - 1 else f'd{i}.'
+            losses[f'{prefix}loss_cls'] = self.loss_cls(
+                cls_scores.flatten(0, 1),
+                labels.flatten(),
+                weights.flatten(),
+                avg_factor=avg_factor.clamp(min=1),
+            )
+            matched, targets = bbox_preds[images, queries], gt_bboxes[people]
+            losses[f'{prefix}loss_bbox'] = self.loss_bbox(matched, targets, avg_factor=num_people)
+            losses[f'{prefix}loss_iou'] = self.loss_iou(
+                bbox_cxcywh_to_xyxy(matched) * sizes[images],
+                bbox_cxcywh_to_xyxy(targets) * sizes[images],
+                avg_factor=num_people,
+            )
+        return losses
+
+    def _ignored(self, bbox_preds: Tensor, regions: InstanceList, sizes: Tensor) -> Tensor:
+        """Whether boxes in shape (B, Q, 4) lie in ignored regions, in shape (B, Q)."""
+        ignored = torch.zeros_like(bbox_preds[..., 0], dtype=torch.bool)
+        for i, region in enumerate(regions):
+            if len(region):
+                bboxes = bbox_cxcywh_to_xyxy(bbox_preds[i]) * sizes[i]
+                shares = bbox_overlaps(bboxes, region.bboxes, mode='iof')
+                ignored[i] = shares.amax(dim=1) > self.ignore_iof_thr
+        return ignored
+
+
+def _image_sizes(batch_img_metas: list[dict], like: Tensor) -> Tensor:
+    """Sizes [w, h, w, h] of the images without padding, in shape (B, 4)."""
+    return like.new_tensor(
+        [(*meta['img_shape'][::-1], *meta['img_shape'][::-1]) for meta in batch_img_metas]
+    )

@@ -3,42 +3,50 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from mmdet.models.layers import MLP
+from mmdet.models.layers import MLP, inverse_sigmoid
+from mmengine.model import ModuleList, bias_init_with_prob, constant_init
 from mmengine.structures import InstanceData
 from mmpose.models.heads.base_head import BaseHead
 from mmpose.registry import KEYPOINT_CODECS, MODELS, TASK_UTILS
 from mmpose.utils.typing import ConfigType, Features, InstanceList, OptConfigType, OptSampleList
 from torch import Tensor, nn
 
-from ..layers import PRTRTransformer
+from prtr_plugin.assignment import batched_linear_assignment
+from prtr_plugin.codecs import HungarianKeypointCodec
+
+from ..layers import full_precision, non_finite_error
 
 
 @MODELS.register_module()
 class PRTRHead(BaseHead):
     """Keypoint regression by queries, as in `PRTR`_ (CVPR 2021).
 
-    Keypoint queries attend to the encoded image features. Every query tells
-    a class, one of K joints or "no keypoint", and a position; bipartite
-    matching assigns a query to each joint in training, and the codec does it
-    in testing.
+    A transformer lets keypoint queries attend to the image features. From the
+    state of a query the head predicts a class, one of K joints or "no
+    keypoint", and coordinates; bipartite matching assigns a query to each
+    joint in training, and the codec does it in testing.
 
     Note:
         - batch size: B
-        - decoder level number: L
+        - decoder layer number: L
         - query number: Q
         - keypoint number: K
 
     Args:
-        in_channels (int | Sequence[int]): Channels of the feature maps. The
-            last map is used
+        in_channels (int | Sequence[int]): Channels of the feature maps, of
+            which the transformer uses one or all
         out_channels (int): Number of joints K
         num_queries (int): Number of keypoint queries Q, at least K. Defaults
             to 100
         embed_dims (int): Width D of the transformer. Defaults to 256
-        transformer (dict): Arguments of :class:`PRTRTransformer` apart from
-            ``embed_dims``. Defaults to the paper's
-        positional_encoding (dict): Config of the positional encoding of the
-            feature map with D channels. Defaults to DETR's sine encoding
+        transformer (dict): Config of the transformer, a
+            :class:`BaseTransformer`, apart from ``in_channels``,
+            ``num_queries`` and ``embed_dims``. Defaults to the paper's
+        with_kpt_refine (bool): Whether each decoder layer starts from the
+            coordinates of the one before, with a coordinate branch of its
+            own, as Deformable DETR's ``with_box_refine``. This is not in the
+            paper, and needs a transformer with reference points. Defaults to
+            ``False``
         loss_cls (dict): Config of the softmax classification loss.
             ``bg_cls_weight`` inside is the weight of "no keypoint". Defaults
             to cross-entropy with 0.1 for it
@@ -46,7 +54,8 @@ class PRTRHead(BaseHead):
             joints is multiplied by K. Defaults to L1 with weight 5
         assigner (dict): Config of the matching. Defaults to
             :class:`KeypointHungarianAssigner` with the paper's costs
-        decoder (dict): Config of the keypoint codec
+        decoder (dict): Config of the keypoint codec,
+            :class:`HungarianKeypointCodec`
         mixed_precision (bool): Whether the transformer takes part in autocast.
             With ``False`` only what stands before the head does, which leaves
             less error in the coordinates and takes longer. Matching, losses
@@ -54,15 +63,12 @@ class PRTRHead(BaseHead):
         init_cfg (dict, optional): Extra init config. Defaults to None
 
     Raises:
-        ValueError: If ``num_queries`` < K, the codec is missing or has
-            another number of joints, or the positional encoding does not
-            have ``embed_dims`` channels.
+        TypeError: If the codec is missing or of another kind.
+        ValueError: If ``num_queries`` < K, the codec has another number of
+            joints, or ``with_kpt_refine`` does not fit the transformer.
 
     .. _`PRTR`: https://arxiv.org/abs/2104.06976
     """
-
-    # whether the head looks at all maps of in_channels or at the last one
-    multi_level = False
 
     def __init__(
         self,
@@ -70,10 +76,8 @@ class PRTRHead(BaseHead):
         out_channels: int,
         num_queries: int = 100,
         embed_dims: int = 256,
-        transformer: ConfigType = dict(),
-        positional_encoding: ConfigType = dict(
-            type='mmdet.SinePositionalEncoding', num_feats=128, normalize=True
-        ),
+        transformer: ConfigType = dict(type='PRTRTransformer'),
+        with_kpt_refine: bool = False,
         loss_cls: ConfigType = dict(
             type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0
         ),
@@ -92,32 +96,35 @@ class PRTRHead(BaseHead):
         super().__init__(init_cfg)
         if num_queries < out_channels:
             raise ValueError(
-                f'num_queries={num_queries} is less than out_channels='
-                f'{out_channels}: every joint needs a query of its own. Set '
-                f'num_queries to {out_channels} or more.'
+                f'num_queries={num_queries} is less than out_channels={out_channels}: every joint '
+                f'needs a query of its own. Set num_queries to {out_channels} or more.'
             )
-        if decoder is None:
-            raise ValueError(
-                f'{type(self).__name__} needs a keypoint codec: '
-                "set decoder=dict(type='HungarianKeypointCodec',"
-                ' ...)'
-            )
-        self.decoder = KEYPOINT_CODECS.build(decoder)
-        if self.decoder.num_keypoints != out_channels:
-            raise ValueError(
-                f'The codec has num_keypoints={self.decoder.num_keypoints} '
-                f'but the head has out_channels={out_channels}. Set both to '
-                'the number of joints of the dataset.'
-            )
-
-        if isinstance(in_channels, int):
-            in_channels = [in_channels]
-        self.in_channels = in_channels[-1]
-        self.map_channels = list(in_channels if self.multi_level else in_channels[-1:])
+        self.in_channels = in_channels
         self.out_channels = out_channels
         self.num_queries = num_queries
         self.embed_dims = embed_dims
         self.mixed_precision = mixed_precision
+        self.decoder = self._build_codec(decoder)
+
+        self.transformer = MODELS.build(
+            dict(
+                in_channels=[in_channels] if isinstance(in_channels, int) else in_channels,
+                num_queries=num_queries,
+                embed_dims=embed_dims,
+                **transformer,
+            )
+        )
+        if with_kpt_refine and not self.transformer.with_references:
+            raise ValueError(
+                f'with_kpt_refine=True moves reference points, which {transformer["type"]} does '
+                'not have. Set it to False, or take DeformablePRTRTransformer.'
+            )
+        self.with_kpt_refine = with_kpt_refine
+        self.fc_cls = nn.Linear(embed_dims, out_channels + 1)
+        kpt_branch = MLP(embed_dims, embed_dims, 2, 3)
+        # of each decoder layer, or of all
+        num_branches = self.transformer.num_decoder_layers if with_kpt_refine else 1
+        self.kpt_branches = ModuleList(copy.deepcopy(kpt_branch) for _ in range(num_branches))
 
         loss_cls = copy.deepcopy(loss_cls)
         self.bg_cls_weight = loss_cls.pop('bg_cls_weight', 0.1)
@@ -126,58 +133,44 @@ class PRTRHead(BaseHead):
         self.loss_kpt = MODELS.build(loss_kpt)
         self.assigner = TASK_UTILS.build(assigner)
 
-        self._init_layers(transformer, positional_encoding)
-
-    def _init_layers(self, transformer: ConfigType, positional_encoding: ConfigType) -> None:
-        """Build the layers that have parameters."""
-        embed_dims = self.embed_dims
-        self.positional_encoding = MODELS.build(positional_encoding)
-        # the batch axis of the mask is 1: all images share the positions
-        pos_dims = self.positional_encoding(torch.zeros(1, 1, 1)).shape[1]
-        if pos_dims != embed_dims:
-            raise ValueError(
-                f'positional_encoding has {pos_dims} channels but embed_dims='
-                f'{embed_dims}. Set its num_feats to half of embed_dims.'
+    def _build_codec(self, decoder: OptConfigType) -> HungarianKeypointCodec:
+        """Build the codec and check that it is of the right kind."""
+        codec = None if decoder is None else KEYPOINT_CODECS.build(decoder)
+        if not isinstance(codec, HungarianKeypointCodec):
+            kind = 'none' if codec is None else type(codec).__name__
+            raise TypeError(
+                f'PRTRHead reads joints out of queries by assignment, but its codec is {kind}. Set '
+                "decoder=dict(type='HungarianKeypointCodec', input_size=..., num_keypoints=...)."
             )
-        self._init_transformer(transformer)
-        self.fc_cls = nn.Linear(embed_dims, self.out_channels + 1)
-        self.kpt_branch = MLP(embed_dims, embed_dims, 2, 3)
+        if codec.num_keypoints != self.out_channels:
+            raise ValueError(
+                f'The codec has num_keypoints={codec.num_keypoints} but the head has '
+                f'out_channels={self.out_channels}. Set both to the number of joints of the '
+                'dataset.'
+            )
+        return codec
 
-    def _init_transformer(self, transformer: ConfigType) -> None:
-        """Build the layers from feature maps to query contents."""
-        self.input_proj = nn.Conv2d(self.in_channels, self.embed_dims, 1)
-        self.query_embedding = nn.Embedding(self.num_queries, self.embed_dims)
-        self.transformer = PRTRTransformer(self.embed_dims, **transformer)
-
-    def _used_maps(self, feats: tuple[Tensor]) -> tuple[Tensor]:
-        """Those of the feature maps that the head looks at.
-
-        Raises:
-            ValueError: If they do not have ``in_channels``.
+    def init_weights(self) -> None:
+        """Initialise as DETR, and with reference points as Deformable DETR:
+        all classes start at a probability of 0.01 (of a sigmoid), and
+        coordinates at the reference points.
         """
-        used = tuple(feats[-len(self.map_channels) :])
-        if [x.shape[1] for x in used] != self.map_channels:
-            raise ValueError(
-                f'The head has in_channels={self.map_channels} but the '
-                f'feature maps have {[x.shape[1] for x in feats]} channels. '
-                'Set in_channels, or out_indices of the backbone.'
-            )
-        return used
+        super().init_weights()
+        if self.transformer.with_references:
+            nn.init.constant_(self.fc_cls.bias, bias_init_with_prob(0.01))
+            for branch in self.kpt_branches:
+                constant_init(branch.layers[-1], 0)
 
-    def _positions(self, x: Tensor) -> Tensor:
-        """Positions in shape (1, D, H, W) of a map in shape (B, D, H, W)."""
-        return self.positional_encoding(x.new_zeros(1, *x.shape[-2:])).to(x)
-
-    def forward_levels(
-        self, feats: tuple[Tensor], return_intermediate: bool = True
+    def forward_layers(
+        self, feats: Sequence[Tensor], last_layer_only: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Forward with the outputs of the decoder levels.
+        """Forward to the outputs of the decoder layers.
 
         Args:
-            feats (tuple[Tensor]): Feature maps, the last one in shape
-                (B, in_channels, H, W)
-            return_intermediate (bool): Whether to return all decoder levels
-                or the last one only. Defaults to ``True``
+            feats (Sequence[Tensor]): Feature maps, from fine to coarse, each
+                in shape (B, C_l, H_l, W_l)
+            last_layer_only (bool): Whether the last decoder layer is enough,
+                as in testing. Defaults to ``False``
 
         Returns:
             tuple:
@@ -189,43 +182,40 @@ class PRTRHead(BaseHead):
         Raises:
             ValueError: If the maps do not have ``in_channels``.
         """
-        feats = self._used_maps(feats)
         if self.mixed_precision:
-            return self._forward_levels(feats, return_intermediate)
-        with torch.autocast(feats[0].device.type, enabled=False):
-            dtype = self.fc_cls.weight.dtype
-            return self._forward_levels(tuple(x.to(dtype) for x in feats), return_intermediate)
+            return self._forward_layers(feats, last_layer_only)
+        with full_precision(self.fc_cls, *feats) as feats:
+            return self._forward_layers(feats, last_layer_only)
 
-    def _forward_levels(
-        self, feats: tuple[Tensor], return_intermediate: bool
+    def _forward_layers(
+        self, feats: Sequence[Tensor], last_layer_only: bool
     ) -> tuple[Tensor, Tensor]:
-        """From the maps that the head uses; see :meth:`forward_levels`."""
-        (feat,) = feats
-        x = self.input_proj(feat)
-        hidden_states = self.transformer(
-            x,
-            self._positions(x),
-            self.query_embedding.weight,
-            return_intermediate=return_intermediate,
+        """See :meth:`forward_layers`, in the precision of the caller."""
+        hidden_states, references = self.transformer(
+            feats, last_layer_only, self.kpt_branches if self.with_kpt_refine else None
         )
-        # a bfloat16 coordinate is off by up to 0.7 pixels in 384
-        with torch.autocast(x.device.type, enabled=False):
-            hidden_states = hidden_states.to(self.fc_cls.weight.dtype)
-            return (self.fc_cls(hidden_states), self.kpt_branch(hidden_states).sigmoid())
+        with full_precision(self.fc_cls, hidden_states) as (hidden_states,):
+            if self.with_kpt_refine:
+                branches = self.kpt_branches[-len(hidden_states) :]
+                coords = torch.stack([branch(x) for branch, x in zip(branches, hidden_states)])
+            else:
+                coords = self.kpt_branches[0](hidden_states)
+            if references is not None:
+                coords = coords + inverse_sigmoid(references)
+            return self.fc_cls(hidden_states), coords.sigmoid()
 
-    def forward(self, feats: tuple[Tensor]) -> tuple[Tensor, Tensor]:
-        """Forward to the outputs of the last decoder level.
+    def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Forward to the outputs of the last decoder layer.
 
         Args:
-            feats (tuple[Tensor]): Feature maps, the last one in shape
-                (B, in_channels, H, W)
+            feats (Sequence[Tensor]): See :meth:`forward_layers`
 
         Returns:
             tuple:
             - cls_logits (Tensor): Class logits in shape (B, Q, K + 1)
             - coords (Tensor): Normalised coordinates in shape (B, Q, 2)
         """
-        cls_logits, coords = self.forward_levels(feats, return_intermediate=False)
+        cls_logits, coords = self.forward_layers(feats, last_layer_only=True)
         return cls_logits[-1], coords[-1]
 
     def predict(
@@ -254,12 +244,12 @@ class PRTRHead(BaseHead):
         flip_test = test_cfg.get('flip_test', False)
         if flip_test:
             # one pass over both halves
-            feats = tuple(map(torch.cat, zip(*map(self._used_maps, feats))))
+            feats = tuple(map(torch.cat, zip(*map(self.transformer.used_maps, feats))))
 
         try:
             keypoints, scores = self.decoder.batch_decode(*self.forward(feats))
         except FloatingPointError as error:
-            raise self._non_finite_error() from error
+            raise non_finite_error('PRTRHead') from error
 
         if flip_test:
             batch_size = len(batch_data_samples)
@@ -273,13 +263,15 @@ class PRTRHead(BaseHead):
         return [InstanceData(keypoints=k, keypoint_scores=s) for k, s in zip(keypoints, scores)]
 
     def loss(
-        self, feats: tuple[Tensor], batch_data_samples: OptSampleList, train_cfg: OptConfigType = {}
+        self,
+        feats: Sequence[Tensor],
+        batch_data_samples: OptSampleList,
+        train_cfg: OptConfigType = {},
     ) -> dict[str, Tensor]:
         """Calculate losses from a batch of inputs and data samples.
 
         Args:
-            feats (tuple[Tensor]): Feature maps, the last one in shape
-                (B, in_channels, H, W)
+            feats (Sequence[Tensor]): See :meth:`forward_layers`
             batch_data_samples (List[:obj:`PoseDataSample`]): The batch data
                 samples
             train_cfg (dict, optional): Not used.
@@ -293,12 +285,12 @@ class PRTRHead(BaseHead):
         keypoint_weights = torch.cat(
             [d.gt_instance_labels.keypoint_weights for d in batch_data_samples]
         )
-        return self.loss_by_feat(*self.forward_levels(feats), keypoint_labels, keypoint_weights)
+        return self.loss_by_feat(*self.forward_layers(feats), keypoint_labels, keypoint_weights)
 
     def loss_by_feat(
         self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor, keypoint_weights: Tensor
     ) -> dict[str, Tensor]:
-        """Calculate the losses of all decoder levels (PRTR, equation 4).
+        """Calculate the losses of all decoder layers (PRTR, equation 4).
 
         Args:
             cls_logits (Tensor): Class logits in shape (L, B, Q, K + 1)
@@ -307,8 +299,8 @@ class PRTRHead(BaseHead):
             keypoint_weights (Tensor): Joint weights in shape (B, K)
 
         Returns:
-            dict: ``loss_cls`` and ``loss_kpt`` of the last level,
-            ``d{i}.loss_cls`` and ``d{i}.loss_kpt`` of level i before it, and
+            dict: ``loss_cls`` and ``loss_kpt`` of the last layer,
+            ``d{i}.loss_cls`` and ``d{i}.loss_kpt`` of layer i before it, and
             ``acc_pose``, the share of labelled joints that the read-out puts
             within 5 % of the input size.
 
@@ -316,12 +308,12 @@ class PRTRHead(BaseHead):
             FloatingPointError: If a prediction is NaN or infinite.
         """
         cls_logits, coords = cls_logits.float(), coords.float()
-        num_levels, batch_size, num_queries = cls_logits.shape[:3]
+        num_layers, batch_size, num_queries = cls_logits.shape[:3]
         num_joints = self.out_channels
         matches, read_out = self._match(cls_logits, coords, keypoint_labels)
 
         # the class of every query: the joint it is matched to, or K
-        labels = matches.new_full((num_levels, batch_size, num_queries), num_joints)
+        labels = matches.new_full((num_layers, batch_size, num_queries), num_joints)
         joints = torch.arange(num_joints, device=matches.device)
         labels.scatter_(2, matches, joints.expand_as(matches))
         # all joints are matched, so the weighted mean has a fixed divisor
@@ -329,8 +321,8 @@ class PRTRHead(BaseHead):
         matched = _gather_queries(coords, matches)
 
         losses = dict()
-        for i in range(num_levels):
-            prefix = '' if i == num_levels - 1 else f'd{i}.'
+        for i in range(num_layers):
+            prefix = '' if i == num_layers - 1 else f'd{i}.'
             losses[f'{prefix}loss_cls'] = self.loss_cls(
                 cls_logits[i].flatten(0, 1), labels[i].flatten(), avg_factor=avg_factor
             )
@@ -345,34 +337,30 @@ class PRTRHead(BaseHead):
         losses['acc_pose'] = correct.sum() / keypoint_weights.sum().clamp(1)
         return losses
 
+    @torch.no_grad()
     def _match(
         self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Match all levels and read the last one out, in one transfer.
+        """Match all layers and read the last one out, in one transfer.
 
         Returns:
             tuple[Tensor, Tensor]: Query indices of the matching in shape
             (L, B, K) and of the read-out in shape (B, K).
         """
-        num_levels, batch_size = cls_logits.shape[:2]
-        pred_instances = InstanceData(
-            scores=cls_logits.detach().flatten(0, 1), keypoints=coords.detach().flatten(0, 1)
+        num_layers, batch_size = cls_logits.shape[:2]
+        match_costs = self.assigner.costs(
+            InstanceData(scores=cls_logits.flatten(0, 1), keypoints=coords.flatten(0, 1)),
+            InstanceData(keypoints=keypoint_labels.repeat(num_layers, 1, 1)),
         )
-        gt_instances = InstanceData(keypoints=keypoint_labels.repeat(num_levels, 1, 1))
-        read_out_cost = -self.decoder.joint_probs(cls_logits[-1].detach())
+        read_out_costs = -self.decoder.joint_probs(cls_logits[-1]).mT
         try:
-            queries = self.assigner.assign(pred_instances, gt_instances, extra_cost=read_out_cost)
+            queries = batched_linear_assignment(torch.cat((match_costs, read_out_costs)))
         except FloatingPointError as error:
-            raise self._non_finite_error() from error
-        matches, read_out = queries.split((len(gt_instances), batch_size))
-        return matches.unflatten(0, (num_levels, batch_size)), read_out
-
-    def _non_finite_error(self) -> FloatingPointError:
-        return FloatingPointError(
-            f'{type(self).__name__} put out NaN or infinite class logits or '
-            'coordinates. Check the input images and the loaded weights; in '
-            'training lower the learning rate, clip gradients or use fp32.'
+            raise non_finite_error('PRTRHead') from error
+        matches, read_out = (
+            torch.from_numpy(queries).to(coords.device).split((len(match_costs), batch_size))
         )
+        return matches.unflatten(0, (num_layers, batch_size)), read_out
 
 
 def _gather_queries(coords: Tensor, queries: Tensor) -> Tensor:

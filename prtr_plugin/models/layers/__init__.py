@@ -1,13 +1,22 @@
 from .attention import FusedMultiheadAttention
-from .deformable_transformer import DeformablePRTRTransformer
+from .deformable_attention import DeformableAttention, FeatureLevels, flatten_levels
 from .positional_encoding import SineLearnedPositionalEncoding
+from .precision import full_precision, non_finite_error
 from .stn_crop import STNCrop
-from .transformer import PRTRTransformer
+from .transformer import Decoder, DecoderLayer, Encoder, EncoderLayer, ReferenceDecoder
 
 __all__ = [
-    'DeformablePRTRTransformer',
+    'Decoder',
+    'DecoderLayer',
+    'DeformableAttention',
+    'Encoder',
+    'EncoderLayer',
+    'FeatureLevels',
     'FusedMultiheadAttention',
-    'PRTRTransformer',
+    'ReferenceDecoder',
     'STNCrop',
     'SineLearnedPositionalEncoding',
+    'flatten_levels',
+    'full_precision',
+    'non_finite_error',
 ]

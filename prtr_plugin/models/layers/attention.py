@@ -1,17 +1,17 @@
 import torch
 import torch.nn.functional as F
-from mmcv.cnn.bricks.transformer import MultiheadAttention
-from torch import Tensor
+from torch import Tensor, nn
 
 
-class FusedMultiheadAttention(MultiheadAttention):
-    """mmcv's multi-head attention through ``scaled_dot_product_attention``.
+class FusedMultiheadAttention(nn.Module):
+    """Multi-head attention through ``scaled_dot_product_attention``.
 
-    Parameters and results equal those of the parent class. The parent asks
-    for the attention weights, which rules out the fused kernels. Positions
-    are projected on their own and added to the projected queries and keys,
-    because positions that all images share then cost one projection instead
-    of one per image, and queries, keys and values need one matrix product.
+    Parameters, their names and results equal those of mmcv's
+    ``MultiheadAttention``, which asks for the attention weights and so rules
+    out the fused kernels. Positions are projected on their own and added to
+    the projected queries and keys, because positions that all images share
+    then cost one projection instead of one per image, and queries, keys and
+    values need one matrix product.
 
     Args:
         embed_dims (int): Width D of the embeddings
@@ -21,13 +21,49 @@ class FusedMultiheadAttention(MultiheadAttention):
     """
 
     def __init__(self, embed_dims: int, num_heads: int, dropout: float = 0.0) -> None:
-        super().__init__(
-            embed_dims,
-            num_heads,
-            attn_drop=dropout,
-            dropout_layer=dict(type='Dropout', drop_prob=dropout),
-            batch_first=True,
-        )
+        super().__init__()
+        self.embed_dims = embed_dims
+        self.num_heads = num_heads
+        # only its parameters are used
+        self.attn = nn.MultiheadAttention(embed_dims, num_heads, dropout)
+        self.dropout_layer = nn.Dropout(dropout)
+
+    def project(
+        self,
+        query: Tensor,
+        key: Tensor | None = None,
+        query_pos: Tensor | None = None,
+        key_pos: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Project the inputs of :meth:`forward` to what the heads compare.
+
+        Args:
+            query (Tensor): See :meth:`forward`
+            key (Tensor, optional): See :meth:`forward`
+            query_pos (Tensor, optional): See :meth:`forward`
+            key_pos (Tensor, optional): See :meth:`forward`
+
+        Returns:
+            tuple[Tensor, Tensor, Tensor]: Queries in shape
+            (B, heads, Nq, D / heads), keys and values in shape
+            (B, heads, Nk, D / heads).
+        """
+        weight, bias = self.attn.in_proj_weight, self.attn.in_proj_bias
+        d = self.embed_dims
+        if key is None:
+            q, k, v = F.linear(query, weight, bias).chunk(3, dim=-1)
+            if query_pos is not None:
+                pos_q, pos_k = F.linear(query_pos, weight[: 2 * d]).chunk(2, dim=-1)
+                q, k = q + pos_q, k + pos_k
+        else:
+            q = F.linear(query, weight[:d], bias[:d])
+            k, v = F.linear(key, weight[d:], bias[d:]).chunk(2, dim=-1)
+            if query_pos is not None:
+                q = q + F.linear(query_pos, weight[:d])
+            if key_pos is not None:
+                k = k + F.linear(key_pos, weight[d : 2 * d])
+        q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
+        return q, k, v
 
     def forward(
         self,
@@ -58,23 +94,7 @@ class FusedMultiheadAttention(MultiheadAttention):
             Tensor: ``identity`` plus the attention output, in shape
             (B, Nq, D).
         """
-        weight, bias = self.attn.in_proj_weight, self.attn.in_proj_bias
-        d = self.embed_dims
-        if key is None:
-            q, k, v = F.linear(query, weight, bias).chunk(3, dim=-1)
-            if query_pos is not None:
-                pos_q, pos_k = F.linear(query_pos, weight[: 2 * d]).chunk(2, dim=-1)
-                q, k = q + pos_q, k + pos_k
-        else:
-            q = F.linear(query, weight[:d], bias[:d])
-            k, v = F.linear(key, weight[d:], bias[d:]).chunk(2, dim=-1)
-            if query_pos is not None:
-                q = q + F.linear(query_pos, weight[:d])
-            if key_pos is not None:
-                k = k + F.linear(key_pos, weight[d : 2 * d])
-
-        # (B, N, D) -> (B, heads, N, D / heads)
-        q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
+        q, k, v = self.project(query, key, query_pos, key_pos)
         mask = None
         if key_padding_mask is not None:
             # here True means "take part", the opposite of the argument
@@ -83,7 +103,7 @@ class FusedMultiheadAttention(MultiheadAttention):
         out = self.attn.out_proj(out.transpose(1, 2).flatten(2))
 
         identity = query if identity is None else identity
-        return identity + self.dropout_layer(self.proj_drop(out))
+        return identity + self.dropout_layer(out)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
@@ -91,6 +111,17 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float)
 
     On the CPU the backward pass of its fused kernel takes eight times longer
     in bfloat16 than the plain products do.
+
+    Args:
+        q (Tensor): Queries in shape (B, heads, Nq, D / heads)
+        k (Tensor): Keys in shape (B, heads, Nk, D / heads)
+        v (Tensor): Values in the same shape
+        mask (Tensor, optional): ``True`` for keys that take part, in a shape
+            that broadcasts to (B, heads, Nq, Nk)
+        dropout (float): Dropout of the attention weights
+
+    Returns:
+        Tensor: Weighted values in shape (B, heads, Nq, D / heads).
     """
     if not (q.device.type == 'cpu' and q.dtype == torch.bfloat16 and q.requires_grad):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)

@@ -170,4 +170,5 @@ class STNCrop(nn.Module):
         return points.clip(0, 1)
 
     def extra_repr(self) -> str:
+        """Show the settings in the printed model."""
         return f'resolution={self.resolution}, zoom={self.zoom}, levels={self.levels}'

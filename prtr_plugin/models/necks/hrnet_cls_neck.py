@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from itertools import pairwise
 
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule, ModuleList
@@ -56,7 +57,7 @@ class HRNetClsNeck(BaseModule):
         )
         self.downsamp_modules = ModuleList(
             self._conv_norm_relu(fine, coarse, 3, norm_cfg)
-            for fine, coarse in zip(mid_channels[:-1], mid_channels[1:])
+            for fine, coarse in pairwise(mid_channels)
         )
         self.final_layer = self._conv_norm_relu(mid_channels[-1], out_channels, 1, norm_cfg)
 

@@ -29,6 +29,7 @@ class KeypointClassificationCost(BaseMatchCost):
                 logits in shape (N, Q, K + 1), the last one for "no keypoint".
             gt_instances (:obj:`InstanceData`): Not used.
             img_meta (dict, optional): Not used.
+            **kwargs: Not used.
 
         Returns:
             Tensor: Cost in shape (N, Q, K).
@@ -63,6 +64,7 @@ class KeypointL1Cost(BaseMatchCost):
             gt_instances (:obj:`InstanceData`): ``keypoints`` inside are
                 normalised coordinates in shape (N, K, 2).
             img_meta (dict, optional): Not used.
+            **kwargs: Not used.
 
         Returns:
             Tensor: Cost in shape (N, Q, K).

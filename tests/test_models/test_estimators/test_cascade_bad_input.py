@@ -40,7 +40,7 @@ def test_predicted_boxes_of_zero_size():
 def test_non_finite_predictions(mode):
     model = build()
     model.detector.bbox_head.fc_reg.bias.data[0] = np.nan
-    with pytest.raises(FloatingPointError, match='PRTRCascade'):
+    with pytest.raises(FloatingPointError, match='PersonDETRHead put out NaN'):
         model(*batch(people(1)), mode=mode)
 
 

@@ -17,7 +17,7 @@ import torch
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
-from prtr_plugin.codecs import batched_linear_assignment
+from prtr_plugin.assignment import batched_linear_assignment
 
 NAME = 'prtr_sequential_res50'
 # Where the margin of a read-out is smaller, rounding noise decides.
@@ -59,7 +59,10 @@ CONFIG = dict(
         in_channels=3840,
         out_channels=17,
         embed_dims=512,
-        positional_encoding=dict(type='SineLearnedPositionalEncoding', num_feats=128),
+        transformer=dict(
+            type='PRTRTransformer',
+            positional_encoding=dict(type='SineLearnedPositionalEncoding', num_feats=128),
+        ),
         decoder=dict(type='HungarianKeypointCodec', input_size=(1, 1), num_keypoints=17),
     ),
     test_cfg=dict(score_thr=0.0, max_persons=100),
@@ -171,7 +174,7 @@ def test_positional_encoding_of_the_padded_images(case):
 
 
 def test_positional_encoding_of_the_crops(case):
-    pos = case.model.head.positional_encoding(torch.zeros(1, 10, 10))
+    pos = case.model.head.transformer.positional_encoding(torch.zeros(1, 10, 10))
     pos = pos.detach()
     assert pos.shape == (1, 512, 10, 10)
     case.close(pos[:, :256:16], 'pe', 1e-5)

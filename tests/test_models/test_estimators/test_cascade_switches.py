@@ -23,9 +23,9 @@ def test_levels():
 
 
 def test_resolution():
-    model = build(crop__resolution=(7, 3), head__positional_encoding__size=(7, 3))
+    model = build(crop__resolution=(7, 3), head__transformer__positional_encoding__size=(7, 3))
     assert loss(model, people(1))['loss_kpt'] > 0
-    assert model.head.positional_encoding.x_embed.shape == (4, 7)
+    assert model.head.transformer.positional_encoding.x_embed.shape == (4, 7)
     with pytest.raises(ValueError, match=r'resolution=\(7, 3\)'):
         build(crop__resolution=(7, 3))
 
@@ -38,12 +38,12 @@ def test_zoom():
 def test_widths_queries_and_joints():
     model = build(
         head__embed_dims=32,
-        head__positional_encoding__num_feats=8,
+        head__transformer__positional_encoding__num_feats=8,
         head__num_queries=13,
         detector__num_queries=11,
         test_cfg__score_thr=0.0,
     )
-    assert model.head.input_proj.weight.shape[:2] == (32, 120)
+    assert model.head.transformer.input_proj.weight.shape[:2] == (32, 120)
     with torch.no_grad():
         logits = model(torch.randn(1, 3, *SIZE), None)[2]
     assert logits.shape == (1, 11, 13, K + 1)
@@ -86,7 +86,7 @@ def test_max_persons_and_score_in_testing():
 def test_only_people_kept_go_through_the_keypoint_head():
     model = build(test_cfg=dict(score_thr=0.0, max_persons=2))
     seen = []
-    model.head.input_proj.register_forward_hook(
+    model.head.transformer.input_proj.register_forward_hook(
         lambda module, inputs, output: seen.append(len(inputs[0]))
     )
     predict(model, SIZE, SIZE, SIZE)

@@ -7,11 +7,11 @@ import torch
 from small_cascade import CONFIG, LOSSES, SIZE, K, build, gradients, loss, people, predict, total
 
 
-def head(**kwargs):
+def head(num_feature_levels=3, **kwargs):
     cfg = copy.deepcopy(CONFIG['head'])
-    cfg.update(
-        type='DeformablePRTRHead',
-        num_feature_levels=3,
+    cfg['transformer'].update(
+        type='DeformablePRTRTransformer',
+        num_feature_levels=num_feature_levels,
         positional_encoding=dict(type='mmdet.SinePositionalEncoding', num_feats=8, normalize=True),
         norm_cfg=dict(type='GN', num_groups=4),
     )

@@ -32,19 +32,26 @@ BACKBONES = [
 ]
 
 
+KINDS = ['PRTRTransformer', 'DeformablePRTRTransformer']
+
+
 def build_head(kind, in_channels):
     return MODELS.build(
         dict(
-            type=kind,
+            type='PRTRHead',
             in_channels=in_channels,
             out_channels=K,
             num_queries=8,
             embed_dims=32,
             transformer=dict(
-                num_encoder_layers=1, num_decoder_layers=2, num_heads=4, feedforward_channels=32
-            ),
-            positional_encoding=dict(
-                type='mmdet.SinePositionalEncoding', num_feats=16, normalize=True
+                type=kind,
+                num_encoder_layers=1,
+                num_decoder_layers=2,
+                num_heads=4,
+                feedforward_channels=32,
+                positional_encoding=dict(
+                    type='mmdet.SinePositionalEncoding', num_feats=16, normalize=True
+                ),
             ),
             decoder=dict(type='HungarianKeypointCodec', input_size=(96, 128), num_keypoints=K),
         )
@@ -66,7 +73,7 @@ def test_backbone(kind, kwargs, channels):
         )
         for _ in range(2)
     ]
-    heads = [build_head('PRTRHead', channels), build_head('DeformablePRTRHead', channels)]
+    heads = [build_head(kind, channels) for kind in KINDS]
     losses = [head.loss(feats, samples)['loss_kpt'] for head in heads]
     for head, loss in zip(heads, losses):
         first = next(p for p in backbone.parameters() if p.requires_grad)
@@ -76,7 +83,7 @@ def test_backbone(kind, kwargs, channels):
         assert [k.shape for k in keypoints] == [(1, K, 2)] * 2
 
 
-@pytest.mark.parametrize('kind', ['PRTRHead', 'DeformablePRTRHead'])
+@pytest.mark.parametrize('kind', KINDS)
 def test_wrong_channels(kind):
     head = build_head(kind, [512])
     match = r'in_channels=\[512\] but .*\[64, 256\].*Set in_channels'

@@ -1,48 +1,16 @@
-"""What the deformable head has of its own; see also ``test_prtr_head.py``."""
+"""What the head has of its own with a deformable transformer; see also ``test_prtr_head.py``."""
 
 import numpy as np
 import pytest
 import torch
 from mmdet.models.layers import inverse_sigmoid
-from test_prtr_head import FLIP, samples
-from test_prtr_head import build as build_plain
-
-CHANNELS = [6, 8, 16]
-
-
-def build(num_keypoints=4, seed=0, random=True, **kwargs):
-    cfg = dict(
-        type='DeformablePRTRHead',
-        in_channels=CHANNELS,
-        transformer=dict(
-            num_encoder_layers=1,
-            num_decoder_layers=3,
-            num_heads=4,
-            feedforward_channels=64,
-            num_points=2,
-        ),
-    )
-    head = build_plain(num_keypoints, seed, **{**cfg, **kwargs})
-    if random:
-        # as they come offsets and weights are the same for all queries
-        for name, p in head.named_parameters():
-            if name.endswith(('sampling_offsets.weight', 'attention_weights.weight')):
-                torch.nn.init.normal_(p, std=0.3)
-    return head
+from small_heads import CHANNELS, FLIP, samples, total
+from small_heads import build_deformable as build
+from small_heads import feats as maps_of
 
 
 def feats(batch_size=3, size=(4, 3), channels=CHANNELS):
-    """Maps of stride 8, 16, ... of which the last has the given size."""
-    g = torch.Generator().manual_seed(2)
-    num = len(channels)
-    return tuple(
-        torch.randn(batch_size, c, *(s << num - 1 - i for s in size), generator=g)
-        for i, c in enumerate(channels)
-    )
-
-
-def total(losses):
-    return sum(v for k, v in losses.items() if 'loss' in k)
+    return maps_of(batch_size, size, channels)
 
 
 @pytest.mark.parametrize('refine', [False, True])
@@ -70,12 +38,12 @@ def test_losses_and_predictions(num_keypoints, size, refine):
 
 
 def test_coordinates_of_one_query_written_out():
-    """DESIGN section 3: sigmoid(MLP + logit(reference)), where reference =
-    sigmoid(linear(query position)), on every level."""
+    """sigmoid(MLP + logit(reference)), where reference =
+    sigmoid(linear(query position)), in every layer."""
     head, hidden = build(), []
     head.fc_cls.register_forward_hook(lambda module, args, out: hidden.append(args[0]))
     with torch.no_grad():
-        _, coords = head.forward_levels(feats())
+        _, coords = head.forward_layers(feats())
 
     def numpy(x):
         return x.detach().double().numpy()
@@ -87,42 +55,41 @@ def test_coordinates_of_one_query_written_out():
         return 1 / (1 + np.exp(-x))
 
     q = 7
-    position = numpy(head.query_embedding.weight)[q, :32]
+    position = numpy(head.transformer.query_embedding.weight)[q, :32]
     reference = sigmoid(linear(position, head.transformer.reference_points_fc))
-    for level in range(3):
+    for layer in range(3):
         for image in range(3):
-            x = numpy(hidden[0])[level, image, q]
-            for layer in head.kpt_branch.layers[:2]:
-                x = np.maximum(linear(x, layer), 0)
-            x = linear(x, head.kpt_branch.layers[2])
+            x = numpy(hidden[0])[layer, image, q]
+            for part in head.kpt_branches[0].layers[:2]:
+                x = np.maximum(linear(x, part), 0)
+            x = linear(x, head.kpt_branches[0].layers[2])
             expected = sigmoid(x + np.log(reference / (1 - reference)))
-            np.testing.assert_allclose(coords[level, image, q], expected, atol=1e-5)
+            np.testing.assert_allclose(coords[layer, image, q], expected, atol=1e-5)
 
 
 def test_refinement_written_out():
-    """Each level is relative to the coordinates of the one before."""
+    """Each layer is relative to the coordinates of the one before."""
     head, hidden = build(with_kpt_refine=True), []
     head.fc_cls.register_forward_hook(lambda module, args, out: hidden.append(args[0]))
     with torch.no_grad():
-        _, coords = head.forward_levels(feats())
+        _, coords = head.forward_layers(feats())
         reference = head.transformer.reference_points_fc(
-            head.query_embedding.weight[:, :32]
+            head.transformer.query_embedding.weight[:, :32]
         ).sigmoid()
-        for level, branch in enumerate(head.kpt_branch):
-            reference = (branch(hidden[0][level]) + inverse_sigmoid(reference)).sigmoid()
-            torch.testing.assert_close(coords[level], reference)
+        for layer, branch in enumerate(head.kpt_branches):
+            reference = (branch(hidden[0][layer]) + inverse_sigmoid(reference)).sigmoid()
+            torch.testing.assert_close(coords[layer], reference)
 
 
 def test_refinement_changes_the_outputs_and_trains():
     plain, refine = build(), build(with_kpt_refine=True)
     state = plain.state_dict()
-    for key in [k for k in state if k.startswith('kpt_branch.')]:
-        value = state.pop(key)
-        for i in range(3):
-            state[key.replace('.', f'.{i}.', 1)] = value
+    for key in [k for k in state if k.startswith('kpt_branches.0.')]:
+        for i in (1, 2):
+            state[key.replace('.0.', f'.{i}.', 1)] = state[key]
     refine.load_state_dict(state)
-    a, b = plain.forward_levels(feats()), refine.forward_levels(feats())
-    # the first level has the same reference points, and others have not
+    a, b = plain.forward_layers(feats()), refine.forward_layers(feats())
+    # the first layer has the same reference points, and others have not
     torch.testing.assert_close(b[1][0], a[1][0])
     assert (b[1][1:] - a[1][1:]).abs().amax((1, 2, 3)).min() > 1e-3
     assert (b[0][1:] - a[0][1:]).abs().amax((1, 2, 3)).min() > 1e-5
@@ -137,23 +104,23 @@ def test_refinement_changes_the_outputs_and_trains():
         optimizer.step()
         values.append(loss.item())
     assert values[-1] < 0.6 * values[0]
-    branches = [p.detach() for p in refine.kpt_branch.parameters()]
+    branches = [p.detach() for p in refine.kpt_branches.parameters()]
     assert not torch.equal(branches[0], branches[len(branches) // 3])
 
 
-def test_coordinate_branches_learn_from_their_level_alone():
+def test_coordinate_branches_learn_from_their_layer_alone():
     head = build(with_kpt_refine=True)
     losses = head.loss(feats(), samples(3))
     losses['loss_kpt'].backward()
-    moved = [b.layers[0].weight.grad.any() for b in head.kpt_branch]
+    moved = [b.layers[0].weight.grad.any() for b in head.kpt_branches]
     assert moved == [False, False, True]
 
 
 @pytest.mark.parametrize('refine', [False, True])
-def test_forward_is_the_last_level(refine):
+def test_forward_is_the_last_layer(refine):
     head = build(with_kpt_refine=refine)
-    for one, levels in zip(head(feats()), head.forward_levels(feats())):
-        torch.testing.assert_close(one, levels[-1])
+    for one, layers in zip(head(feats()), head.forward_layers(feats())):
+        torch.testing.assert_close(one, layers[-1])
 
 
 @pytest.mark.parametrize(
@@ -168,10 +135,9 @@ def test_forward_is_the_last_level(refine):
 )
 def test_number_of_feature_levels(in_channels, num_levels, sizes):
     """The last maps are used, and followed by halves of the last one."""
-    head = build(in_channels=in_channels, num_feature_levels=num_levels)
-    assert head.in_channels == 16
+    head = build(in_channels=in_channels, transformer=dict(num_feature_levels=num_levels))
     seen = []
-    head.input_proj.register_forward_hook(lambda module, args, out: seen.extend(out))
+    head.transformer.input_proj.register_forward_hook(lambda module, args, out: seen.extend(out))
     head.loss(feats(), samples(3))
     assert [tuple(x.shape) for x in seen] == [(3, 32, *s) for s in sizes]
     assert head.transformer.level_embed.shape == (num_levels, 32)
@@ -210,10 +176,12 @@ def test_initial_weights(refine):
     head = build(with_kpt_refine=refine, random=False)
     head.init_weights()
     torch.testing.assert_close(head.fc_cls.bias, torch.full((5,), -np.log(99.0)).float())
-    reference = head.transformer.reference_points_fc(head.query_embedding.weight[:, :32]).sigmoid()
-    _, coords = head.forward_levels(feats())
+    reference = head.transformer.reference_points_fc(
+        head.transformer.query_embedding.weight[:, :32]
+    ).sigmoid()
+    _, coords = head.forward_layers(feats())
     torch.testing.assert_close(coords, reference.expand_as(coords))
-    for name, p in head.input_proj.named_parameters():
+    for name, p in head.transformer.input_proj.named_parameters():
         if name.endswith('conv.bias'):
             assert not p.any()
 
@@ -222,13 +190,12 @@ def test_initial_weights(refine):
     'kwargs, match',
     [
         (
-            dict(num_feature_levels=2),
-            r'\[6, 8, 16\] .* 3 feature maps .*num_feature_levels=2.*or more',
+            dict(transformer=dict(num_feature_levels=2)),
+            r'\[6, 8, 16\] .* 3 feature maps.*num_feature_levels=2.*or more',
         ),
         (dict(in_channels=[]), r'in_channels=\[\] .*0 feature maps'),
         (dict(num_queries=3), 'num_queries=3 is less than out_channels=4'),
         (dict(embed_dims=64), 'positional_encoding has 32 channels'),
-        (dict(decoder=None), 'DeformablePRTRHead needs a keypoint codec'),
         (dict(transformer=dict(num_heads=5)), 'embed_dims=32 .*num_heads=5'),
         (dict(transformer=dict(num_decoder_layers=0)), 'num_decoder_layers'),
     ],
@@ -253,7 +220,7 @@ def test_wrong_maps(maps, found):
 def test_non_finite_outputs_name_the_head():
     head = build()
     head.fc_cls.bias.data[0] = float('nan')
-    with pytest.raises(FloatingPointError, match='DeformablePRTRHead put out NaN'):
+    with pytest.raises(FloatingPointError, match='PRTRHead put out NaN'):
         head.loss(feats(), samples(3))
 
 

@@ -149,21 +149,32 @@ def test_nothing_but_crowd():
 
 
 @pytest.mark.parametrize('num_queries', [6, 1])
-def test_match_is_that_of_the_losses(num_queries):
-    logits, boxes = outputs(num_queries, 1)
-    head = build()
-    for i in range(2):
-        people = instances()[i]
-        queries, persons = head.match(logits[0, i], boxes[0, i], people, METAS[i])
-        assert len(queries) == min(num_queries, len(people))
-        labels, _, targets, _, positives, _ = head._get_targets_single(
-            logits[0, i], boxes[0, i], people, METAS[i]
-        )
-        assert sorted(queries.tolist()) == positives.tolist()
-        h, w = METAS[i]['img_shape']
-        x1, y1, x2, y2 = people.bboxes[persons].unbind(-1)
-        expected = torch.stack(
-            ((x1 + x2) / 2 / w, (y1 + y2) / 2 / h, (x2 - x1) / w, (y2 - y1) / h), -1
-        )
-        torch.testing.assert_close(targets[queries], expected)
-        assert (labels[queries] == 0).all()
+def test_match_is_that_of_mmdet(num_queries):
+    """One layer of one image at a time, by mmdet's assigner."""
+    logits, boxes = outputs(num_queries)
+    head, people = build(), instances()
+    layers = head.match(logits, boxes, people, METAS)
+    assert len(layers) == len(logits)
+    for layer, matches in enumerate(layers):
+        expected = []
+        for i, (gt, meta) in enumerate(zip(people, METAS)):
+            h, w = meta['img_shape']
+            cx, cy, bw, bh = boxes[layer, i].detach().unbind(-1)
+            corners = ((cx - bw / 2) * w, (cy - bh / 2) * h, (cx + bw / 2) * w, (cy + bh / 2) * h)
+            pred = InstanceData(scores=logits[layer, i], bboxes=torch.stack(corners, -1))
+            gt_inds = head.assigner.assign(pred, gt, meta).gt_inds
+            start = sum(map(len, people[:i]))
+            expected += [
+                (i, q, start + person - 1) for q, person in enumerate(gt_inds.tolist()) if person
+            ]
+        assert list(zip(*(indices.tolist() for indices in matches))) == expected
+        assert len(expected) == sum(min(num_queries, len(gt)) for gt in people)
+
+
+@pytest.mark.parametrize('num_people', [0, 2])
+def test_non_finite_predictions(num_people):
+    logits, boxes = (x.detach() for x in outputs())
+    people = instances([PEOPLE[0][:num_people]] * 2)
+    logits[-1, 1, 0] = float('nan')
+    with pytest.raises(FloatingPointError, match='PersonDETRHead put out NaN'):
+        build().loss_by_feat(logits, boxes, people, METAS)

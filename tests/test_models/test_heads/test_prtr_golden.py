@@ -15,8 +15,10 @@ import torch
 from mmengine.structures import InstanceData
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.structures import PoseDataSample
+from torch.nn.modules.batchnorm import _BatchNorm
 
-NAMES = ['prtr_res50_384x288_coco', 'prtr_hrnet_w32_384x288_coco']
+DEFORMABLE = 'deform_prtr_res50_384x288_coco'
+NAMES = ['prtr_res50_384x288_coco', 'prtr_hrnet_w32_384x288_coco', DEFORMABLE]
 CODEC = dict(type='HungarianKeypointCodec', input_size=(288, 384), num_keypoints=17)
 
 
@@ -49,7 +51,7 @@ class Golden:
         self.model.eval()
         inputs = self.info['input']
         self.image = torch.from_numpy(golden.image(inputs['image_name'], inputs['shape']))
-        self.outputs = self.model.head.forward_levels(self.model.extract_feat(self.image))
+        self.outputs = self.model.head.forward_layers(self.model.extract_feat(self.image))
 
     @property
     def targets(self):
@@ -65,7 +67,9 @@ class Golden:
 @pytest.fixture(scope='module', params=NAMES)
 def case(request, data_dir, load_tool):
     converter = load_tool('model_converters/prtr_to_mmpose.py')
-    return Golden(request.param, data_dir, converter, converter.RULES)
+    deformable = request.param == DEFORMABLE
+    rules = converter.DEFORMABLE_RULES if deformable else converter.RULES
+    return Golden(request.param, data_dir, converter, rules)
 
 
 def test_inputs_are_the_reference(case):
@@ -76,7 +80,28 @@ def test_inputs_are_the_reference(case):
     )
 
 
-def test_outputs_of_all_levels(case):
+def test_parameter_count(case):
+    norms = [m for m in case.model.modules() if isinstance(m, _BatchNorm)]
+    # which are buffers there, but for HRNet
+    frozen = {p for m in norms for p in m.parameters() if not p.requires_grad}
+    params = set(case.model.parameters()) - frozen
+    assert sum(p.numel() for p in params) == case.info['parameters_total']
+
+
+@pytest.mark.parametrize('case', [DEFORMABLE], indirect=True)
+def test_reference_points(case):
+    """They depend on nothing but the queries, in all decoder layers."""
+    head, seen = case.model.head, []
+    handle = head.transformer.decoder.register_forward_hook(
+        lambda module, args, out: seen.append(out[1])
+    )
+    head.forward_layers([torch.rand(2, c, 4, 4) for c in (512, 1024, 2048)])
+    handle.remove()
+    expected = case.ref['debug/init_reference']
+    np.testing.assert_allclose(seen[0].detach(), np.stack([expected] * 6), atol=1e-6)
+
+
+def test_outputs_of_all_layers(case):
     cls_logits, coords = (x.detach().numpy() for x in case.outputs)
     ref = case.ref
     tolerance = case.info['float32_vs_float64']
@@ -90,7 +115,7 @@ def test_outputs_of_all_levels(case):
     )
 
 
-def test_forward_is_the_last_level(case):
+def test_forward_is_the_last_layer(case):
     feats = case.model.extract_feat(case.image)
     cls_logits, coords = case.model.head(feats)
     np.testing.assert_allclose(cls_logits.detach(), case.ref['pred_logits'], rtol=0, atol=5e-4)
@@ -110,8 +135,8 @@ def test_matching(case):
 
 def test_losses_and_gradients(case):
     losses = case.model.head.loss_by_feat(*case.outputs, *case.targets)
-    for level in range(6):
-        ours, theirs = ('', '') if level == 5 else (f'd{level}.', f'_{level}')
+    for layer in range(6):
+        ours, theirs = ('', '') if layer == 5 else (f'd{layer}.', f'_{layer}')
         for name, key in (('loss_cls', 'loss_ce'), ('loss_kpt', 'loss_kpts')):
             expected = case.info['losses'][key + theirs] * case.info['weight_dict'][key + theirs]
             assert losses[ours + name].item() == pytest.approx(expected, rel=1e-5)
@@ -131,7 +156,7 @@ def test_double_precision(case):
     """Without rounding noise everything agrees to 1e-5 of its size."""
     model = copy.deepcopy(case.model).double()
     model.zero_grad()
-    outputs = model.head.forward_levels(model.extract_feat(case.image.double()))
+    outputs = model.head.forward_layers(model.extract_feat(case.image.double()))
     for name, out in zip(('pred_logits', 'pred_coords'), outputs):
         np.testing.assert_allclose(out[-1].detach(), case.ref[f'float64/{name}'], rtol=0, atol=1e-5)
     total = model.parse_losses(model.head.loss_by_feat(*outputs, *case.targets))[0]

@@ -1,55 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.structures import InstanceData
-from mmpose.registry import MODELS
-from mmpose.structures import PoseDataSample
-
-import prtr_plugin  # noqa: F401
-
-FLIP = [0, 2, 1, 3]
-
-
-def build(num_keypoints=4, seed=0, **kwargs):
-    cfg = dict(
-        type='PRTRHead',
-        in_channels=16,
-        out_channels=num_keypoints,
-        num_queries=12,
-        embed_dims=32,
-        transformer=dict(
-            num_encoder_layers=1, num_decoder_layers=3, num_heads=4, feedforward_channels=64
-        ),
-        positional_encoding=dict(type='mmdet.SinePositionalEncoding', num_feats=16, normalize=True),
-        decoder=dict(
-            type='HungarianKeypointCodec', input_size=(24, 32), num_keypoints=num_keypoints
-        ),
-    )
-    torch.manual_seed(seed)
-    return MODELS.build({**cfg, **kwargs})
-
-
-def samples(batch_size, num_keypoints=4, weight=None):
-    rng = np.random.default_rng(0)
-    out = []
-    for _ in range(batch_size):
-        labels = InstanceData(
-            keypoint_labels=torch.from_numpy(rng.random((1, num_keypoints, 2), dtype=np.float32)),
-            keypoint_weights=torch.ones(1, num_keypoints)
-            if weight is None
-            else torch.full((1, num_keypoints), weight),
-        )
-        out.append(
-            PoseDataSample(
-                gt_instance_labels=labels, metainfo=dict(flip_indices=FLIP, input_size=(24, 32))
-            )
-        )
-    return out
-
-
-def feats(batch_size=3, size=(4, 3)):
-    g = torch.Generator().manual_seed(2)
-    return (torch.randn(batch_size, 16, *size, generator=g),)
+from small_heads import FLIP, build, feats, samples
 
 
 @pytest.mark.parametrize('num_keypoints', [1, 4, 12])
@@ -65,26 +17,26 @@ def test_loss_keys_shapes_and_gradients(num_keypoints):
 
 
 def test_losses_equal_the_plain_formulas():
-    """DESIGN section 3, written with loops."""
+    """PRTR, equation 4, written with loops."""
     head = build()
     data = samples(3)
     data[1].gt_instance_labels.keypoint_weights[0, 2] = 0
     losses = head.loss(feats(), data)
-    logits, coords = head.forward_levels(feats())
+    logits, coords = head.forward_layers(feats())
     targets = torch.cat([d.gt_instance_labels.keypoint_labels for d in data])
     weights = torch.cat([d.gt_instance_labels.keypoint_weights for d in data])
     matches, _ = head._match(logits, coords, targets)
-    for level, prefix in enumerate(('d0.', 'd1.', '')):
+    for layer, prefix in enumerate(('d0.', 'd1.', '')):
         num, den, l1 = 0, 0, 0
         for b in range(3):
             for q in range(12):
-                joint = (matches[level, b] == q).nonzero()
+                joint = (matches[layer, b] == q).nonzero()
                 label = int(joint) if len(joint) else 4
                 w = 1.0 if len(joint) else 0.1
-                num -= w * logits[level, b, q].log_softmax(0)[label]
+                num -= w * logits[layer, b, q].log_softmax(0)[label]
                 den += w
             for k in range(4):
-                diff = coords[level, b, matches[level, b, k]] - targets[b, k]
+                diff = coords[layer, b, matches[layer, b, k]] - targets[b, k]
                 l1 += diff.abs().sum() * weights[b, k]
         torch.testing.assert_close(losses[f'{prefix}loss_cls'], num / den)
         torch.testing.assert_close(losses[f'{prefix}loss_kpt'], 5 * l1 / (3 * 4 * 2) * 4)
@@ -93,7 +45,7 @@ def test_losses_equal_the_plain_formulas():
 def test_accuracy_is_that_of_the_read_out():
     head = build()
     data = samples(2)
-    logits, coords = head.forward_levels(feats(2))
+    logits, coords = head.forward_layers(feats(2))
     keypoints, _ = head.decoder.batch_decode(logits[-1], coords[-1])
     for sample, k in zip(data, keypoints):
         sample.gt_instance_labels.keypoint_labels = torch.from_numpy(
@@ -139,7 +91,7 @@ def test_predict_shapes_and_range():
         assert (pred.keypoints <= (24, 32)).all()
 
 
-def test_predict_computes_the_last_level_only():
+def test_predict_computes_the_last_layer_only():
     head = build().eval()
     rows = []
     head.fc_cls.register_forward_hook(lambda module, args, out: rows.append(out[..., 0].numel()))
@@ -180,12 +132,14 @@ def test_uses_the_last_of_several_maps():
     'kwargs, match',
     [
         (dict(num_queries=3), 'num_queries=3 is less than out_channels=4'),
-        (dict(decoder=None), 'needs a keypoint codec'),
         (
             dict(decoder=dict(type='HungarianKeypointCodec', input_size=(24, 32), num_keypoints=5)),
             'num_keypoints=5.*out_channels=4',
         ),
         (dict(embed_dims=64), 'positional_encoding has 32 channels'),
+        (dict(transformer=dict(num_heads=5)), 'embed_dims=32 .*num_heads=5'),
+        (dict(transformer=dict(num_decoder_layers=0)), 'num_decoder_layers'),
+        (dict(with_kpt_refine=True), 'with_kpt_refine=True .*PRTRTransformer does not have'),
     ],
 )
 def test_bad_arguments(kwargs, match):
@@ -193,7 +147,16 @@ def test_bad_arguments(kwargs, match):
         build(**kwargs)
 
 
-@pytest.mark.parametrize('layer', ['fc_cls', 'kpt_branch.layers.2'])
+@pytest.mark.parametrize(
+    'decoder, found',
+    [(None, 'none'), (dict(type='RegressionLabel', input_size=(24, 32)), 'RegressionLabel')],
+)
+def test_needs_its_own_codec(decoder, found):
+    with pytest.raises(TypeError, match=f'codec is {found}.*HungarianKeypointCodec'):
+        build(decoder=decoder)
+
+
+@pytest.mark.parametrize('layer', ['fc_cls', 'kpt_branches.0.layers.2'])
 def test_non_finite_outputs_name_the_head(layer):
     head = build()
     head.get_submodule(layer).bias.data[0] = float('nan')

@@ -47,7 +47,7 @@ def test_cross_attention_with_padding_equals_mmcv(pair):
 
 def test_positions_do_not_enter_the_values(pair):
     fused, _ = pair
-    x = rand(1, 1, 32)  # a single place: the attention weight is 1
+    x = rand(1, 1, 32)  # a single token: the attention weight is 1
     torch.testing.assert_close(fused(x, query_pos=rand(1, 1, 32)), fused(x))
 
 

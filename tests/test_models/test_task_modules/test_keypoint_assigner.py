@@ -34,7 +34,7 @@ def instances(num, num_queries=10, num_keypoints=4):
     'class_weight, l1_weight', [(1.0, 5.0), (10.0, 1.0), (1.0, 0.0), (0.0, 1.0)]
 )
 def test_equals_matching_one_by_one(class_weight, l1_weight):
-    """DESIGN: cost[k, q] = 5 * L1(coord_q, target_k) - softmax(logits_q)[k]"""
+    """PRTR, equation 3: cost[k, q] = 5 * L1(coord_q, target_k) - softmax(logits_q)[k]"""
     pred, gt = instances(6)
     matches = build(class_weight, l1_weight).assign(pred, gt)
     assert matches.shape == (6, 4) and matches.dtype == torch.long
@@ -47,16 +47,6 @@ def test_equals_matching_one_by_one(class_weight, l1_weight):
                 cost[k, q] = l1_weight * l1 - class_weight * prob
         _, expected = linear_sum_assignment(cost)
         np.testing.assert_array_equal(matches[i], expected)
-
-
-def test_extra_cost_is_solved_along():
-    pred, gt = instances(2)
-    extra = torch.rand(3, 10, 4)
-    together = build().assign(pred, gt, extra_cost=extra)
-    np.testing.assert_array_equal(together[:2], build().assign(pred, gt))
-    for matrix, found in zip(extra, together[2:]):
-        _, expected = linear_sum_assignment(matrix.numpy().T)
-        np.testing.assert_array_equal(found, expected)
 
 
 def test_no_gradient():

@@ -22,12 +22,14 @@ auto_scale_lr = dict(base_batch_size=64)
 model = dict(
     backbone=dict(out_indices=(1, 2, 3)),
     head=dict(
-        type='DeformablePRTRHead',
         in_channels=[512, 1024, 2048],
-        num_feature_levels=4,
+        transformer=dict(
+            type='DeformablePRTRTransformer',
+            num_feature_levels=4,
+            num_points=4,
+            norm_cfg=dict(type='GN', num_groups=32),
+        ),
         with_kpt_refine=False,
-        transformer=dict(num_points=4),
-        norm_cfg=dict(type='GN', num_groups=32),
     ),
 )
 

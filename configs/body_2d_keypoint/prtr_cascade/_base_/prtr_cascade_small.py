@@ -99,14 +99,17 @@ model = dict(
         num_queries=20,
         embed_dims=128,
         transformer=dict(
+            type='PRTRTransformer',
             num_encoder_layers=2,
             num_decoder_layers=3,
             num_heads=4,
             feedforward_channels=512,
             dropout=0.0,
             pre_norm=True,
+            positional_encoding=dict(
+                type='SineLearnedPositionalEncoding', num_feats=32, size=(8, 8)
+            ),
         ),
-        positional_encoding=dict(type='SineLearnedPositionalEncoding', num_feats=32, size=(8, 8)),
         loss_cls=dict(type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0),
         loss_kpt=dict(type='L1Loss', use_target_weight=True, loss_weight=5.0),
         assigner=dict(

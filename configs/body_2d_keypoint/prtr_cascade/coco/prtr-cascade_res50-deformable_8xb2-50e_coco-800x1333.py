@@ -11,16 +11,18 @@ optim_wrapper = dict(
 # model settings
 model = dict(
     head=dict(
-        type='DeformablePRTRHead',
-        # levels of 10x10, 5x5 and 3x3 of each crop
-        num_feature_levels=3,
-        with_kpt_refine=False,
         embed_dims=256,
-        transformer=dict(num_points=4),
-        # a learned encoding is of one size, and these levels are of three
-        positional_encoding=dict(
-            _delete_=True, type='mmdet.SinePositionalEncoding', num_feats=128, normalize=True
+        transformer=dict(
+            type='DeformablePRTRTransformer',
+            # levels of 10x10, 5x5 and 3x3 of each crop
+            num_feature_levels=3,
+            num_points=4,
+            # a learned encoding is of one size, and these levels are of three
+            positional_encoding=dict(
+                _delete_=True, type='mmdet.SinePositionalEncoding', num_feats=128, normalize=True
+            ),
+            norm_cfg=dict(type='GN', num_groups=32),
         ),
-        norm_cfg=dict(type='GN', num_groups=32),
+        with_kpt_refine=False,
     )
 )

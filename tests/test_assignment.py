@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from prtr_plugin.codecs import batched_linear_assignment
+from prtr_plugin.assignment import batched_linear_assignment
 
 
 def test_equals_exhaustive_search():
@@ -23,7 +23,7 @@ def test_equals_scipy_with_and_without_conflicts(spread):
     cost = rng.random((30, 17, 100)) + spread * rng.random((30, 1, 100))
     columns = batched_linear_assignment(torch.from_numpy(cost))
     for matrix, found in zip(cost.astype(np.float32), columns):
-        rows, expected = linear_sum_assignment(matrix)
+        _, expected = linear_sum_assignment(matrix)
         np.testing.assert_array_equal(found, expected)
 
 
@@ -34,7 +34,7 @@ def test_solver_only_sees_conflicts(monkeypatch):
         seen.append(matrix)
         return linear_sum_assignment(matrix, *args)
 
-    monkeypatch.setattr('prtr_plugin.codecs.assignment.linear_sum_assignment', spy)
+    monkeypatch.setattr('prtr_plugin.assignment.linear_sum_assignment', spy)
     easy = torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, 2.0]])
     hard = torch.tensor([[0.0, 3.0, 9.0], [0.0, 1.0, 9.0]])
     columns = batched_linear_assignment(torch.stack((easy, hard)))

@@ -1,20 +1,38 @@
 import pytest
 import torch
 from mmdet.models.layers import DetrTransformerDecoder, DetrTransformerEncoder
+from mmpose.registry import MODELS
+from torch.autograd.graph import saved_tensors_hooks
 
-from prtr_plugin.models.layers import PRTRTransformer
+import prtr_plugin  # noqa: F401
 
 
 def build(**kwargs):
-    cfg = dict(num_encoder_layers=2, num_decoder_layers=3, num_heads=4, feedforward_channels=64)
+    cfg = dict(
+        type='PRTRTransformer',
+        in_channels=[16],
+        num_queries=5,
+        embed_dims=32,
+        num_encoder_layers=2,
+        num_decoder_layers=3,
+        num_heads=4,
+        feedforward_channels=64,
+        positional_encoding=dict(type='mmdet.SinePositionalEncoding', num_feats=16),
+    )
     torch.manual_seed(0)
-    return PRTRTransformer(32, **{**cfg, **kwargs}).double().eval()
+    return MODELS.build({**cfg, **kwargs}).double().eval()
 
 
-def inputs(batch_size=2):
+def feats(batch_size=2):
     g = torch.Generator().manual_seed(1)
-    shapes = (batch_size, 32, 4, 3), (1, 32, 4, 3), (5, 32)
-    return [torch.randn(s, generator=g, dtype=torch.double) for s in shapes]
+    return (torch.randn(batch_size, 16, 4, 3, generator=g, dtype=torch.double),)
+
+
+def states(model, *args, **kwargs):
+    """The query states; there are no reference points."""
+    hidden_states, references = model(*args, **kwargs)
+    assert references is None and not model.with_references
+    return hidden_states
 
 
 def test_post_norm_equals_mmdet():
@@ -27,30 +45,29 @@ def test_post_norm_equals_mmdet():
     encoder.load_state_dict(ours.encoder.state_dict())
     decoder.load_state_dict(ours.decoder.state_dict())
 
-    feats, pos, query_pos = inputs()
-    padding = torch.zeros(2, 4, 3, dtype=torch.bool)
-    padding[1, 3] = True
+    feat = ours.input_proj(feats()[0])
+    pos = ours.positional_encoding(torch.zeros(1, 4, 3)).double()
+    query_pos = ours.query_embedding.weight
     memory_pos = pos.flatten(2).transpose(1, 2).repeat(2, 1, 1)
-    memory = encoder(feats.flatten(2).transpose(1, 2), memory_pos, padding.flatten(1))
+    memory = encoder(feat.flatten(2).transpose(1, 2), memory_pos, None)
     expected = decoder(
         memory.new_zeros(2, 5, 32),
         key=memory,
         value=memory,
         query_pos=query_pos.repeat(2, 1, 1),
         key_pos=memory_pos,
-        key_padding_mask=padding.flatten(1),
+        key_padding_mask=None,
     )
-    torch.testing.assert_close(ours(feats, pos, query_pos, padding), expected)
+    torch.testing.assert_close(states(ours, feats()), expected)
 
 
 @pytest.mark.parametrize('pre_norm', [False, True])
-def test_last_level_alone_equals_the_last_of_all(pre_norm):
+def test_last_layer_alone_equals_the_last_of_all(pre_norm):
     model = build(pre_norm=pre_norm)
-    args = inputs()
-    levels = model(*args)
-    assert levels.shape == (3, 2, 5, 32)
-    last = model(*args, return_intermediate=False)
-    torch.testing.assert_close(last, levels[-1:])
+    layers = states(model, feats())
+    assert layers.shape == (3, 2, 5, 32)
+    last = states(model, feats(), last_layer_only=True)
+    torch.testing.assert_close(last, layers[-1:])
 
 
 def test_pre_norm_equals_torch():
@@ -77,16 +94,15 @@ def test_pre_norm_equals_torch():
 
 def test_samples_are_independent():
     model = build()
-    feats, pos, query_pos = inputs(3)
-    together = model(feats, pos, query_pos)
-    alone = model(feats[1:2], pos, query_pos)
+    together = states(model, feats(3))
+    alone = states(model, (feats(3)[0][1:2],))
     torch.testing.assert_close(together[:, 1:2], alone)
 
 
 def test_without_encoder():
     model = build(num_encoder_layers=0)
     assert not any('encoder' in name for name, _ in model.named_parameters())
-    assert model(*inputs()).shape == (3, 2, 5, 32)
+    assert states(model, feats()).shape == (3, 2, 5, 32)
 
 
 def test_dropout_reaches_every_sublayer():
@@ -94,8 +110,25 @@ def test_dropout_reaches_every_sublayer():
     rates = {m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)}
     assert rates <= {0.0, 0.3} and 0.3 in rates
     model.train()
-    args = inputs()
-    assert not torch.equal(model(*args), model(*args))
+    assert not torch.equal(states(model, feats()), states(model, feats()))
+
+
+def saved_bytes(model):
+    """Bytes kept for the backward pass, and the gradients it gives."""
+    sizes = []
+    with saved_tensors_hooks(lambda x: sizes.append(x.nbytes) or x, lambda x: x):
+        loss = states(model, feats()).square().sum()
+    loss.backward()
+    return sum(sizes), {name: p.grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize('pre_norm', [False, True])
+def test_checkpointing_takes_less_memory_and_gives_equal_gradients(pre_norm):
+    memory, expected = saved_bytes(build(pre_norm=pre_norm, num_encoder_layers=6).train())
+    less, found = saved_bytes(build(pre_norm=pre_norm, num_encoder_layers=6, with_cp=True).train())
+    assert less < 0.7 * memory
+    for name, grad in found.items():
+        torch.testing.assert_close(grad, expected[name], rtol=0, atol=0)
 
 
 def test_init_weights_is_xavier():

@@ -1,0 +1,150 @@
+from abc import ABCMeta, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from mmcv.cnn.bricks.transformer import FFN
+from mmengine.model import BaseModule
+from mmpose.registry import MODELS
+from mmpose.utils.typing import ConfigType
+from torch import Tensor, nn
+
+SINE_ENCODING = dict(type='mmdet.SinePositionalEncoding', num_feats=128, normalize=True)
+
+
+class BaseTransformer(BaseModule, metaclass=ABCMeta):
+    """What :class:`PRTRHead` asks of a transformer.
+
+    A transformer takes the feature maps of the backbone or neck and returns,
+    for each of its decoder layers, the states of the keypoint queries and the
+    reference points that coordinates are relative to, if it has any. Layers,
+    positions, queries and reference points are its own. A new one derives
+    from this class, implements :meth:`forward`, and is registered in
+    mmpose's ``MODELS``; the head takes it by ``transformer=dict(type=...)``.
+
+    Args:
+        in_channels (Sequence[int]): Channels of the feature maps that are
+            used: as many maps as there are numbers, the last ones
+        num_queries (int): Number of keypoint queries Q
+        embed_dims (int): Width D
+        num_encoder_layers (int): Number of encoder layers, 0 for none
+        num_decoder_layers (int): Number of decoder layers L
+        num_heads (int): Attention heads
+        positional_encoding (dict): Config of the positional encoding of the
+            feature maps with D channels
+        init_cfg (dict, optional): Extra init config. Defaults to None
+
+    Raises:
+        ValueError: If ``embed_dims`` is not a multiple of ``num_heads``, there
+            is no decoder layer, or the positional encoding does not have
+            ``embed_dims`` channels.
+    """
+
+    # whether coordinates are relative to reference points
+    with_references = False
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_queries: int,
+        embed_dims: int,
+        num_encoder_layers: int,
+        num_decoder_layers: int,
+        num_heads: int,
+        positional_encoding: ConfigType,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if embed_dims % num_heads:
+            raise ValueError(
+                f'embed_dims={embed_dims} is not a multiple of num_heads={num_heads}. '
+                'Set one of them.'
+            )
+        if num_decoder_layers < 1 or num_encoder_layers < 0:
+            raise ValueError(
+                'num_decoder_layers must be at least 1 and num_encoder_layers at least 0, but '
+                f'got {num_decoder_layers} and {num_encoder_layers}.'
+            )
+        self.in_channels = list(in_channels)
+        self.num_queries = num_queries
+        self.embed_dims = embed_dims
+        self.num_decoder_layers = num_decoder_layers
+        self.positional_encoding = MODELS.build(positional_encoding)
+        # the batch axis of the mask is 1: all images share the positions
+        pos_dims = self.positional_encoding(torch.zeros(1, 1, 1)).shape[1]
+        if pos_dims != embed_dims:
+            raise ValueError(
+                f'positional_encoding has {pos_dims} channels but embed_dims={embed_dims}. Set '
+                'its num_feats to half of embed_dims.'
+            )
+
+    def used_maps(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Those of the feature maps that the transformer uses.
+
+        Args:
+            feats (Sequence[Tensor]): Feature maps, from fine to coarse, each
+                in shape (B, C_l, H_l, W_l)
+
+        Returns:
+            tuple[Tensor, ...]: The last of them, as many as there are
+            ``in_channels``.
+
+        Raises:
+            ValueError: If they do not have ``in_channels``.
+        """
+        used = tuple(feats[-len(self.in_channels) :])
+        if [x.shape[1] for x in used] != self.in_channels:
+            raise ValueError(
+                f'The head has in_channels={self.in_channels} but the feature maps have '
+                f'{[x.shape[1] for x in feats]} channels. Set in_channels, or out_indices of the '
+                'backbone.'
+            )
+        return used
+
+    def positions(self, x: Tensor) -> Tensor:
+        """Positions in shape (1, D, H, W) of a map in shape (B, D, H, W)."""
+        return self.positional_encoding(x.new_zeros(1, *x.shape[-2:])).to(x)
+
+    @abstractmethod
+    def forward(
+        self,
+        feats: Sequence[Tensor],
+        last_layer_only: bool = False,
+        kpt_branches: Sequence[nn.Module] | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Forward function.
+
+        Args:
+            feats (Sequence[Tensor]): Feature maps, see :meth:`used_maps`
+            last_layer_only (bool): Whether the last decoder layer is enough,
+                as in testing. Defaults to ``False``
+            kpt_branches (Sequence[nn.Module], optional): For each decoder
+                layer the module that gives the offsets (before the sigmoid)
+                of its reference points, which then move from layer to layer.
+                Only with ``with_references``. Defaults to None
+
+        Returns:
+            tuple:
+            - hidden_states (Tensor): Query states in shape (L, B, Q, D), with
+                L = 1 for the last decoder layer only
+            - references (Tensor | None): Reference points (x, y) in [0, 1] in
+                shape (L, B, Q, 2), if the transformer has them
+        """
+
+
+def build_ffn(embed_dims: int, feedforward_channels: int, dropout: float) -> nn.Module:
+    """The feed-forward network of a transformer layer, mmcv's."""
+    act_cfg = dict(type='ReLU', inplace=True)
+    return FFN(embed_dims, feedforward_channels, ffn_drop=dropout, act_cfg=act_cfg)
+
+
+def build_norms(embed_dims: int, num: int) -> list[nn.Module]:
+    """The normalisations of a transformer layer."""
+    return [nn.LayerNorm(embed_dims) for _ in range(num)]
+
+
+def init_matrices(*modules: nn.Module | None) -> None:
+    """Xavier initialisation of all matrices, as DETR."""
+    for module in filter(None, modules):
+        for p in module.parameters():
+            if p.dim() > 1:
+                nn.init.xavier_uniform_(p)

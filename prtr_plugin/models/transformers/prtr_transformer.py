@@ -1,0 +1,124 @@
+from collections.abc import Sequence
+
+from mmpose.registry import MODELS
+from mmpose.utils.typing import ConfigType
+from torch import Tensor, nn
+
+from ..layers import Decoder, DecoderLayer, Encoder, EncoderLayer, FusedMultiheadAttention
+from .base_transformer import SINE_ENCODING, BaseTransformer, build_ffn, build_norms, init_matrices
+
+
+@MODELS.register_module()
+class PRTRTransformer(BaseTransformer):
+    """Encoder over a feature map and decoder over keypoint queries.
+
+    The transformer of `DETR`_ that PRTR (section 3.2) builds on: positions
+    are added to queries and keys of every attention, never to the values.
+
+    Args:
+        in_channels (Sequence[int]): Channels of the feature maps. The last
+            map is used
+        num_queries (int): Number of keypoint queries Q. Defaults to 100
+        embed_dims (int): Width D. Defaults to 256
+        num_encoder_layers (int): Number of encoder layers, 0 for none.
+            Defaults to 6
+        num_decoder_layers (int): Number of decoder layers. Defaults to 6
+        num_heads (int): Attention heads. Defaults to 8
+        feedforward_channels (int): Hidden width of the feed-forward networks.
+            Defaults to 2048
+        dropout (float): Dropout everywhere. Defaults to 0.0
+        pre_norm (bool): Whether to normalise before each sub-layer instead of
+            after it. Defaults to ``False``, as the paper
+        with_cp (bool): Whether the encoder computes its activations again in
+            the backward pass instead of keeping them, which takes less memory
+            and more time. Defaults to ``False``
+        positional_encoding (dict): Config of the positional encoding of the
+            feature map with D channels. Defaults to DETR's sine encoding
+        init_cfg (dict, optional): Extra init config. Defaults to None
+
+    Raises:
+        ValueError: See :class:`BaseTransformer`.
+
+    .. _`DETR`: https://arxiv.org/abs/2005.12872
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_queries: int = 100,
+        embed_dims: int = 256,
+        num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6,
+        num_heads: int = 8,
+        feedforward_channels: int = 2048,
+        dropout: float = 0.0,
+        pre_norm: bool = False,
+        with_cp: bool = False,
+        positional_encoding: ConfigType = SINE_ENCODING,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            in_channels[-1:],
+            num_queries,
+            embed_dims,
+            num_encoder_layers,
+            num_decoder_layers,
+            num_heads,
+            positional_encoding,
+            init_cfg,
+        )
+
+        def attention() -> nn.Module:
+            return FusedMultiheadAttention(embed_dims, num_heads, dropout)
+
+        def ffn() -> nn.Module:
+            return build_ffn(embed_dims, feedforward_channels, dropout)
+
+        self.input_proj = nn.Conv2d(self.in_channels[0], embed_dims, 1)
+        self.query_embedding = nn.Embedding(num_queries, embed_dims)
+        self.encoder = None
+        if num_encoder_layers:
+            self.encoder = Encoder(
+                [
+                    EncoderLayer(attention(), ffn(), build_norms(embed_dims, 2), pre_norm)
+                    for _ in range(num_encoder_layers)
+                ],
+                # the output of pre-norm layers is a plain sum
+                nn.LayerNorm(embed_dims) if pre_norm else None,
+                num_cp=num_encoder_layers if with_cp else 0,
+            )
+        self.decoder = Decoder(
+            [
+                DecoderLayer(attention(), attention(), ffn(), build_norms(embed_dims, 3), pre_norm)
+                for _ in range(num_decoder_layers)
+            ],
+            nn.LayerNorm(embed_dims),
+        )
+
+    def init_weights(self) -> None:
+        """Xavier initialisation of all matrices of encoder and decoder."""
+        super().init_weights()
+        init_matrices(self.encoder, self.decoder)
+
+    def forward(
+        self,
+        feats: Sequence[Tensor],
+        last_layer_only: bool = False,
+        kpt_branches: Sequence[nn.Module] | None = None,
+    ) -> tuple[Tensor, None]:
+        """See :meth:`BaseTransformer.forward`; there are no references."""
+        (feat,) = self.used_maps(feats)
+        x = self.input_proj(feat)
+        memory = x.flatten(2).transpose(1, 2)
+        memory_pos = self.positions(x).flatten(2).transpose(1, 2)
+        if self.encoder is not None:
+            memory = self.encoder(memory, memory_pos)
+        query_pos = self.query_embedding.weight
+        hidden_states = self.decoder(
+            memory.new_zeros(memory.shape[0], *query_pos.shape),
+            last_layer_only,
+            key=memory,
+            query_pos=query_pos[None],
+            key_pos=memory_pos,
+        )
+        return hidden_states, None
