@@ -37,21 +37,18 @@ import platform
 import sys
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import tasks
 import torch
 from mmengine.config import DictAction
 from mmengine.device import get_device
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
 from other_heads import HEADS
-from prtr_plugin.fileio import write_file
 from torch.profiler import profile
 from torch.utils.benchmark import Compare
 from variants import BASELINES, Variant, make_variants
 
 from prtr_plugin.apis import load_config
+from prtr_plugin.fileio import write_file
 
 TASKS = ['complexity', 'inference', 'train', 'matching', 'read_out', 'memory']
 NUM_CROPS = dict(matching=32, read_out=256)
@@ -119,12 +116,7 @@ def measure(args: argparse.Namespace) -> dict:
     variants = []
     for path in args.configs:
         cfg = load_config(path, args.cfg_options)
-        try:
-            variants += make_variants(
-                Path(path).stem, cfg, args.heads, args.fast, args.plain, args.cascade
-            )
-        except ValueError as error:
-            raise ValueError(f'{path}: {error}.') from None
+        variants += make_variants(cfg, args.heads, args.fast, args.plain, args.cascade)
     device = torch.device(args.device)
     name = torch.cuda.get_device_name(device) if device.type == 'cuda' else platform.machine()
     environment = dict(device=name, threads=args.threads, torch=torch.__version__)
@@ -205,9 +197,7 @@ def print_table(rows: list[dict]) -> None:
 def main() -> None:
     """Run the script."""
     args = parse_args()
-    MMLogger.get_instance('benchmark', log_level='ERROR')
-    init_default_scope('mmpose')
-    torch.set_num_threads(args.threads)
+    tasks.set_up(args.threads)
     try:
         result = measure(args)
     except (FileNotFoundError, ValueError) as error:

@@ -47,7 +47,7 @@ def with_head(cfg: Config, name: str) -> Config:
         ValueError: If the model is not a top-down one.
     """
     if cfg.model.type != 'TopdownPoseEstimator':
-        raise ValueError(f'--heads needs a TopdownPoseEstimator, not a {cfg.model.type}')
+        raise ValueError(f'{cfg.filename} cannot take other heads: it is a {cfg.model.type}.')
     cfg = copy.deepcopy(cfg)
     size = tuple(cfg.model.head.decoder.input_size)
     with torch.device('meta'), torch.no_grad():  # shapes only

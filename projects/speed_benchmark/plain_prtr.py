@@ -8,8 +8,7 @@ differs is how they are computed:
 - attention through ``nn.MultiheadAttention``, which also returns its weights
   and so cannot use fused kernels; positions are added to the embeddings of
   every image before they are projected
-- the head runs on all decoder layers in testing, too, though only the last
-  one is read
+- the head runs on all decoder layers in testing, too
 - costs and matching layer by layer and crop by crop, each with a transfer to
   the host and a call of the solver
 - read-out crop by crop, each with its transfers and a call of the solver
@@ -17,21 +16,21 @@ differs is how they are computed:
 
 import copy
 from collections.abc import Sequence
-from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 from mmcv.cnn.bricks.transformer import FFN, MultiheadAttention
 from mmengine.config import Config
-from mmengine.structures import InstanceData
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from prtr_plugin.codecs import HungarianKeypointCodec
 from prtr_plugin.models.heads import PRTRHead
-
-SINE_ENCODING = dict(type='mmdet.SinePositionalEncoding', num_feats=128, normalize=True)
+from prtr_plugin.models.layers import Decoder, DecoderLayer, Encoder, EncoderLayer
+from prtr_plugin.models.transformers import BaseTransformer
+from prtr_plugin.models.transformers.base_transformer import SINE_ENCODING
 
 
 def plain_config(cfg: Config) -> Config:
@@ -44,7 +43,7 @@ def plain_config(cfg: Config) -> Config:
     cfg = copy.deepcopy(cfg)
     head = cfg.model.head
     if head.type != 'PRTRHead':
-        raise ValueError(f'Only a PRTRHead has a plain version, but the head is a {head.type}.')
+        raise ValueError(f'{cfg.filename} has no plain version: its head is a {head.type}.')
     head.type = 'PlainPRTRHead'
     head.decoder.type = 'PlainCodec'
     transformer = head.setdefault('transformer', dict(type='PRTRTransformer'))
@@ -72,56 +71,9 @@ class PlainCodec(HungarianKeypointCodec):
         return keypoints, scores
 
 
-class PlainLayer(nn.Module):
-    """An encoder layer or, with cross-attention, a decoder layer."""
-
-    def __init__(
-        self, dims: int, heads: int, hidden: int, dropout: float, pre_norm: bool, cross_attn: bool
-    ) -> None:
-        super().__init__()
-        drop = dict(type='Dropout', drop_prob=dropout)
-        self.pre_norm = pre_norm
-        self.self_attn = MultiheadAttention(dims, heads, dropout, 0.0, drop, batch_first=True)
-        if cross_attn:
-            self.cross_attn = MultiheadAttention(dims, heads, dropout, 0.0, drop, batch_first=True)
-        self.ffn = FFN(dims, hidden, ffn_drop=dropout)
-        self.norms = nn.ModuleList(nn.LayerNorm(dims) for _ in range(2 + cross_attn))
-
-    def forward(self, query: Tensor, query_pos: Tensor, *memory: Tensor) -> Tensor:
-        """From tokens and their positions in shape (B, N, D) to tokens. The
-        cross-attention attends to ``memory``, tokens and their positions.
-        """
-        steps = [partial(self.self_attn, query_pos=query_pos), self.ffn]
-        if memory:
-            cross = dict(key=memory[0], query_pos=query_pos, key_pos=memory[1])
-            steps.insert(1, partial(self.cross_attn, **cross))
-        for norm, step in zip(self.norms, steps):
-            query = step(norm(query), identity=query) if self.pre_norm else norm(step(query))
-        return query
-
-
-class PlainLayers(nn.Module):
-    """Layers one after the other and a final normalisation."""
-
-    def __init__(self, layers: list[PlainLayer], post_norm: nn.Module) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
-        self.post_norm = post_norm
-
-    def forward(self, query: Tensor, *args: Tensor) -> Tensor:
-        """Outputs of all layers in shape (L, B, N, D)."""
-        outputs = []
-        for layer in self.layers:
-            query = layer(query, *args)
-            outputs.append(self.post_norm(query))
-        return torch.stack(outputs)
-
-
 @MODELS.register_module()
-class PlainTransformer(nn.Module):
-    """See :class:`PRTRTransformer`, which has the same arguments."""
-
-    with_references = False
+class PlainTransformer(BaseTransformer):
+    """:class:`PRTRTransformer` on ``nn.MultiheadAttention``."""
 
     def __init__(
         self,
@@ -136,30 +88,48 @@ class PlainTransformer(nn.Module):
         pre_norm: bool = False,
         positional_encoding: dict = SINE_ENCODING,
     ) -> None:
-        super().__init__()
-        self.num_decoder_layers = num_decoder_layers
-        self.input_proj = nn.Conv2d(in_channels[-1], embed_dims, 1)
-        self.positional_encoding = MODELS.build(positional_encoding)
-        self.query_embedding = nn.Embedding(num_queries, embed_dims)
-        args = (embed_dims, num_heads, feedforward_channels, dropout, pre_norm)
-        self.encoder = PlainLayers(
-            [PlainLayer(*args, cross_attn=False) for _ in range(num_encoder_layers)],
-            nn.LayerNorm(embed_dims) if pre_norm else nn.Identity(),
+        super().__init__(
+            in_channels[-1:],
+            num_queries,
+            embed_dims,
+            num_encoder_layers,
+            num_decoder_layers,
+            num_heads,
+            positional_encoding,
         )
-        self.decoder = PlainLayers(
-            [PlainLayer(*args, cross_attn=True) for _ in range(num_decoder_layers)],
+        self.input_proj = nn.Conv2d(in_channels[-1], embed_dims, 1)
+        self.query_embedding = nn.Embedding(num_queries, embed_dims)
+        drop = dict(type='Dropout', drop_prob=dropout)
+
+        def parts(num_attentions: int) -> list:
+            attentions = [
+                MultiheadAttention(embed_dims, num_heads, dropout, 0.0, drop, batch_first=True)
+                for _ in range(num_attentions)
+            ]
+            norms = [nn.LayerNorm(embed_dims) for _ in range(num_attentions + 1)]
+            return [*attentions, FFN(embed_dims, feedforward_channels, ffn_drop=dropout), norms]
+
+        self.encoder = None
+        if num_encoder_layers:
+            self.encoder = Encoder(
+                [EncoderLayer(*parts(1), pre_norm) for _ in range(num_encoder_layers)],
+                nn.LayerNorm(embed_dims) if pre_norm else None,
+            )
+        self.decoder = Decoder(
+            [DecoderLayer(*parts(2), pre_norm) for _ in range(num_decoder_layers)],
             nn.LayerNorm(embed_dims),
         )
 
     def forward(self, feats: Sequence[Tensor], *args) -> tuple[Tensor, None]:
-        """Query states of all decoder layers in shape (L, B, Q, D)."""
+        """See :meth:`BaseTransformer.forward`; always all decoder layers."""
         x = self.input_proj(feats[-1])
-        pos = self.positional_encoding(x.new_zeros(len(x), *x.shape[-2:])).to(x)
+        pos = self.positions(x).expand_as(x)
         memory, memory_pos = (y.flatten(2).transpose(1, 2) for y in (x, pos))
-        if self.encoder.layers:
-            memory = self.encoder(memory, memory_pos)[-1]
+        if self.encoder is not None:
+            memory = self.encoder(memory, memory_pos)
         query_pos = self.query_embedding.weight.expand(len(x), -1, -1)
-        return self.decoder(torch.zeros_like(query_pos), query_pos, memory, memory_pos), None
+        query = torch.zeros_like(query_pos)
+        return self.decoder(query, key=memory, query_pos=query_pos, key_pos=memory_pos), None
 
 
 @MODELS.register_module()
@@ -171,20 +141,12 @@ class PlainPRTRHead(PRTRHead):
         cls_logits, coords = self.forward_layers(feats)
         return cls_logits[-1], coords[-1]
 
-    @torch.no_grad()
-    def match(
-        self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor
-    ) -> list[np.ndarray]:
-        """Query indices of the joints in shape (K, ) for each crop, from the
-        logits (B, Q, K + 1), coordinates (B, Q, 2) and targets (B, K, 2).
-        """
-        matches = []
-        for logits, xy, target in zip(cls_logits, coords, keypoint_labels):
-            pred = InstanceData(scores=logits[None], keypoints=xy[None])
-            gt = InstanceData(keypoints=target[None])
-            cost = sum(match_cost(pred, gt) for match_cost in self.assigner.match_costs)
-            matches.append(linear_sum_assignment(cost[0].T.cpu())[1])
-        return matches
+    def match(self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor) -> np.ndarray:
+        """Query indices of the joints of one crop in shape (K, )."""
+        # InstanceData would take longer than the costs
+        pred = SimpleNamespace(scores=cls_logits[None], keypoints=coords[None])
+        costs = self.assigner.costs(pred, SimpleNamespace(keypoints=keypoint_labels[None]))
+        return linear_sum_assignment(costs[0].cpu())[1]
 
     def loss_by_feat(
         self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor, keypoint_weights: Tensor
@@ -196,7 +158,8 @@ class PlainPRTRHead(PRTRHead):
         for i, (logits, xy) in enumerate(zip(cls_logits.float(), coords.float())):
             labels = torch.full(logits.shape[:2], num_joints, device=device)
             matched = []
-            for crop, queries in enumerate(self.match(logits, xy, keypoint_labels)):
+            for crop, inputs in enumerate(zip(logits, xy, keypoint_labels)):
+                queries = torch.from_numpy(self.match(*inputs)).to(device)
                 labels[crop, queries] = torch.arange(num_joints, device=device)
                 matched.append(xy[crop, queries])
             prefix = '' if i == len(cls_logits) - 1 else f'd{i}.'

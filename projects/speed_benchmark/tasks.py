@@ -3,11 +3,13 @@
 import copy
 import multiprocessing
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from mmengine.dataset import Compose, pseudo_collate
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 from torch import Tensor
@@ -19,6 +21,13 @@ from prtr_plugin.apis import predict
 
 # runs a task once in the given type of numbers
 Call = Callable[[str], object]
+
+
+def set_up(num_threads: int) -> None:
+    """Prepare a process."""
+    torch.set_num_threads(num_threads)
+    init_default_scope('mmpose')
+    MMLogger.get_instance('benchmark', log_level='ERROR')
 
 
 def inference(variant: Variant, batch_size: int, device: str) -> Call:
@@ -83,7 +92,7 @@ def trained_outputs(
     num_conflicts = round(conflicts * num_crops)
     labels[:num_conflicts, 1:2] = labels[:num_conflicts, :1]
     queries[:, :num_conflicts, 1:2] = queries[:, :num_conflicts, :1]
-    logits = torch.randn(*shape, num_joints + 1, generator=rng)
+    logits = 0.5 * torch.randn(*shape, num_joints + 1, generator=rng)
     logits.scatter_(2, queries[:, :, None], 8.0)
     coords = torch.rand(*shape, 2, generator=rng)
     index = queries[..., None].expand(-1, -1, -1, 2)
@@ -144,7 +153,7 @@ def peak_memory(
     os.environ['MALLOC_MMAP_THRESHOLD_'] = str(2**16)
     try:
         with multiprocessing.get_context('spawn').Pool(1) as pool:
-            pool.apply(torch.set_num_threads, (torch.get_num_threads(),))
+            pool.apply(set_up, (torch.get_num_threads(),))
             return pool.apply(added_memory, (variant, task, batch_size, dtype, device))
     finally:
         del os.environ['MALLOC_MMAP_THRESHOLD_']
@@ -154,7 +163,6 @@ def added_memory(
     variant: Variant, task: Callable[..., Call], batch_size: int, dtype: str, device: str
 ) -> float | None:
     """See :func:`peak_memory`, in this process."""
-    init_default_scope('mmpose')
     before = resident_set('VmRSS')
     call = task(variant, batch_size, device)
     for _ in range(2):  # the optimizer gets its state in the first one
@@ -167,8 +175,5 @@ def added_memory(
 def resident_set(field: str) -> float | None:
     """``VmRSS`` or ``VmHWM`` of this process in MiB, None where unknown."""
     status = Path('/proc/self/status')
-    if status.is_file():
-        for line in status.read_text().splitlines():
-            if line.startswith(f'{field}:'):
-                return int(line.split()[1]) / 2**10
-    return None
+    found = re.search(rf'{field}:\s*(\d+) kB', status.read_text()) if status.is_file() else None
+    return int(found[1]) / 2**10 if found else None

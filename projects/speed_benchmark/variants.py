@@ -4,6 +4,7 @@ import copy
 import warnings
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -134,7 +135,7 @@ def randomize(model: nn.Module) -> None:
 
 
 def make_variants(
-    name: str, cfg: Config, heads: list[str], fast: bool, plain: bool, num_persons: list[int] | None
+    cfg: Config, heads: list[str], fast: bool, plain: bool, num_persons: list[int] | None
 ) -> list[Variant]:
     """All variants of a config to measure: with its own head and others, or
     of a cascade by the number of people that it keeps.
@@ -142,6 +143,7 @@ def make_variants(
     Raises:
         ValueError: If the config does not have what is asked for.
     """
+    name = Path(cfg.filename).stem
     if num_persons is not None:
         return cascade_variants(name, cfg, num_persons)
     modes = ['config', 'fast'] if fast else ['config']
@@ -157,10 +159,10 @@ def make_variants(
 def cascade_variants(name: str, cfg: Config, num_persons: list[int]) -> list[Variant]:
     """A cascade that keeps some of the people, see :func:`make_variants`."""
     if cfg.model.type != 'PRTRCascade':
-        raise ValueError(f'--cascade needs a PRTRCascade, not a {cfg.model.type}')
+        raise ValueError(f'{cfg.filename} has no cascade, but a {cfg.model.type}.')
     total = cfg.model.detector.num_queries
     if max(num_persons) > total:
-        raise ValueError(f'--cascade has {max(num_persons)} people, but there are {total} queries')
+        raise ValueError(f'{max(num_persons)} people are more than the {total} queries.')
     variants = []
     for num in sorted({*num_persons, total}):
         cfg = copy.deepcopy(cfg)
