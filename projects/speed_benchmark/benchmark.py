@@ -105,10 +105,6 @@ def parse_args() -> argparse.Namespace:
 def measure(args: argparse.Namespace) -> dict:
     """Measure what the arguments ask for, and print tables.
 
-    Returns:
-        dict: ``environment``, and rows: ``complexity``, ``memory`` and
-        ``times``, in seconds and MiB.
-
     Raises:
         FileNotFoundError: If a config does not exist.
         ValueError: If a config does not have what is asked for.
@@ -121,7 +117,6 @@ def measure(args: argparse.Namespace) -> dict:
     name = torch.cuda.get_device_name(device) if device.type == 'cuda' else platform.machine()
     environment = dict(device=name, threads=args.threads, torch=torch.__version__)
     print(', '.join(f'{key}: {value}' for key, value in environment.items()))
-
     result = dict(environment=environment, complexity=[], memory=[], times=[])
     if 'complexity' in args.tasks:
         for v in variants:
@@ -150,10 +145,8 @@ def measure_times(args: argparse.Namespace, task: str, variants: list[Variant]) 
         make = partial(make, conflicts=args.conflicts)
         dtypes, num_images = ['float32'], NUM_CROPS[task]
         variants = [v for v in variants if v.has_prtr_head and v.mode in ('config', 'plain')]
-    calls = {}
-    for v in variants:
-        call = make(v, num_images, args.device)
-        calls.update({(v, dtype): partial(call, dtype) for dtype in dtypes})
+    calls = {v: make(v, num_images, args.device) for v in variants}
+    calls = {(v, dtype): partial(call, dtype) for v, call in calls.items() for dtype in dtypes}
     named = {(f'{v.name} [{v.mode}]', dtype): call for (v, dtype), call in calls.items()}
     measured = tasks.measure_in_turns(named, f'{task}, {num_images} images', args.turns)
     Compare(measured).print()
@@ -189,7 +182,7 @@ def print_table(rows: list[dict]) -> None:
     """Print rows with the same keys, numbers with four digits."""
     cells = [list(rows[0])] if rows else []
     for row in rows:
-        cells.append([f'{x:.4g}' if isinstance(x, float) else str(x) for x in row.values()])
+        cells.append([f'{x:.4g}' if isinstance(x, float) else str(x or '-') for x in row.values()])
     widths = [max(map(len, column)) for column in zip(*cells)]
     print('\n'.join(['', *('  '.join(map(str.ljust, row, widths)) for row in cells)]))
 

@@ -15,23 +15,19 @@ HEADS = ('heatmap', 'simcc', 'rle')
 # mmpose can neither read bfloat16 outputs out nor compute their accuracy
 @MODELS.register_module()
 class Float32HeatmapHead(HeatmapHead):
-    """Heatmaps in float32, also under autocast."""
-
     def forward(self, feats: tuple[Tensor]) -> Tensor:
         return super().forward(feats).float()
 
 
 @MODELS.register_module()
 class Float32SimCCHead(SimCCHead):
-    """Classifications in float32, also under autocast."""
-
     def forward(self, feats: tuple[Tensor]) -> tuple[Tensor, ...]:
         return tuple(x.float() for x in super().forward(feats))
 
 
 @MODELS.register_module()
 class Float32RLEHead(RLEHead):
-    """Regression in float32 from the mean of a feature map."""
+    """Also pools the feature map, whatever neck there is."""
 
     def forward(self, feats: tuple[Tensor]) -> Tensor:
         return super().forward((feats[-1].mean(dim=(-2, -1), keepdim=True),)).float()
@@ -56,7 +52,7 @@ def with_head(cfg: Config, name: str) -> Config:
     # as many deconvolutions as it takes from the feature map to the heatmap
     num_deconvs = max(0, round(np.log2(size[0] / 4 / feat_size[0])))
     deconvs = dict(deconv_out_channels=(256,) * num_deconvs, deconv_kernel_sizes=(4,) * num_deconvs)
-    num_joints = dict(out_channels=cfg.model.head.out_channels)
+    num_joints = 'num_joints' if name == 'rle' else 'out_channels'
 
     codec = dict(input_size=size)
     if name == 'heatmap':
@@ -77,9 +73,9 @@ def with_head(cfg: Config, name: str) -> Config:
     else:
         codec.update(type='RegressionLabel')
         head = dict(type='Float32RLEHead', loss=dict(type='RLELoss'))
-        num_joints = dict(num_joints=cfg.model.head.out_channels)
     head['loss']['use_target_weight'] = True
-    cfg.model.head = ConfigDict(head, in_channels=feat.shape[1], decoder=codec, **num_joints)
+    head.update({'in_channels': feat.shape[1], num_joints: cfg.model.head.out_channels})
+    cfg.model.head = ConfigDict(head, decoder=codec)
     for step in cfg.train_dataloader.dataset.pipeline:
         if step['type'] == 'GenerateTarget':
             step['encoder'] = codec

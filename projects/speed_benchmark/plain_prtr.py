@@ -46,9 +46,9 @@ def plain_config(cfg: Config) -> Config:
         raise ValueError(f'{cfg.filename} has no plain version: its head is a {head.type}.')
     head.type = 'PlainPRTRHead'
     head.decoder.type = 'PlainCodec'
-    transformer = head.setdefault('transformer', dict(type='PRTRTransformer'))
-    if transformer.type == 'PRTRTransformer':
-        transformer.type = 'PlainTransformer'
+    transformer = head.get('transformer', dict(type='PRTRTransformer'))
+    if transformer['type'] == 'PRTRTransformer':
+        head.transformer = dict(transformer, type='PlainTransformer')
     return cfg
 
 
@@ -86,17 +86,11 @@ class PlainTransformer(BaseTransformer):
         feedforward_channels: int = 2048,
         dropout: float = 0.0,
         pre_norm: bool = False,
+        with_cp: bool = False,
         positional_encoding: dict = SINE_ENCODING,
     ) -> None:
-        super().__init__(
-            in_channels[-1:],
-            num_queries,
-            embed_dims,
-            num_encoder_layers,
-            num_decoder_layers,
-            num_heads,
-            positional_encoding,
-        )
+        sizes = (num_queries, embed_dims, num_encoder_layers, num_decoder_layers, num_heads)
+        super().__init__(in_channels[-1:], *sizes, positional_encoding)
         self.input_proj = nn.Conv2d(in_channels[-1], embed_dims, 1)
         self.query_embedding = nn.Embedding(num_queries, embed_dims)
         drop = dict(type='Dropout', drop_prob=dropout)
@@ -114,6 +108,7 @@ class PlainTransformer(BaseTransformer):
             self.encoder = Encoder(
                 [EncoderLayer(*parts(1), pre_norm) for _ in range(num_encoder_layers)],
                 nn.LayerNorm(embed_dims) if pre_norm else None,
+                num_encoder_layers if with_cp else 0,
             )
         self.decoder = Decoder(
             [DecoderLayer(*parts(2), pre_norm) for _ in range(num_decoder_layers)],

@@ -108,10 +108,9 @@ def measure_in_turns(
     of the machine's load meets all of them. A call fills a turn of 0.2 s or
     more, after a run that does not count.
     """
-    num_threads = torch.get_num_threads()
     timers = [
         Timer('call()', globals=dict(call=call), label=title, sub_label=row, description=column,
-              num_threads=num_threads)
+              num_threads=torch.get_num_threads())
         for (row, column), call in calls.items()
     ]  # fmt: skip
     measured = []
@@ -130,8 +129,8 @@ def complexity(variant: Variant, batch_size: int, device: str) -> dict[str, floa
 
     # PyTorch does not count its attention kernel of the CPU
     kernel = getattr(torch.ops.aten, '_scaled_dot_product_flash_attention_for_cpu', None)
-    call = inference(variant, batch_size, device)
     formulas = {kernel: attention} if kernel else {}
+    call = inference(variant, batch_size, device)
     with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         call('float32')
     num_params = sum(p.numel() for p in variant.build(training=True).parameters())

@@ -28,13 +28,7 @@ BASELINES = ('plain', 'all queries')
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """A model that is measured.
-
-    Args:
-        name (str): Name of the config, and of the head if that is another one
-        mode (str): See ``benchmark.py``
-        cfg (Config): The config
-    """
+    """A model that is measured: its name, mode (see ``benchmark.py``) and config."""
 
     name: str
     mode: str
@@ -69,9 +63,9 @@ class Variant:
 
     def build_optim_wrapper(self, model: nn.Module, dtype: str) -> OptimWrapper:
         """Optimizer and gradient clipping of the config."""
-        cfg = copy.deepcopy(self.cfg.optim_wrapper)
-        cfg = ConfigDict(optimizer=cfg.optimizer, paramwise_cfg=cfg.get('paramwise_cfg'),
-                         clip_grad=cfg.get('clip_grad'))  # fmt: skip
+        keys = ('constructor', 'optimizer', 'paramwise_cfg', 'clip_grad')
+        cfg = {k: v for k, v in copy.deepcopy(self.cfg.optim_wrapper).items() if k in keys}
+        cfg = ConfigDict(cfg)
         cfg.type = 'BFloat16OptimWrapper' if dtype == 'bfloat16' else 'OptimWrapper'
         if self.mode == 'fast' and cfg.optimizer.type in ('Adam', 'AdamW'):
             on_cpu = next(model.parameters()).device.type == 'cpu'
@@ -115,11 +109,9 @@ class Variant:
 
 
 def randomize(model: nn.Module) -> None:
-    """Random weights with which activations neither grow nor vanish and the
-    batch norms do something.
-
-    The initialisation of training has neither property. A tensor depends on
-    its name and shape only, so that models with the same names get the same.
+    """Random weights with which activations neither grow nor vanish and batch
+    norms do something. A tensor depends on its name and shape only, so that
+    models with the same names get the same.
     """
     for name, module in model.named_modules():
         rng = torch.Generator().manual_seed(zlib.crc32(name.encode()))
