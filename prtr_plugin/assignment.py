@@ -24,17 +24,17 @@ def batched_linear_assignment(cost: Tensor, maximize: bool = False) -> np.ndarra
     Raises:
         FloatingPointError: If a cost is NaN or infinite.
     """
-    cost = cost.detach().float().cpu().numpy()
-    finite = np.isfinite(cost).all(axis=(1, 2))
+    costs = cost.detach().float().cpu().numpy()
+    finite = np.isfinite(costs).all(axis=(1, 2))
     if not finite.all():
         raise FloatingPointError(
-            f'{np.count_nonzero(~finite)} of {len(cost)} assignment cost '
+            f'{np.count_nonzero(~finite)} of {len(costs)} assignment cost '
             'matrices hold NaN or infinite values'
         )
 
-    columns = cost.argmax(axis=-1) if maximize else cost.argmin(axis=-1)
+    columns = costs.argmax(axis=-1) if maximize else costs.argmin(axis=-1)
     ordered = np.sort(columns, axis=-1)
     conflicts = (ordered[:, 1:] == ordered[:, :-1]).any(axis=-1)
     for i in np.flatnonzero(conflicts):
-        columns[i] = linear_sum_assignment(cost[i], maximize)[1]
+        columns[i] = linear_sum_assignment(costs[i], maximize)[1]
     return columns

@@ -1,4 +1,4 @@
-from ..models.deploy import switch_to_deploy
+from ..deploy import export, switch_to_deploy
 from .config import load_config
 from .inferencer import PRTRInferencer
 from .model_zoo import list_models, load_model
@@ -7,6 +7,7 @@ from .prediction import Person, predict
 __all__ = [
     'PRTRInferencer',
     'Person',
+    'export',
     'list_models',
     'load_config',
     'load_model',

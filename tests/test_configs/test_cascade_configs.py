@@ -1,11 +1,12 @@
 """The configs of the cascade: data, metrics and schedules fit together."""
 
+import itertools
+
 import pytest
+from catalog import FILES, build_without_memory, load
 from mmengine.dataset import Compose
 from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
-from mmpose.registry import KEYPOINT_CODECS
-from test_configs import FILES, build, load
 
 CASCADE = [name for name in FILES if name.startswith('prtr-cascade_')]
 CASCADE_COCO = [name for name in CASCADE if '_coco-800x1333' in name]
@@ -16,8 +17,6 @@ def test_cascade_data(name, mmpose_scope):
     """Whole images with everybody, and both metrics of both evaluations."""
     cfg = load(name)
     assert cfg.data_mode == 'bottomup'
-    assert cfg.model.head.decoder == cfg.codec
-    KEYPOINT_CODECS.build(cfg.codec)
     for split in ('train', 'val', 'test'):
         dataset = cfg[f'{split}_dataloader'].dataset
         assert dataset.type == 'CocoPersonDataset'
@@ -29,22 +28,18 @@ def test_cascade_data(name, mmpose_scope):
             # anything else would misplace the people
             assert types[1:-1] == ['BottomupRandomChoiceResize']
             assert len(dataset.pipeline[1].scales) == 1
-    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
-        keypoints, boxes = evaluator
-        assert keypoints.type == 'CocoMetric'
-        assert keypoints.nms_mode == 'none'
-        assert boxes.type == 'PersonBoxMetric'
-        loader = cfg.val_dataloader.dataset
-        assert keypoints.ann_file == boxes.ann_file == (loader.data_root + loader.ann_file)
-    # an exact resume asks for both
-    assert 'EpochSeedHook' in [hook.type for hook in cfg.custom_hooks]
-    assert not cfg.train_dataloader.persistent_workers
+    keypoints, boxes = cfg.test_evaluator
+    assert keypoints.type == 'CocoMetric'
+    assert keypoints.nms_mode == 'none'
+    assert boxes.type == 'PersonBoxMetric'
+    # test_configs.py compares their files with those of the data
+    assert 'ann_file' in keypoints and 'ann_file' in boxes
 
 
 @pytest.mark.parametrize('name', CASCADE_COCO)
 def test_cascade_training(name):
     cfg = load(name)
-    model = build(name)
+    model = build_without_memory(name)
     frozen = 'frozen' in name
     assert model.freeze_detector == frozen
     assert frozen != any(p.requires_grad for p in model.detector.parameters())
@@ -63,17 +58,15 @@ def test_cascade_training(name):
     keep_empty = not cfg.train_dataloader.dataset.filter_cfg.filter_empty_gt
     assert keep_empty != frozen
 
-    assert cfg.auto_scale_lr.base_batch_size == (8 * cfg.train_dataloader.batch_size)
     (scheduler,) = cfg.param_scheduler
-    assert scheduler.end == cfg.train_cfg.max_epochs
     assert scheduler.milestones[-1] < scheduler.end
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     rates = {p: group['lr'] for group in wrapper.optimizer.param_groups for p in group['params']}
     slow = 'detector.backbone.' if 'hrnet' in name else 'detector.'
     for key, param in model.named_parameters():
         if param.requires_grad:
-            places = 'reference_points' in key or 'sampling_offsets' in key
-            expected = 1e-5 if key.startswith(slow) or places else 1e-4
+            where = 'reference_points' in key or 'sampling_offsets' in key
+            expected = 1e-5 if key.startswith(slow) or where else 1e-4
             assert rates[param] == pytest.approx(expected), key
 
 
@@ -86,7 +79,7 @@ def test_cascade_augmentation():
         assert list(ours) == ['LoadImage', 'RandomFlip', 'RandomChoice', 'PackPersonInputs']
         assert ours['RandomFlip'] == dict(type='RandomFlip', direction='horizontal')
         theirs = [[dict(step) for step in branch] for branch in detr['RandomChoice'].transforms]
-        for step in sum(theirs, []):
+        for step in itertools.chain.from_iterable(theirs):
             step['type'] = dict(
                 RandomChoiceResize='BottomupRandomChoiceResize', RandomCrop='PersonRandomCrop'
             )[step['type']]

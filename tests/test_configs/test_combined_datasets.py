@@ -6,17 +6,15 @@ import numpy as np
 import pytest
 import tiny_datasets
 import torch
+from catalog import load_small
 from mmengine.runner import Runner
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import DATASETS
-from test_configs import FILES
-from test_joint_numbers import set_input_size
 
-from prtr_plugin.apis import load_config
 from prtr_plugin.datasets import check_data_files
 
 NAME = 'td-prtr_res50_4xb32-200e_coco-mpii-384x288'
-# those that MPII does not tell: nose, eyes, ears
+# those that MPII lacks: nose, eyes, ears
 FACE = [0, 1, 2, 3, 4]
 
 
@@ -30,28 +28,7 @@ def data_root(tmp_path_factory):
 
 @pytest.fixture
 def cfg(data_root, tmp_path):
-    cfg = load_config(
-        str(FILES[NAME]),
-        {
-            'data_root': f'{data_root}/',
-            'work_dir': str(tmp_path),
-            'train_cfg.max_epochs': 1,
-            'train_cfg.val_interval': 1,
-            'model.backbone.depth': 18,
-            'model.backbone.base_channels': 8,
-            'model.backbone.stem_channels': 8,
-            'model.backbone.init_cfg': None,
-            'model.head.in_channels': 64,
-            'model.head.transformer.num_encoder_layers': 1,
-            'model.head.transformer.num_decoder_layers': 1,
-        },
-    )
-    set_input_size(cfg._cfg_dict)
-    for split in ('train', 'val', 'test'):
-        loader = cfg[f'{split}_dataloader']
-        loader.update(num_workers=0, persistent_workers=False, batch_size=16)
-    cfg.val_dataloader.dataset.bbox_file = None
-    return cfg
+    return load_small(NAME, data_root, tmp_path, size=(72, 96))
 
 
 def joints(dataset_name):
@@ -72,7 +49,7 @@ def test_mapping_keeps_the_names(cfg):
 
 
 def test_converted_joints(cfg, mmpose_scope):
-    """The joints of MPII are at their places, and the face is unlabelled,
+    """The joints of MPII get their numbers in COCO, and the face is unlabelled,
     whether a person is mirrored or not."""
     dataset_cfg = copy.deepcopy(cfg.train_dataloader.dataset)
     # no random turns and sizes
@@ -99,15 +76,15 @@ def test_converted_joints(cfg, mmpose_scope):
         flip_indices = sample.metainfo['flip_indices']
         center, scale = (sample.metainfo[f'input_{key}'] for key in ('center', 'scale'))
         for i, j in converter.mapping:
-            place = flip_indices[j] if flipped else j
-            assert weights[place] == (raw['keypoints_visible'][0, i] > 0)
-            if not weights[place]:
+            joint = flip_indices[j] if flipped else j
+            assert weights[joint] == (raw['keypoints_visible'][0, i] > 0)
+            if not weights[joint]:
                 continue
             x, y = raw['keypoints'][0, i]
             if flipped:
                 x = tiny_datasets.WIDTH - 1 - x
             expected = (np.array([x, y]) - center) / scale + 0.5
-            np.testing.assert_allclose(labels.keypoint_labels[0, place], expected, atol=1e-4)
+            np.testing.assert_allclose(labels.keypoint_labels[0, joint], expected, atol=1e-4)
     assert flips == {True, False}
 
 
@@ -156,10 +133,10 @@ def test_trains_on_both(cfg, monkeypatch):
     # the L1 loss is that of the labelled joints, in loops
     total = 0.0
     for b, k in weights.nonzero().tolist():
-        place = coords[-1, b, matches[b, k]]
-        total += (place - labels[b, k]).abs().sum().item()
+        found = coords[-1, b, matches[b, k]]
+        total += (found - labels[b, k]).abs().sum().item()
     assert losses['loss_kpt'].item() == pytest.approx(17 * 5 * total / (8 * 17 * 2), rel=1e-4)
-    # and no gradient reaches the places of the face of MPII's people
+    # and no gradient reaches the coordinates of the face of MPII's people
     for b in mpii.nonzero().flatten().tolist():
         face = matches[b, FACE]
         assert not coords.grad[-1, b, face].any()

@@ -5,13 +5,11 @@ from pathlib import Path
 import pytest
 import tiny_datasets
 import torch
+from catalog import load_small
 from mmengine.runner import Runner
-from test_configs import FILES
 
-from prtr_plugin.apis import load_config
 from prtr_plugin.datasets import check_data_files
 
-SIZE = (72, 96)
 # number of joints, config, dataset, and what a perfect prediction scores
 CASES = [
     (
@@ -36,42 +34,11 @@ CASES = [
 ]
 
 
-def set_input_size(value) -> None:
-    """Let codecs and pipelines work with small crops."""
-    if isinstance(value, dict):
-        if 'input_size' in value:
-            value['input_size'] = SIZE
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            set_input_size(item)
-
-
 def build_runner(name: str, data_root: Path, work_dir: Path) -> Runner:
     """A runner of one epoch of one step, with a small network."""
-    cfg = load_config(
-        str(FILES[name]),
-        {
-            'data_root': f'{data_root}/',
-            'work_dir': str(work_dir),
-            'train_cfg.max_epochs': 1,
-            'train_cfg.val_interval': 1,
-            'default_hooks.logger.interval': 1,
-            'model.backbone.depth': 18,
-            'model.backbone.base_channels': 8,
-            'model.backbone.stem_channels': 8,
-            'model.backbone.init_cfg': None,
-            'model.head.in_channels': 64,
-            'model.head.transformer.num_encoder_layers': 1,
-            'model.head.transformer.num_decoder_layers': 2,
-        },
-    )
-    set_input_size(cfg._cfg_dict)
+    cfg = load_small(name, data_root, work_dir, size=(72, 96))
     for split in ('train', 'val', 'test'):
-        loader = cfg[f'{split}_dataloader']
-        loader.update(num_workers=0, persistent_workers=False, batch_size=16)
-        loader.dataset.bbox_file = None
-        loader.dataset.pipeline[-1].pack_transformed = True
+        cfg[f'{split}_dataloader'].dataset.pipeline[-1].pack_transformed = True
     # as tools/train.py does
     check_data_files(cfg)
     return Runner.from_cfg(cfg)

@@ -3,7 +3,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 
-from ...models.deploy import switch_to_deploy, use_channels_last
+from ...deploy import switch_to_deploy, use_channels_last
 
 
 @HOOKS.register_module()

@@ -27,11 +27,17 @@ class PersonDETR(DETR):
             setting of mmdet's transformer is not possible here.
     """
 
+    embed_dims: int
+
     def _init_layers(self) -> None:
-        self.positional_encoding = SinePositionalEncoding(**self.positional_encoding)
-        self.encoder = build_encoder(**self.encoder)
-        self.decoder = build_decoder(**self.decoder)
-        self.embed_dims = self.encoder.layers[0].self_attn.embed_dims
+        # the parent class leaves the configs there
+        encoder: dict = self.encoder  # type: ignore[has-type]
+        decoder: dict = self.decoder  # type: ignore[has-type]
+        positional_encoding: dict = self.positional_encoding  # type: ignore[has-type]
+        self.embed_dims = encoder['layer_cfg']['self_attn_cfg']['embed_dims']
+        self.positional_encoding = SinePositionalEncoding(**positional_encoding)
+        self.encoder = build_encoder(**encoder)
+        self.decoder = build_decoder(**decoder)
         self.query_embedding = nn.Embedding(self.num_queries, self.embed_dims)
         num_feats = self.positional_encoding.num_feats
         if num_feats * 2 != self.embed_dims:
@@ -104,15 +110,15 @@ def build_encoder(num_layers: int, layer_cfg: ConfigType, num_cp: int = 0) -> En
         ffn_cfg: ConfigType,
         norm_cfg: ConfigType = dict(type='LN'),
         pre_norm: bool = False,
-    ) -> nn.Module:
+    ) -> EncoderLayer:
         self_attn = _build_attention(**self_attn_cfg)
-        norms = _build_norms(norm_cfg, self_attn.embed_dims, 2)
+        norms = _build_norms(norm_cfg, self_attn_cfg['embed_dims'], 2)
         return EncoderLayer(self_attn, FFN(**ffn_cfg), norms, pre_norm)
 
     layers = [layer(**layer_cfg) for _ in range(num_layers)]
     post_norm = None
     if layer_cfg.get('pre_norm', False):
-        post_norm = nn.LayerNorm(layers[0].self_attn.embed_dims)
+        post_norm = nn.LayerNorm(layer_cfg['self_attn_cfg']['embed_dims'])
     return Encoder(layers, post_norm, num_cp)
 
 
@@ -151,14 +157,16 @@ def build_decoder(
         ffn_cfg: ConfigType,
         norm_cfg: ConfigType = dict(type='LN'),
         pre_norm: bool = False,
-    ) -> nn.Module:
+    ) -> DecoderLayer:
         self_attn = _build_attention(**self_attn_cfg)
         cross_attn = _build_attention(**cross_attn_cfg)
-        norms = _build_norms(norm_cfg, self_attn.embed_dims, 3)
+        norms = _build_norms(norm_cfg, self_attn_cfg['embed_dims'], 3)
         return DecoderLayer(self_attn, cross_attn, FFN(**ffn_cfg), norms, pre_norm)
 
     layers = [layer(**layer_cfg) for _ in range(num_layers)]
-    return Decoder(layers, *_build_norms(post_norm_cfg, layers[0].self_attn.embed_dims, 1))
+    return Decoder(
+        layers, *_build_norms(post_norm_cfg, layer_cfg['self_attn_cfg']['embed_dims'], 1)
+    )
 
 
 def _build_attention(

@@ -11,7 +11,7 @@ from mmpose.utils.typing import ConfigType, OptConfigType, OptMultiConfig, OptSa
 from torch import Tensor, nn
 
 from ..heads import PersonDETRHead
-from ..heads.person_detr_head import Matches
+from ..heads.person_detr_head import LayerOutputs, Matches
 from ..layers import STNCrop, non_finite_error
 from .cascade_data import check_metainfo, pack_people, samples_without_padding, split_ground_truth
 
@@ -125,7 +125,7 @@ class PRTRCascade(BasePoseEstimator):
             self.detector.eval()
         return self
 
-    def extract_feat(self, inputs: Tensor) -> tuple[Tensor]:
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """Extract the backbone levels, from fine to coarse.
 
         Args:
@@ -137,8 +137,8 @@ class PRTRCascade(BasePoseEstimator):
         return self.detector.backbone(inputs)
 
     def forward_detector(
-        self, feats: tuple[Tensor], data_samples: SampleList
-    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        self, feats: tuple[Tensor, ...], data_samples: SampleList
+    ) -> tuple[LayerOutputs, LayerOutputs]:
         """Find people.
 
         Args:
@@ -160,7 +160,7 @@ class PRTRCascade(BasePoseEstimator):
 
     def crop_people(
         self,
-        feats: tuple[Tensor],
+        feats: tuple[Tensor, ...],
         boxes: Tensor | Sequence[Tensor],
         data_samples: OptSampleList = None,
     ) -> Tensor:
@@ -357,7 +357,7 @@ class PRTRCascade(BasePoseEstimator):
         finally:
             self.test_cfg['score_thr'] = before
 
-    def _best_people(self, cls_scores: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    def _best_people(self, cls_scores: LayerOutputs, boxes: LayerOutputs) -> tuple[Tensor, Tensor]:
         """Scores and boxes of the last layer, from high to low score, in
         shape (B, P) and (B, P, 4) with P = ``max_persons``.
         """

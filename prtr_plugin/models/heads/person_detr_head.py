@@ -24,6 +24,10 @@ ASSIGNER = dict(
 )
 
 
+# of each decoder layer, as one tensor where all are of one shape
+LayerOutputs = Tensor | Sequence[Tensor]
+
+
 class Matches(NamedTuple):
     """Queries of a batch that are matched to people, image by image.
 
@@ -99,7 +103,7 @@ class PersonDETRHead(DETRHead):
         hidden_states: Tensor,
         references: Tensor | None = None,
         proposals: tuple[Tensor, ...] = (),
-    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    ) -> tuple[LayerOutputs, LayerOutputs]:
         """Predict people from the outputs of the decoder.
 
         Args:
@@ -119,7 +123,7 @@ class PersonDETRHead(DETRHead):
         """
         cls_scores, boxes = self.forward_layer(hidden_states, references)
         if proposals:
-            return ((proposals[0], *cls_scores), (proposals[1], *boxes))
+            return (proposals[0], *cls_scores), (proposals[1], *boxes)
         return cls_scores, boxes
 
     def forward_layer(
@@ -160,8 +164,8 @@ class PersonDETRHead(DETRHead):
 
     def loss_by_feat(
         self,
-        all_layers_cls_scores: Sequence[Tensor],
-        all_layers_bbox_preds: Sequence[Tensor],
+        all_layers_cls_scores: LayerOutputs,
+        all_layers_bbox_preds: LayerOutputs,
         batch_gt_instances: InstanceList,
         batch_img_metas: list[dict],
         batch_gt_instances_ignore: InstanceList | None = None,
@@ -204,8 +208,8 @@ class PersonDETRHead(DETRHead):
     @torch.no_grad()
     def match(
         self,
-        all_layers_cls_scores: Sequence[Tensor],
-        all_layers_bbox_preds: Sequence[Tensor],
+        all_layers_cls_scores: LayerOutputs,
+        all_layers_bbox_preds: LayerOutputs,
         batch_gt_instances: InstanceList,
         batch_img_metas: list[dict],
     ) -> list[Matches]:
@@ -255,8 +259,8 @@ class PersonDETRHead(DETRHead):
 
     def loss_by_matches(
         self,
-        all_layers_cls_scores: Sequence[Tensor],
-        all_layers_bbox_preds: Sequence[Tensor],
+        all_layers_cls_scores: LayerOutputs,
+        all_layers_bbox_preds: LayerOutputs,
         all_layers_matches: Sequence[Matches],
         batch_gt_instances: InstanceList,
         batch_img_metas: list[dict],

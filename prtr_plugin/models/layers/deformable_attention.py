@@ -31,14 +31,14 @@ class FeatureLevels(NamedTuple):
     @classmethod
     def of(cls, feats: Sequence[Tensor]) -> 'FeatureLevels':
         """The levels of feature maps in shape (B, D, H_l, W_l)."""
-        sizes = [tuple(x.shape[-2:]) for x in feats]
+        sizes = [(x.shape[-2], x.shape[-1]) for x in feats]
         starts = [0]
         for h, w in sizes[:-1]:
             starts.append(starts[-1] + h * w)
         device = feats[0].device
         if torch.jit.is_tracing():
             # the sizes are tensors, which torch.tensor would turn into constants
-            shapes = torch.stack([torch.stack(size) for size in sizes])
+            shapes = torch.stack([torch.stack(size) for size in sizes])  # type: ignore[arg-type]
         else:
             shapes = torch.tensor(sizes, device=device)
         return cls(sizes, shapes.to(device), torch.tensor(starts, device=device))

@@ -1,12 +1,13 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-Points = TypeVar('Points')  # Tensor or np.ndarray
+Points = TypeVar('Points', Tensor, np.ndarray)
 
 
 class STNCrop(nn.Module):
@@ -33,6 +34,9 @@ class STNCrop(nn.Module):
 
     .. _`PRTR`: https://arxiv.org/abs/2104.06976
     """
+
+    x_steps: Tensor
+    y_steps: Tensor
 
     def __init__(
         self,
@@ -118,16 +122,16 @@ class STNCrop(nn.Module):
             if max(nums) == 0:
                 channels = sum(feats[i].shape[1] for i in self.levels)
                 return feats[0].new_zeros(0, channels, y_res, x_res)
-            boxes = pad_sequence(boxes, batch_first=True)
+            boxes = pad_sequence(list(boxes), batch_first=True)
 
         # (B, P * y_res, x_res, 2)
         grids = self.grids(boxes, valid_hw).flatten(1, 2)
-        crops = [
+        samples = [
             F.grid_sample(feats[i], grids, padding_mode='border', align_corners=False)
             for i in self.levels
         ]
         # (B, C, P * y_res, x_res) -> (B, P, C, y_res, x_res)
-        crops = torch.cat(crops, dim=1)
+        crops = torch.cat(samples, dim=1)
         crops = crops.view(*crops.shape[:2], -1, y_res, x_res)
         crops = crops.transpose(1, 2)
         if nums is None:

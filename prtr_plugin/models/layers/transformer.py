@@ -164,7 +164,7 @@ class Decoder(nn.Module):
             Tensor: Query states in shape (L, B, Q, D), where L is the number
             of layers, or 1 for the last one only.
         """
-        states = []
+        states: list[Tensor] = []
         for layer in self.layers:
             query = layer(query, **kwargs)
             states.append(query)
@@ -201,7 +201,8 @@ class ReferenceDecoder(Decoder):
             - references (Tensor): The reference points that each of these
                 layers had, in shape (L, B, Q, 2)
         """
-        states, references = [], []
+        states: list[Tensor] = []
+        references: list[Tensor] = []
         for i, layer in enumerate(self.layers):
             if kpt_branches is not None and i > 0:
                 moved = kpt_branches[i - 1](states[-1]) + inverse_sigmoid(reference_points)

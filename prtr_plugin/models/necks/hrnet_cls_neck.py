@@ -5,6 +5,7 @@ from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule, ModuleList
 from mmpose.models.backbones.resnet import Bottleneck, ResLayer
 from mmpose.registry import MODELS
+from mmpose.utils.typing import OptMultiConfig
 from torch import Tensor, nn
 
 
@@ -39,7 +40,7 @@ class HRNetClsNeck(BaseModule):
         mid_channels: Sequence[int] = (128, 256, 512, 1024),
         out_channels: int = 2048,
         norm_cfg: dict = dict(type='BN'),
-        init_cfg: dict | None = [
+        init_cfg: OptMultiConfig = [
             dict(type='Kaiming', layer='Conv2d'),
             dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
         ],

@@ -45,20 +45,7 @@ dataset_info = dict(
     joint_weights=[1.0] * 14,
     # COCO's values, and the shoulder's for the joints that COCO lacks;
     # only metrics based on OKS use them
-    sigmas=[
-        0.089,
-        0.087,
-        0.107,
-        0.107,
-        0.087,
-        0.089,
-        0.062,
-        0.072,
-        0.079,
-        0.079,
-        0.072,
-        0.062,
-        0.079,
-        0.079,
-    ],
+    sigmas=[0.089, 0.087, 0.107, 0.107, 0.087, 0.089]  # ankle, knee, hip
+    + [0.062, 0.072, 0.079, 0.079, 0.072, 0.062]  # wrist, elbow, shoulder
+    + [0.079, 0.079],  # neck, head top
 )

@@ -1,8 +1,7 @@
 # A small PRTR that trains from scratch in minutes on two CPU cores, on any
 # dataset in COCO's layout. Variants set the dataset and the schedule.
-_base_ = ['mmpose::_base_/default_runtime.py']
-
-custom_imports = dict(imports=['prtr_plugin'], allow_failed_imports=False)
+_base_ = ['./prtr_runtime.py', './prtr_head.py']
+from prtr_plugin.datasets import topdown_pipelines
 
 data_root = 'data/coco/'
 max_epochs = 20
@@ -33,9 +32,6 @@ param_scheduler = [
 ]
 auto_scale_lr = dict(base_batch_size=batch_size)
 
-# a resumed run goes on with the numbers of the run that it continues
-custom_hooks = [dict(type='SyncBuffersHook'), dict(type='EpochSeedHook')]
-
 # model
 codec = dict(type='HungarianKeypointCodec', input_size=(96, 128), num_keypoints=17)
 
@@ -52,38 +48,24 @@ model = dict(
         depth=18,
         stem_channels=32,
         base_channels=32,
-        # three stages: stride 16, so 8 x 6 places to attend to
+        # three stages: stride 16, so that there are 8 x 6 tokens
         num_stages=3,
         strides=(1, 2, 2),
         dilations=(1, 1, 1),
         out_indices=(2,),
     ),
     head=dict(
-        type='PRTRHead',
         in_channels=128,
         out_channels=17,
         num_queries=20,
         embed_dims=128,
         transformer=dict(
-            type='PRTRTransformer',
             num_encoder_layers=2,
             num_decoder_layers=3,
             num_heads=4,
             feedforward_channels=512,
-            dropout=0.0,
             pre_norm=True,
-            positional_encoding=dict(
-                type='mmdet.SinePositionalEncoding', num_feats=64, normalize=True
-            ),
-        ),
-        loss_cls=dict(type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0),
-        loss_kpt=dict(type='L1Loss', use_target_weight=True, loss_weight=5.0),
-        assigner=dict(
-            type='KeypointHungarianAssigner',
-            match_costs=[
-                dict(type='KeypointClassificationCost', weight=1.0),
-                dict(type='KeypointL1Cost', weight=5.0),
-            ],
+            positional_encoding=dict(num_feats=64),
         ),
         decoder=codec,
     ),
@@ -94,21 +76,9 @@ model = dict(
 dataset_type = 'CocoDataset'
 data_mode = 'topdown'
 
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='GetBBoxCenterScale', padding=1.25),
-    dict(type='RandomFlip', direction='horizontal'),
-    dict(type='RandomBBoxTransform', shift_prob=0.0, scale_factor=(0.8, 1.2), rotate_factor=20.0),
-    dict(type='TopdownAffine', input_size=codec['input_size']),
-    dict(type='GenerateTarget', encoder=codec),
-    dict(type='PackPoseInputs'),
-]
-val_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='GetBBoxCenterScale', padding=1.25),
-    dict(type='TopdownAffine', input_size=codec['input_size']),
-    dict(type='PackPoseInputs'),
-]
+train_pipeline, val_pipeline = topdown_pipelines(
+    codec, bbox_transform='RandomBBoxTransform', scale_factor=(0.8, 1.2), rotate_factor=20.0
+)
 
 train_dataloader = dict(
     batch_size=batch_size,

@@ -3,7 +3,7 @@ _base_ = '../_base_/prtr_coco.py'
 # runtime
 train_cfg = dict(max_epochs=100)
 
-# optimizer: what tells places learns slowly, as the backbone does
+# optimizer: what decides where queries look learns slowly, as the backbone does
 optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys={'reference_points': dict(lr_mult=0.1), 'sampling_offsets': dict(lr_mult=0.1)}
@@ -23,13 +23,13 @@ model = dict(
     backbone=dict(out_indices=(1, 2, 3)),
     head=dict(
         in_channels=[512, 1024, 2048],
+        with_kpt_refine=False,
         transformer=dict(
             type='DeformablePRTRTransformer',
             num_feature_levels=4,
             num_points=4,
             norm_cfg=dict(type='GN', num_groups=32),
         ),
-        with_kpt_refine=False,
     ),
 )
 

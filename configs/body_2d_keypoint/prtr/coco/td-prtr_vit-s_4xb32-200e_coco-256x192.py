@@ -1,4 +1,4 @@
-# The backbone is mmpretrain's, as in mmpose's ViTPose: README.md tells how to
+# The backbone is mmpretrain's, as in mmpose's ViTPose: see README.md for how to
 # install it.
 _base_ = '../_base_/prtr_coco-256x192.py'
 

@@ -5,9 +5,8 @@ _base_ = '../_base_/prtr_coco.py'
 data_root = 'data/'
 data_mode = 'topdown'
 
-# (MPII, COCO) of the joints that both have. MPII does not tell eyes, ears and
-# nose: the converter makes them unlabelled. Its pelvis, thorax, neck and head
-# top have no place in COCO.
+# (MPII, COCO) of the joints that both have. MPII lacks eyes, ears and nose: the
+# converter makes them unlabelled. COCO lacks pelvis, thorax, neck and head top.
 mpii_to_coco = [
     (0, 16),  # right ankle
     (1, 14),  # right knee

@@ -1,31 +1,19 @@
 # Overfits a few people of a COCO sample: trains and evaluates on the same
 # annotation file, which tools/dataset_tools/coco_subset.py writes.
 _base_ = '../_base_/prtr_small.py'
+from prtr_plugin.datasets import topdown_pipelines
 
 max_epochs = 300
 train_cfg = dict(max_epochs=max_epochs, val_interval=50)
 param_scheduler = [
-    dict(type='LinearLR', begin=0, end=50, start_factor=0.01, by_epoch=False),
-    dict(
-        type='CosineAnnealingLR',
-        begin=0,
-        end=max_epochs,
-        eta_min_ratio=0.01,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
+    dict(_base_.param_scheduler[0], end=50),
+    dict(_base_.param_scheduler[1], end=max_epochs),
 ]
 
 data_root = 'data/coco_sample/'
 ann_file = 'annotations/person_keypoints_overfit.json'
 # what is learned by heart needs no augmentation
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='GetBBoxCenterScale', padding=1.25),
-    dict(type='TopdownAffine', input_size=_base_.codec.input_size),
-    dict(type='GenerateTarget', encoder=_base_.codec),
-    dict(type='PackPoseInputs'),
-]
+train_pipeline, val_pipeline = topdown_pipelines(_base_.codec, flip=False, bbox_transform=None)
 train_dataloader = dict(
     dataset=dict(data_root=data_root, ann_file=ann_file, pipeline=train_pipeline)
 )

@@ -1,11 +1,12 @@
 # CrowdPose: 14 joints, scored by how crowded the image is.
 _base_ = '../_base_/prtr_coco.py'
+from prtr_plugin.datasets import topdown_pipelines
 
 # hooks
 default_hooks = dict(checkpoint=dict(save_best='crowdpose/AP'))
 
 # codec settings
-codec = dict(type='HungarianKeypointCodec', input_size=(288, 384), num_keypoints=14)
+codec = dict(_base_.codec, num_keypoints=14)
 
 # model settings
 model = dict(head=dict(out_channels=14, decoder=codec))
@@ -15,21 +16,7 @@ dataset_type = 'CrowdPoseDataset'
 data_root = 'data/crowdpose/'
 
 # pipelines
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='GetBBoxCenterScale', padding=1.25),
-    dict(type='RandomFlip', direction='horizontal'),
-    dict(
-        type='RandomBBoxClippedNormal',
-        shift_prob=0,
-        scale_factor=(0.7, 1.3),
-        rotate_factor=40,
-        rotate_prob=0.6,
-    ),
-    dict(type='TopdownAffine', input_size=codec['input_size']),
-    dict(type='GenerateTarget', encoder=codec),
-    dict(type='PackPoseInputs'),
-]
+train_pipeline, val_pipeline = topdown_pipelines(codec)
 
 # data loaders
 train_dataloader = dict(

@@ -1,7 +1,4 @@
-_base_ = '../_base_/prtr_mpii.py'
-
-# runtime: all of the network is trained, at one learning rate
-optim_wrapper = dict(paramwise_cfg=None)
+_base_ = ['../_base_/prtr_hrnet-w32.py', '../_base_/data_mpii.py']
 
 # learning policy
 param_scheduler = [
@@ -11,58 +8,11 @@ param_scheduler = [
 # automatically scaling LR based on the actual training batch size
 auto_scale_lr = dict(base_batch_size=64)
 
+# hooks
+default_hooks = dict(checkpoint=dict(save_best='PCK', rule='greater'))
+
 # model settings
-model = dict(
-    # The authors' HRNets take RGB pixels, unlike their ResNets.
-    data_preprocessor=dict(bgr_to_rgb=True),
-    backbone=dict(
-        _delete_=True,
-        type='HRNet',
-        in_channels=3,
-        extra=dict(
-            stage1=dict(
-                num_modules=1,
-                num_branches=1,
-                block='BOTTLENECK',
-                num_blocks=(4,),
-                num_channels=(64,),
-            ),
-            stage2=dict(
-                num_modules=1,
-                num_branches=2,
-                block='BASIC',
-                num_blocks=(4, 4),
-                num_channels=(32, 64),
-            ),
-            stage3=dict(
-                num_modules=4,
-                num_branches=3,
-                block='BASIC',
-                num_blocks=(4, 4, 4),
-                num_channels=(32, 64, 128),
-            ),
-            stage4=dict(
-                num_modules=3,
-                num_branches=4,
-                block='BASIC',
-                num_blocks=(4, 4, 4, 4),
-                num_channels=(32, 64, 128, 256),
-                multiscale_output=True,
-            ),
-        ),
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='https://download.openmmlab.com/mmpose/'
-            'pretrain_models/hrnet_w32-36af842e.pth',
-        ),
-    ),
-    neck=dict(
-        type='HRNetClsNeck',
-        in_channels=(32, 64, 128, 256),
-        mid_channels=(128, 256, 512, 1024),
-        out_channels=2048,
-    ),
-)
+model = dict(head=dict(out_channels=16, decoder=_base_.codec))
 
 # data loaders
 train_dataloader = dict(batch_size=16)

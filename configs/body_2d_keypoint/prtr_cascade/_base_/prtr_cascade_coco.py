@@ -1,8 +1,6 @@
 # What the cascades for COCO share: runtime, optimizer, data, and the ResNet-50
 # model, trained jointly from a converted DETR. The variants override.
-_base_ = ['mmpose::_base_/default_runtime.py']
-
-custom_imports = dict(imports=['prtr_plugin'], allow_failed_imports=False)
+_base_ = ['../../prtr/_base_/prtr_runtime.py', '../../prtr/_base_/prtr_head.py']
 
 # What tools/model_converters/detr_to_prtr_cascade.py makes of a DETR. A run
 # without this file stops at once.
@@ -25,9 +23,6 @@ param_scheduler = [
 
 # automatically scaling LR based on the actual training batch size
 auto_scale_lr = dict(base_batch_size=16)
-
-# a resumed run goes on with the numbers of the run that it continues
-custom_hooks = [dict(type='SyncBuffersHook'), dict(type='EpochSeedHook')]
 
 # hooks
 default_hooks = dict(checkpoint=dict(save_best='coco/AP', rule='greater'))
@@ -93,31 +88,13 @@ model = dict(
     detector_levels=(-1,),
     crop=dict(resolution=(10, 10), zoom=1.25, levels=(0, 1, 2, 3)),
     head=dict(
-        type='PRTRHead',
         in_channels=256 + 512 + 1024 + 2048,
         out_channels=codec['num_keypoints'],
-        num_queries=100,
         embed_dims=512,
         transformer=dict(
-            type='PRTRTransformer',
-            num_encoder_layers=6,
-            num_decoder_layers=6,
-            num_heads=8,
-            feedforward_channels=2048,
-            dropout=0.0,
-            pre_norm=False,
             positional_encoding=dict(
-                type='SineLearnedPositionalEncoding', num_feats=128, size=(10, 10)
-            ),
-        ),
-        loss_cls=dict(type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0),
-        loss_kpt=dict(type='L1Loss', use_target_weight=True, loss_weight=5.0),
-        assigner=dict(
-            type='KeypointHungarianAssigner',
-            match_costs=[
-                dict(type='KeypointClassificationCost', weight=1.0),
-                dict(type='KeypointL1Cost', weight=5.0),
-            ],
+                _delete_=True, type='SineLearnedPositionalEncoding', num_feats=128, size=(10, 10)
+            )
         ),
         decoder=codec,
     ),
@@ -176,7 +153,7 @@ train_dataloader = dict(
         data_mode=data_mode,
         ann_file='annotations/person_keypoints_train2017.json',
         data_prefix=dict(img='train2017/'),
-        # pictures of nobody are half of COCO, and teach what is no person
+        # half of COCO's images show no person, and teach the detector the background
         filter_cfg=dict(filter_empty_gt=False),
         pipeline=train_pipeline,
     ),

@@ -1,9 +1,7 @@
 # A small cascade that trains from scratch in minutes on two CPU cores, on any
 # dataset in COCO's layout. Variants set the dataset, the image size and the
 # schedule.
-_base_ = ['mmpose::_base_/default_runtime.py']
-
-custom_imports = dict(imports=['prtr_plugin'], allow_failed_imports=False)
+_base_ = ['../../prtr/_base_/prtr_runtime.py', '../../prtr/_base_/prtr_head.py']
 
 data_root = 'data/coco/'
 max_epochs = 24
@@ -31,9 +29,6 @@ param_scheduler = [
     ),
 ]
 auto_scale_lr = dict(base_batch_size=batch_size)
-
-# a resumed run goes on with the numbers of the run that it continues
-custom_hooks = [dict(type='SyncBuffersHook'), dict(type='EpochSeedHook')]
 
 # model
 codec = dict(type='HungarianKeypointCodec', input_size=(1, 1), num_keypoints=17)
@@ -93,31 +88,19 @@ model = dict(
     detector_levels=(-1,),
     crop=dict(resolution=(8, 8), zoom=1.25, levels=(0, 1, 2)),
     head=dict(
-        type='PRTRHead',
         in_channels=32 + 64 + 128,
         out_channels=codec['num_keypoints'],
         num_queries=20,
         embed_dims=128,
         transformer=dict(
-            type='PRTRTransformer',
             num_encoder_layers=2,
             num_decoder_layers=3,
             num_heads=4,
             feedforward_channels=512,
-            dropout=0.0,
             pre_norm=True,
             positional_encoding=dict(
-                type='SineLearnedPositionalEncoding', num_feats=32, size=(8, 8)
+                _delete_=True, type='SineLearnedPositionalEncoding', num_feats=32, size=(8, 8)
             ),
-        ),
-        loss_cls=dict(type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0),
-        loss_kpt=dict(type='L1Loss', use_target_weight=True, loss_weight=5.0),
-        assigner=dict(
-            type='KeypointHungarianAssigner',
-            match_costs=[
-                dict(type='KeypointClassificationCost', weight=1.0),
-                dict(type='KeypointL1Cost', weight=5.0),
-            ],
         ),
         decoder=codec,
     ),

@@ -14,5 +14,5 @@ auto_scale_lr = dict(base_batch_size=32)
 # model settings
 model = dict(freeze_detector=True)
 
-# data loaders: pictures of nobody teach a keypoint head nothing
+# data loaders: the keypoint head learns nothing from images without people
 train_dataloader = dict(batch_size=4, dataset=dict(filter_cfg=dict(filter_empty_gt=True)))

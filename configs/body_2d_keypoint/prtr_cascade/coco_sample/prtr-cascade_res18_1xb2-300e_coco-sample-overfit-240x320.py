@@ -9,15 +9,8 @@ load_from = 'work_dirs/cascade/epoch_24.pth'
 max_epochs = 300
 train_cfg = dict(max_epochs=max_epochs, val_interval=50)
 param_scheduler = [
-    dict(type='LinearLR', begin=0, end=100, start_factor=0.01, by_epoch=False),
-    dict(
-        type='CosineAnnealingLR',
-        begin=0,
-        end=max_epochs,
-        eta_min_ratio=0.01,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
+    dict(_base_.param_scheduler[0], end=100),
+    dict(_base_.param_scheduler[1], end=max_epochs),
 ]
 auto_scale_lr = dict(base_batch_size=2)
 

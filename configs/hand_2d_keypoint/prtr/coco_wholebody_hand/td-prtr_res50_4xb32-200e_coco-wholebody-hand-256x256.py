@@ -1,5 +1,6 @@
 # The hands of COCO-WholeBody: 21 joints each, left and right alike.
 _base_ = '../../../body_2d_keypoint/prtr/_base_/prtr_coco.py'
+from prtr_plugin.datasets import topdown_pipelines
 
 # hooks
 default_hooks = dict(checkpoint=dict(save_best='AUC', rule='greater'))
@@ -15,27 +16,7 @@ dataset_type = 'CocoWholeBodyHandDataset'
 data_root = 'data/coco/'
 
 # pipelines: hands point anywhere, so angles are clipped at 180 degrees
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='GetBBoxCenterScale', padding=1.25),
-    dict(type='RandomFlip', direction='horizontal'),
-    dict(
-        type='RandomBBoxClippedNormal',
-        shift_prob=0,
-        scale_factor=(0.7, 1.3),
-        rotate_factor=90,
-        rotate_prob=0.6,
-    ),
-    dict(type='TopdownAffine', input_size=codec['input_size']),
-    dict(type='GenerateTarget', encoder=codec),
-    dict(type='PackPoseInputs'),
-]
-val_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='GetBBoxCenterScale', padding=1.25),
-    dict(type='TopdownAffine', input_size=codec['input_size']),
-    dict(type='PackPoseInputs'),
-]
+train_pipeline, val_pipeline = topdown_pipelines(codec, rotate_factor=90)
 
 # data loaders
 train_dataloader = dict(

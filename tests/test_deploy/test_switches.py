@@ -6,7 +6,8 @@ import torch
 from mmpose.registry import HOOKS, MODELS
 from torch import nn
 
-from prtr_plugin.apis import load_config, switch_to_deploy
+from prtr_plugin.apis import load_config
+from prtr_plugin.deploy import switch_to_deploy
 
 
 @pytest.fixture(params=['small_config', 'cascade_config'])

@@ -45,4 +45,4 @@ def use_channels_last(model: nn.Module) -> None:
     for module in model.modules():
         # other 4-d parameters have no channels in this place
         if isinstance(module, nn.Conv2d):
-            module.to(memory_format=torch.channels_last)
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

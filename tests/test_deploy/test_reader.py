@@ -1,9 +1,10 @@
-"""The script that runs exported models without PyTorch."""
+"""The file that runs exported models without PyTorch."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,7 +13,6 @@ import torch
 from mmpose.apis import inference_bottomup, inference_topdown
 from mmpose.registry import KEYPOINT_CODECS, TRANSFORMS
 
-SCRIPT = Path(__file__).parents[2] / 'tools/deployment/onnx_inference.py'
 # one that leaves the image, one wider than high, one higher than wide
 BOXES = [[-20.5, 30, 60, 170], [10, 10.25, 150, 60], [100, 20, 121, 110]]
 # Runs a script where what it must not need cannot be imported.
@@ -29,11 +29,8 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 FORBIDDEN = ['torch', 'mmengine', 'mmcv', 'mmdet', 'mmpose', 'prtr_plugin']
 
 pytest.importorskip('onnxruntime')
-
-
-@pytest.fixture(scope='module')
-def tool(load_tool):
-    return load_tool('deployment/onnx_inference.py')
+# after the check, as it needs onnxruntime
+from prtr_plugin.deploy import reader  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -50,18 +47,24 @@ def image_file(image, tmp_path):
     return path
 
 
-def run_alone(*args, forbidden=FORBIDDEN):
-    code = WITHOUT.format(argv=list(map(str, (SCRIPT, *args))), forbidden=forbidden)
+def run_alone(script, *args, forbidden=FORBIDDEN):
+    code = WITHOUT.format(argv=list(map(str, (script, *args))), forbidden=forbidden)
     command = [sys.executable, '-c', code]
     return subprocess.run(command, text=True, capture_output=True)
 
 
+@pytest.fixture
+def copied(tmp_path):
+    """The file alone in a folder, where nothing of the package is near."""
+    return shutil.copy(reader.__file__, tmp_path)
+
+
 @pytest.mark.parametrize('flip_test', [False, True])
-def test_two_stage_equals_pytorch(tool, export, deploy_configs, random_model, image, flip_test):
+def test_two_stage_equals_pytorch(exported, deploy_configs, random_model, image, flip_test):
     model = random_model(deploy_configs['two_stage'])
     model.test_cfg['flip_test'] = flip_test
     expected = inference_topdown(model, image, np.float32(BOXES))
-    found = tool.predict(tool.Model(export('two_stage')), image, BOXES, flip_test)
+    found = reader.predict(reader.Model(exported('two_stage')), image, BOXES, flip_test)
     assert len(found) == len(expected) == 3
     for bbox, f, e in zip(BOXES, found, expected):
         e = e.pred_instances
@@ -70,19 +73,19 @@ def test_two_stage_equals_pytorch(tool, export, deploy_configs, random_model, im
         np.testing.assert_allclose(f['keypoint_scores'], e.keypoint_scores[0], atol=1e-5)
 
 
-def test_whole_image_by_default(tool, export, image):
-    model = tool.Model(export('two_stage'))
-    assert tool.predict(model, image) == tool.predict(model, image, [[0, 0, 160, 120]])
+def test_whole_image_by_default(exported, image):
+    model = reader.Model(exported('two_stage'))
+    assert reader.predict(model, image) == reader.predict(model, image, [[0, 0, 160, 120]])
 
 
 @pytest.mark.parametrize('upright', [False, True])
-def test_cascade_equals_pytorch(tool, export, deploy_configs, random_model, image, upright):
+def test_cascade_equals_pytorch(exported, deploy_configs, random_model, image, upright):
     if upright:
         image = np.ascontiguousarray(image.transpose(1, 0, 2))
     people = inference_bottomup(random_model(deploy_configs['cascade']), image)
     expected = people[0].pred_instances
-    model = tool.Model(export('cascade'))
-    found = tool.predict(model, image)
+    model = reader.Model(exported('cascade'))
+    found = reader.predict(model, image, score_thr=0.05)
     assert len(found) == len(expected) == 10
     names = dict(bbox='bboxes', bbox_score='bbox_scores')
     for key in found[0]:
@@ -93,19 +96,19 @@ def test_cascade_equals_pytorch(tool, export, deploy_configs, random_model, imag
         )
 
     threshold = np.median(expected.bbox_scores)
-    assert len(tool.predict(model, image, bbox_thr=threshold)) == 5
-    assert tool.predict(model, image, bbox_thr=1) == []
+    assert len(reader.predict(model, image, score_thr=threshold)) == 5
+    assert reader.predict(model, image, score_thr=1) == []
 
 
 @pytest.mark.parametrize('bbox', BOXES)
-def test_crop_equals_mmpose(tool, image, bbox):
+def test_crop_equals_mmpose(image, bbox):
     results = dict(img=image, bbox=np.float32([bbox]))
     for cfg in (
         dict(type='GetBBoxCenterScale', padding=1.3),
         dict(type='TopdownAffine', input_size=(96, 128)),
     ):
         results = TRANSFORMS.build(cfg)(results)
-    crop, center, scale = tool.crop_person(image, bbox, (96, 128), 1.3)
+    crop, center, scale = reader.crop_person(image, bbox, (96, 128), 1.3)
     assert (crop == results['img']).all()
     np.testing.assert_allclose(center, results['input_center'], atol=1e-5)
     np.testing.assert_allclose(scale, results['input_scale'], rtol=1e-6)
@@ -113,21 +116,21 @@ def test_crop_equals_mmpose(tool, image, bbox):
 
 @pytest.mark.parametrize('keep_ratio', [False, True])
 @pytest.mark.parametrize('size', [(160, 120), (33, 200), (500, 70)])
-def test_resize_equals_mmpose(tool, size, keep_ratio):
+def test_resize_equals_mmpose(size, keep_ratio):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     transform = TRANSFORMS.build(
         dict(type='BottomupRandomChoiceResize', scales=[(192, 144)], keep_ratio=keep_ratio)
     )
     results = transform(dict(img=image, ori_shape=size))
-    resized = tool.resize_image(image, (192, 144), keep_ratio, 1)
+    resized = reader.resize_image(image, (192, 144), keep_ratio, 1)
     assert (resized == results['img']).all()
-    height, width = tool.resize_image(image, (192, 144), keep_ratio, 32).shape[:2]
+    height, width = reader.resize_image(image, (192, 144), keep_ratio, 32).shape[:2]
     assert height % 32 == width % 32 == 0
     assert abs(height - resized.shape[0]) <= 32
 
 
 @pytest.mark.parametrize('include_background', [False, True])
-def test_read_out_equals_the_codec(tool, include_background):
+def test_read_out_equals_the_codec(include_background):
     """With few queries many joints want the same one."""
     generator = torch.Generator().manual_seed(0)
     cls_logits = 3 * torch.randn(5, 6, 5, generator=generator)
@@ -141,16 +144,18 @@ def test_read_out_equals_the_codec(tool, include_background):
         )
     )
     expected = codec.batch_decode(cls_logits, coords)
-    model = object.__new__(tool.Model)
+    model = object.__new__(reader.Model)
     model.meta = dict(include_background=include_background, keypoint_names='abcd')
     found = model.read_out(cls_logits.numpy(), coords.numpy())
     for f, e in zip(found, expected):
         np.testing.assert_allclose(f[:, None], np.stack(e), atol=1e-6)
 
 
-def test_without_pytorch(onnx_model, image_file, tmp_path):
+def test_without_pytorch(copied, onnx_model, image_file, tmp_path):
     out, drawn = tmp_path / 'joints.json', tmp_path / 'drawn.png'
-    done = run_alone(onnx_model, image_file, '--with-readout', '--out', out, '--draw', drawn)
+    done = run_alone(
+        copied, onnx_model, image_file, '--with-readout', '--out', out, '--draw', drawn
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads(out.read_text())
     assert len(result['keypoint_names']) == 17
@@ -159,34 +164,41 @@ def test_without_pytorch(onnx_model, image_file, tmp_path):
     assert cv2.imread(str(drawn)).shape == (480, 640, 3)
 
 
-def test_the_other_packages_are_refused():
+def test_missing_package(copied):
     """That is, the test above can fail."""
-    done = run_alone('--help', forbidden=['scipy'])
+    done = run_alone(copied, '--help', forbidden=['scipy'])
     assert done.returncode == 1
     assert 'Error: scipy is missing' in done.stderr
 
 
-def run(run_tool, *args):
-    return run_tool('deployment/onnx_inference.py', *args)
+@pytest.fixture
+def run(monkeypatch):
+    """Runs the file as a script in this process."""
+
+    def main(*args):
+        monkeypatch.setattr(sys, 'argv', ['reader.py', *map(str, args)])
+        reader.main()
+
+    return main
 
 
-def test_raw_outputs(tool, onnx_model, image_file, run_tool, tmp_path):
+def test_raw_outputs(onnx_model, image_file, run, tmp_path):
     out = tmp_path / 'raw.npz'
-    assert run(run_tool, onnx_model, image_file, '--out', out).code == 0
+    run(onnx_model, image_file, '--out', out)
     raw = np.load(out)
-    model = tool.Model(onnx_model)
+    model = reader.Model(onnx_model)
     assert raw['images'].shape[:2] == (1, 3)
     for name, value in model(raw['images']).items():
         assert (raw[name] == value).all()
     assert set(raw) == {'images', *model.output_names}
 
 
-def test_json_on_the_screen(onnx_model, image_file, run_tool, capsys):
-    assert run(run_tool, onnx_model, image_file, '--with-readout').code == 0
+def test_json_on_the_screen(onnx_model, image_file, run, capsys):
+    run(onnx_model, image_file, '--with-readout')
     assert json.loads(capsys.readouterr().out)['image'] == str(image_file)
 
 
-def test_drawing(tool):
+def test_drawing():
     """Left and right have colours of their own; low scores are not drawn."""
     meta = dict(keypoint_names=['nose', 'left_eye', 'right_eye'], skeleton_links=[[0, 1]])
     person = dict(
@@ -199,37 +211,54 @@ def test_drawing(tool):
     def at(picture, x, y):
         return tuple(picture[y, x].tolist())
 
-    picture = tool.draw(black, [person], meta, 0.5)
-    assert at(picture, 20, 20) == at(picture, 30, 20) == tool.COLORS['middle']
-    assert at(picture, 40, 20) == tool.COLORS['left']
-    assert at(picture, 40, 40) == tool.COLORS['right']
+    picture = reader.draw(black, [person], meta, 0.5)
+    assert at(picture, 20, 20) == at(picture, 30, 20) == reader.COLORS['middle']
+    assert at(picture, 40, 20) == reader.COLORS['left']
+    assert at(picture, 40, 40) == reader.COLORS['right']
     assert at(picture, 10, 35) == (255, 255, 255)
     person['keypoint_scores'] = [0.9, 0.1, 0.9]
-    picture = tool.draw(black, [person], meta, 0.5)
+    picture = reader.draw(black, [person], meta, 0.5)
     assert at(picture, 40, 20) == at(picture, 30, 20) == (0, 0, 0)
 
 
-def test_bad_input(export, image_file, run_tool, tmp_path):
+def test_bad_input(exported, image_file, run, tmp_path):
     onnx = pytest.importorskip('onnx')
-    two_stage, cascade = export('two_stage'), export('cascade')
+    two_stage, cascade = exported('two_stage'), exported('cascade')
     foreign = tmp_path / 'foreign.onnx'
     proto = onnx.load(two_stage)
     del proto.metadata_props[:]
     onnx.save(proto, str(foreign))
     read = '--with-readout'
+    nowhere = tmp_path / 'nowhere'
     for args, message in (
         (['nothing.onnx', image_file], 'nothing.onnx does not exist'),
+        ([image_file, image_file], 'cannot be read as an ONNX model'),
         ([foreign, image_file], 'lacks the metadata that export_onnx.py'),
         ([two_stage, 'nothing.jpg'], 'nothing.jpg cannot be read'),
         ([two_stage, image_file, '--bbox', 9, 5, 9, 8], 'has no area'),
         ([cascade, image_file, '--bbox', 1, 1, 9, 9], 'takes no boxes'),
-        ([cascade, image_file, read, '--flip-test'], '--flip-test is for'),
+        ([cascade, image_file, read, '--flip-test'], 'flip_test is for'),
+        ([two_stage, image_file, read, '--out', nowhere / 'a.json'], 'No such file'),
+        ([two_stage, image_file, read, '--draw', nowhere / 'a.png'], 'cannot be written'),
+        ([two_stage, image_file, read, '--draw', 'a.nothing'], 'could not find a writer'),
     ):
-        assert message in run(run_tool, *args).code
+        with pytest.raises(SystemExit, match=r'^Error: (.|\n)*' + re.escape(message)):
+            run(*args)
+
+
+def test_devices(exported, monkeypatch):
+    """A missing accelerator is no reason to fail unless it is asked for."""
+    path = exported('two_stage')
+    monkeypatch.setattr(reader.onnxruntime, 'get_available_providers', lambda: ['CPU'])
+    assert reader.Model(path).session.get_providers() == ['CPUExecutionProvider']
+    with pytest.raises(ValueError, match='onnxruntime-gpu'):
+        reader.Model(path, 'cuda')
 
 
 @pytest.mark.parametrize(
     'args', [['--with-readout', '--out=a.npz'], ['--out=a.json'], ['--flip-test'], ['--draw=a.png']]
 )
-def test_arguments(run_tool, args):
-    assert run(run_tool, 'model.onnx', 'image.jpg', *args).code == 2
+def test_arguments(run, args):
+    with pytest.raises(SystemExit) as exit:
+        run('model.onnx', 'image.jpg', *args)
+    assert exit.value.code == 2

@@ -1,9 +1,9 @@
-"""What the tests of several tools share.
+"""What the tests of deployment share.
 
 Fixtures:
     deploy_configs: small configs of all kinds of models.
     random_model: builds the model of a config with random weights.
-    export: exports such a model.
+    exported: exports such a model.
     onnx_model: path of an exported model, of both kinds.
 """
 
@@ -14,7 +14,7 @@ import torch
 from mmpose.apis import init_model
 from torch import nn
 
-from prtr_plugin.apis import load_config
+from prtr_plugin.apis import export, load_config
 
 SMALL = """
 _base_ = '{small_config}'
@@ -74,36 +74,21 @@ def random_model():
 
 
 @pytest.fixture(scope='session')
-def export(tmp_path_factory, deploy_configs, random_model, run_tool):
+def exported(tmp_path_factory, deploy_configs, random_model):
     """A function that exports the random model of one of
-    ``deploy_configs``, once for each format, and returns the file."""
+    ``deploy_configs``, once for each ending, and returns the file."""
 
     @functools.cache
-    def run(name: str, file_format: str = 'onnx') -> str:
-        config = deploy_configs[name]
-        folder = tmp_path_factory.mktemp('export')
-        ending = dict(torchscript='pt', torch_export='pt2')
-        checkpoint = folder / 'model.pth'
-        out = folder / 'new' / f'm.{ending.get(file_format, file_format)}'
-        torch.save(dict(state_dict=random_model(config).state_dict()), checkpoint)
-        result = run_tool(
-            'deployment/export_onnx.py',
-            config,
-            checkpoint,
-            out,
-            f'--format={file_format}',
-            '--repeats=0',
-            '--batch-sizes=3',
-        )
-        if result.code:
-            raise result.error or RuntimeError(result.code)
+    def run(name: str, ending: str = '.onnx') -> str:
+        out = tmp_path_factory.mktemp('export') / 'new' / f'm{ending}'
+        export(random_model(deploy_configs[name]), out, batch_sizes=[3], repeats=0)
         return str(out)
 
     return run
 
 
 @pytest.fixture(scope='session', params=['two_stage', 'cascade'])
-def onnx_model(export, request) -> str:
+def onnx_model(exported, request) -> str:
     """Path of the two-stage model and the cascade, exported."""
     pytest.importorskip('onnxruntime')
-    return export(request.param)
+    return exported(request.param)

@@ -1,0 +1,397 @@
+r"""Find the joints of people with an exported ONNX model, without PyTorch.
+
+Needs numpy, scipy, opencv-python and onnxruntime, and this file alone: copy it
+to where the model goes. A two-stage model reads one person for each --bbox, a
+cascade finds the people.
+
+With --with-readout the result is JSON: joints in pixels of the image, with
+scores. Without it, the result is what goes into the network and comes out of
+it, as arrays for --out FILE.npz, to compare a deployment in another language
+with.
+
+Example:
+    python reader.py model.onnx person.jpg --bbox 50 20 170 300 \
+        --with-readout --out joints.json --draw drawn.png
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+try:
+    import cv2
+    import numpy as np
+    import onnxruntime
+    from scipy.optimize import linear_sum_assignment
+    from scipy.special import softmax
+except ImportError as error:
+    if __name__ != '__main__':
+        raise
+    sys.exit(
+        f'Error: {error.name} is missing. Install what this script needs '
+        'with `pip install numpy scipy opencv-python onnxruntime`.'
+    )
+
+# BGR, by side of the body
+COLORS = dict(left=(255, 128, 0), right=(0, 128, 255), middle=(0, 200, 0))
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('model', help='.onnx file of export_onnx.py')
+    parser.add_argument('image', help='image file')
+    readout = 'assign queries to joints and give joints, not raw outputs'
+    parser.add_argument('--with-readout', action='store_true', help=readout)
+    parser.add_argument(
+        '--bbox',
+        type=float,
+        nargs=4,
+        action='append',
+        metavar=('X1', 'Y1', 'X2', 'Y2'),
+        help='box of a person, for two-stage models; once for each person '
+        '(default: the whole image)',
+    )
+    flip = 'average with the mirrored crop, as the configs do in testing; for two-stage models'
+    parser.add_argument('--flip-test', action='store_true', help=flip)
+    for name, what in (
+        ('--score-thr', 'score that a person of a cascade exceeds (default: 0.3)'),
+        ('--kpt-thr', 'joints with a lower score are not drawn (default: 0.3)'),
+    ):
+        parser.add_argument(name, type=float, default=0.3, help=what)
+    parser.add_argument(
+        '--out',
+        help='write the result to this .json file, or .npz without '
+        '--with-readout (default: print it)',
+    )
+    parser.add_argument('--draw', help='draw the joints into this image file')
+    device = 'default: cuda if onnxruntime has it, else cpu'
+    parser.add_argument('--device', choices=['cpu', 'cuda'], help=device)
+    args = parser.parse_args()
+    ending = '.json' if args.with_readout else '.npz'
+    if args.out and not args.out.endswith(ending):
+        parser.error(f'--out must end with {ending} here: .json is for --with-readout')
+    if not args.with_readout and (args.draw or args.flip_test):
+        parser.error('--draw and --flip-test need --with-readout')
+    return args
+
+
+class Model:
+    """An exported model with its metadata.
+
+    Args:
+        path (str): ONNX file
+        device (str, optional): ``'cpu'`` or ``'cuda'``. Defaults to None, for
+            CUDA if onnxruntime has it
+
+    Attributes:
+        meta (dict): The metadata
+        output_names (List[str]): Names of the outputs
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it was not written by export_onnx.py, or onnxruntime
+            lacks the device.
+    """
+
+    def __init__(self, path: str, device: str | None = None) -> None:
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f'The model {path} does not exist.')
+        providers = ['CPUExecutionProvider']
+        if 'CUDAExecutionProvider' in onnxruntime.get_available_providers():
+            if device != 'cpu':
+                providers.insert(0, 'CUDAExecutionProvider')
+        elif device == 'cuda':
+            raise ValueError(
+                'This onnxruntime has no CUDA. Install onnxruntime-gpu, or take the device cpu.'
+            )
+        try:
+            self.session = onnxruntime.InferenceSession(path, providers=providers)
+        except Exception as error:  # of many kinds, by what the file holds
+            raise ValueError(f'{path} cannot be read as an ONNX model: {error}') from error
+        self.output_names = [x.name for x in self.session.get_outputs()]
+        properties = self.session.get_modelmeta().custom_metadata_map
+        if 'kind' not in properties:
+            raise ValueError(
+                f'{path} lacks the metadata that export_onnx.py writes. Export the model with it.'
+            )
+        self.meta = {k: json.loads(v) for k, v in properties.items()}
+
+    @property
+    def is_cascade(self) -> bool:
+        """Whether it takes whole images, not crops of people."""
+        return self.meta['kind'] == 'cascade'
+
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs by name for images in shape (N, 3, H, W), uint8."""
+        outputs = self.session.run(None, {'images': images})
+        return dict(zip(self.output_names, outputs))
+
+    def read_out(self, cls_logits: np.ndarray, coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give each joint the query of the best assignment.
+
+        Args:
+            cls_logits (np.ndarray): Class logits in shape (N, Q, K + 1), the
+                last class for "no keypoint"
+            coords (np.ndarray): Coordinates in shape (N, Q, 2)
+
+        Returns:
+            tuple:
+            - keypoints (np.ndarray): Coordinates in shape (N, K, 2)
+            - scores (np.ndarray): Class probabilities in shape (N, K)
+        """
+        if not self.meta['include_background']:
+            cls_logits = cls_logits[..., :-1]
+        num_joints = len(self.meta['keypoint_names'])
+        probs = softmax(cls_logits, axis=-1)[..., :num_joints]
+        keypoints = np.zeros((len(probs), num_joints, 2), np.float32)
+        scores = np.zeros((len(probs), num_joints), np.float32)
+        for i, prob in enumerate(probs):
+            queries, joints = linear_sum_assignment(prob, maximize=True)
+            keypoints[i, joints] = coords[i, queries]
+            scores[i, joints] = prob[queries, joints]
+        return keypoints, scores
+
+
+def crop_person(
+    image: np.ndarray, bbox: Sequence[float], input_size: Sequence[int], padding: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Crop a person, as GetBBoxCenterScale and TopdownAffine of mmpose do.
+
+    Args:
+        image (np.ndarray): Image in shape (H, W, 3)
+        bbox (Sequence[float]): Box in [x1, y1, x2, y2], in pixels
+        input_size (Sequence[int]): Size of the crop in [w, h]
+        padding (float): Size of the crop in boxes
+
+    Returns:
+        tuple:
+        - crop (np.ndarray): In shape (h, w, 3)
+        - center (np.ndarray): Its center [x, y] in pixels of the image
+        - scale (np.ndarray): Its size [w, h] in pixels of the image
+
+    Raises:
+        ValueError: If the box has no area.
+    """
+    low, high = np.array(bbox, dtype=np.float32).reshape(2, 2)
+    if not (high > low).all():
+        raise ValueError(
+            f'The box {list(bbox)} has no area. Give it as X1 Y1 X2 Y2 with X1 < X2 and Y1 < Y2.'
+        )
+    width, height = input_size
+    center = (low + high) / 2
+    w, h = (high - low) * np.float32(padding)
+    # the shorter side grows, as the crop must not be distorted
+    if w > h * (width / height):
+        h = w / (width / height)
+    else:
+        w = h * (width / height)
+    # center, middle of the left edge, and a point at a right angle below
+    source = [center, center - [w / 2, 0], center + [-w / 2, w / 2]]
+    target = [[width / 2, height / 2], [0, height / 2], [0, height / 2 + width / 2]]
+    matrix = cv2.getAffineTransform(*np.array((source, target), np.float32))
+    crop = cv2.warpAffine(image, matrix, (width, height))
+    return crop, center, np.array([w, h])
+
+
+def resize_image(
+    image: np.ndarray, input_size: Sequence[int], keep_ratio: bool, divisor: int
+) -> np.ndarray:
+    """Resize an image for a cascade.
+
+    Args:
+        image (np.ndarray): Image in shape (H, W, 3)
+        input_size (Sequence[int]): Largest size in [w, h], or in [h, w] for
+            an image that is higher than wide
+        keep_ratio (bool): Whether to fit into that size, not to fill it
+        divisor (int): What width and height become multiples of
+
+    Returns:
+        np.ndarray: Image in shape (h, w, 3).
+    """
+    size = list(input_size)
+    if keep_ratio:
+        sides = image.shape[1::-1]
+        factor = min(max(input_size) / max(sides), min(input_size) / min(sides))
+        size = [int(side * factor + 0.5) for side in sides]
+    size = [max(1, round(side / divisor)) * divisor for side in size]
+    return cv2.resize(image, size)
+
+
+def prepare(
+    model: Model, image: np.ndarray, bboxes: list[Sequence[float]] | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Make the input images of the network.
+
+    Args:
+        model (Model): Model
+        image (np.ndarray): Image in shape (H, W, 3), BGR, uint8
+        bboxes (List[Sequence[float]], optional): Boxes in [x1, y1, x2, y2],
+            in pixels, for a two-stage model. Defaults to the whole image
+
+    Returns:
+        tuple:
+        - images (np.ndarray): A crop for each box, or the resized image for
+            a cascade, in shape (N, 3, h, w)
+        - centers, scales (np.ndarray): Their centers [x, y] and sizes [w, h]
+            in pixels of the image, each in shape (N, 2)
+
+    Raises:
+        ValueError: If there are boxes for a cascade, or one has no area.
+    """
+    meta = model.meta
+    size = np.array(image.shape[1::-1], dtype=np.float32)
+    if not model.is_cascade:
+        crops = [
+            crop_person(image, bbox, meta['input_size'], meta['bbox_padding'])
+            for bbox in bboxes or [[0, 0, *size]]
+        ]
+        images, centers, scales = map(np.stack, zip(*crops))
+        return images.transpose(0, 3, 1, 2), centers, scales
+    if bboxes:
+        raise ValueError('A cascade finds the people itself and takes no boxes. Leave them out.')
+    resized = resize_image(image, meta['input_size'], meta['keep_ratio'], meta['size_divisor'])
+    return resized.transpose(2, 0, 1)[None], size[None] / 2, size[None]
+
+
+def predict(
+    model: Model,
+    image: np.ndarray,
+    bboxes: list[Sequence[float]] | None = None,
+    flip_test: bool = False,
+    score_thr: float = 0.3,
+) -> list[dict]:
+    """Read the joints of the people of an image.
+
+    Args:
+        model (Model): Model
+        image (np.ndarray): Image in shape (H, W, 3), BGR, uint8
+        bboxes (List[Sequence[float]], optional): See :func:`prepare`
+        flip_test (bool): Whether a two-stage model averages with the mirrored
+            crops. Defaults to ``False``
+        score_thr (float): Score that a person exceeds, for cascades; a given
+            box has none. Defaults to 0.3
+
+    Returns:
+        List[dict]: For each person ``bbox`` in [x1, y1, x2, y2],
+        ``bbox_score``, ``keypoints`` in shape (K, 2), in pixels of the image,
+        and ``keypoint_scores`` in shape (K, ).
+
+    Raises:
+        ValueError: If an argument does not fit the model.
+    """
+    if model.is_cascade and flip_test:
+        raise ValueError('flip_test is for two-stage models, but this is a cascade. Leave it out.')
+    images, centers, scales = prepare(model, image, bboxes)
+    out = model(images)
+    if model.is_cascade:
+        found = out['scores'][0] > score_thr
+        out = {name: value[0, found] for name, value in out.items()}
+        middle, sides = np.split(out['boxes'], 2, axis=-1)
+        corners = np.stack((middle - sides / 2, middle + sides / 2), axis=1)
+        bboxes = (corners.clip(0, 1) * scales).reshape(-1, 4)
+        bbox_scores = out['scores']
+    else:
+        bboxes = bboxes or [[0, 0, *image.shape[1::-1]]]
+        bbox_scores = np.ones(len(bboxes))
+
+    keypoints, scores = model.read_out(out['cls_logits'], out['coords'])
+    if flip_test:
+        flip_indices = model.meta['flip_indices']
+        mirrored, mirrored_scores = model.read_out(**model(images[..., ::-1]))
+        mirrored = mirrored[:, flip_indices]
+        mirrored[..., 0] = 1 - mirrored[..., 0]
+        keypoints = (keypoints + mirrored) / 2
+        scores = (scores + mirrored_scores[:, flip_indices]) / 2
+    # from the network's images to the whole one
+    keypoints = (keypoints - 0.5) * scales[:, None] + centers[:, None]
+    return [
+        dict(
+            bbox=np.asarray(bbox).tolist(),
+            bbox_score=float(bbox_score),
+            keypoints=points.tolist(),
+            keypoint_scores=point_scores.tolist(),
+        )
+        for bbox, bbox_score, points, point_scores in zip(bboxes, bbox_scores, keypoints, scores)
+    ]
+
+
+def draw(image: np.ndarray, people: list[dict], meta: dict, kpt_thr: float) -> np.ndarray:
+    """Draw joints and links, blue left, orange right, green in the middle.
+
+    Args:
+        image (np.ndarray): Image in shape (H, W, 3), BGR, uint8
+        people (List[dict]): See :func:`predict`
+        meta (dict): The metadata of the model
+        kpt_thr (float): Score below which a joint is not drawn
+
+    Returns:
+        np.ndarray: A picture, enlarged if the image is small.
+    """
+    zoom = max(1, round(640 / max(image.shape[:2])))
+    canvas = cv2.resize(image, None, fx=zoom, fy=zoom)
+    width = max(1, round(max(canvas.shape[:2]) / 400))
+    names = meta['keypoint_names']
+    sides = [next((s for s in ('left', 'right') if s in name), 'middle') for name in names]
+    colors = [COLORS[side] for side in sides]
+
+    def to_pixel(point: Sequence[float]) -> tuple[int, ...]:
+        return tuple(round(x * zoom) for x in point)
+
+    for person in people:
+        x1, y1, x2, y2 = person['bbox']
+        cv2.rectangle(canvas, to_pixel((x1, y1)), to_pixel((x2, y2)), (255, 255, 255), width)
+        points = list(map(to_pixel, person['keypoints']))
+        shown = [score >= kpt_thr for score in person['keypoint_scores']]
+        for a, b in meta['skeleton_links']:
+            if shown[a] and shown[b]:
+                color = colors[a] if colors[a] == colors[b] else COLORS['middle']
+                cv2.line(canvas, points[a], points[b], color, width, cv2.LINE_AA)
+        for point, color, seen in zip(points, colors, shown):
+            if seen:
+                cv2.circle(canvas, point, 2 * width, color, -1, cv2.LINE_AA)
+    return canvas
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read an image and write what is asked for."""
+    model = Model(args.model, args.device)
+    image = cv2.imread(args.image)
+    if image is None:
+        raise ValueError(f'The image {args.image} cannot be read.')
+    if not args.with_readout:
+        images = prepare(model, image, args.bbox)[0]
+        outputs = dict(images=images, **model(images))
+        for name, value in outputs.items():
+            print(f'{name}: {value.dtype} {value.shape}')
+        if args.out:
+            np.savez(args.out, **outputs)
+        return
+    names = model.meta['keypoint_names']
+    people = predict(model, image, args.bbox, args.flip_test, args.score_thr)
+    text = json.dumps(dict(image=args.image, keypoint_names=names, people=people), indent=2)
+    # the picture first, as its name may be wrong
+    if args.draw and not cv2.imwrite(args.draw, draw(image, people, model.meta, args.kpt_thr)):
+        raise ValueError(f'{args.draw} cannot be written. Does its folder exist?')
+    if args.out:
+        with open(args.out, 'w') as file:
+            file.write(text)
+    else:
+        print(text)
+
+
+def main() -> None:
+    """Run the script."""
+    args = parse_args()
+    try:
+        run(args)
+    except (OSError, ValueError, cv2.error) as error:
+        sys.exit(f'Error: {error}')
+
+
+if __name__ == '__main__':
+    main()
