@@ -4,14 +4,16 @@ Importing the package checks the versions of the packages it is built on and
 registers its components; nothing else happens.
 """
 
-from ._compat import allow_safe_checkpoints, check_versions
+from ._compat import check_versions
 from .version import __version__
 
 # Before the components, so that a wrong version is reported as such and not
 # as the first name that it lacks.
 check_versions()
-allow_safe_checkpoints()
 
 from . import codecs, datasets, engine, evaluation, models  # noqa: E402, F401
+from .checkpoints import allow_safe_checkpoints  # noqa: E402
+
+allow_safe_checkpoints()
 
 __all__ = ['__version__']

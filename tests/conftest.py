@@ -5,6 +5,7 @@ Fixtures:
     load_tool: loads a script of ``tools/`` as a module.
     mmpose_scope: makes ``mmpose`` the default scope during one test.
     data_dir: ``tests/data``.
+    manifests: keys and shapes of published checkpoints.
     synthetic_people: a tiny data set on disk.
     small_config: the config of ``tools/quickstart.sh``.
     cascade_config: the small config of the cascade.
@@ -18,7 +19,9 @@ Fixtures:
 """
 
 import functools
+import gzip
 import importlib.util
+import json
 import os
 import socket
 import subprocess
@@ -74,6 +77,24 @@ def independent_modules():
 def data_dir() -> Path:
     """The folder of small test data, ``tests/data``."""
     return DATA
+
+
+@pytest.fixture(scope='session')
+def manifests(data_dir) -> dict[str, dict[str, tuple]]:
+    """Keys and shapes of published checkpoints by their names."""
+    with gzip.open(data_dir / 'manifests.json.gz', 'rt') as file:
+        content = json.load(file)
+    manifests = {
+        name: {key: tuple(shape) for key, shape in params} for name, params in content.items()
+    }
+    # the backbones are the same, and listed once
+    backbone = {
+        key: shape
+        for key, shape in manifests['prtr_res50_384x288_coco'].items()
+        if key.startswith('backbone')
+    }
+    manifests['prtr_sequential_res50'].update(backbone)
+    return manifests
 
 
 @pytest.fixture(scope='session')

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'prtr_plugin'
 # from low to high; modules of one row may import each other, without a circle
 FLOORS = [
-    ('_versions', 'assignment', 'fileio', 'version'),
+    ('_versions', 'assignment', 'fileio', 'model_index', 'version'),
     ('codecs', 'datasets', 'evaluation'),
     ('models',),
     ('checkpoints',),

@@ -8,9 +8,9 @@ Example:
 import argparse
 
 import torch
-from mmengine.runner import CheckpointLoader
 
-import prtr_plugin  # noqa: F401  (lets its checkpoints be read)
+from prtr_plugin.checkpoints import get_state_dict, read_checkpoint
+from prtr_plugin.fileio import write_file
 
 PREFIX = 'detector.'
 
@@ -22,18 +22,20 @@ def main() -> None:
     parser.add_argument('output', metavar='OUT', help='checkpoint to write')
     args = parser.parse_args()
 
-    checkpoint = CheckpointLoader.load_checkpoint(args.input, 'cpu')
+    try:
+        weights = get_state_dict(read_checkpoint(args.input))
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
     state_dict = {
-        key[len(PREFIX) :]: value
-        for key, value in checkpoint['state_dict'].items()
-        if key.startswith(PREFIX)
+        key.removeprefix(PREFIX): value for key, value in weights.items() if key.startswith(PREFIX)
     }
     if not state_dict:
         parser.error(
-            f'"{args.input}" is no checkpoint of a PRTRCascade: no key starts with "{PREFIX}"'
+            f'"{args.input}" is not a checkpoint of a PRTRCascade: no key starts with "{PREFIX}"'
         )
     meta = dict(dataset_meta=dict(classes=('person',)))
-    torch.save(dict(meta=meta, state_dict=state_dict), args.output)
+    with write_file(args.output) as file:
+        torch.save(dict(meta=meta, state_dict=state_dict), file)
     print(f'Wrote {args.output}: {len(state_dict)} tensors')
 
 

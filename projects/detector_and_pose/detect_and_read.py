@@ -240,7 +240,7 @@ def run(args: argparse.Namespace, folder: Path) -> str:
     with closing(FrameWriter(folder, fps)) as writer, tqdm(total=total, unit='frame') as bar:
         while batch := list(islice(frames, args.batch_size)):
             images = [image for _, image in batch]
-            found = predict(model, images, detect(images), bbox_thr=args.score_thr)
+            found = predict(model, images, detect(images), 32, args.score_thr)
             for (name, image), people in zip(batch, found):
                 writer.write(name, paint(visualizer, image, people, args.kpt_thr))
                 results.append(dict(name=name, people=[to_json(person) for person in people]))

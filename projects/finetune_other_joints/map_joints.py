@@ -12,15 +12,14 @@ Example:
 
 import argparse
 import sys
-from pathlib import Path
 
 import torch
 from mmengine.config import DictAction
-from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 from prtr_plugin.apis import load_model
-from prtr_plugin.engine.hooks.strict_load_hook import check_state_dict
+from prtr_plugin.checkpoints import check_state_dict, get_state_dict, read_checkpoint
+from prtr_plugin.fileio import write_file
 
 CLASS_LAYER = ('head.fc_cls.weight', 'head.fc_cls.bias')
 
@@ -90,26 +89,24 @@ def main() -> None:
     """Run the script."""
     args = parse_args()
     try:
-        if not Path(args.input).is_file():
-            raise FileNotFoundError(f'"{args.input}" does not exist.')
+        checkpoint = read_checkpoint(args.input)
         torch.manual_seed(0)
         model = load_model(
             args.config, device='cpu', random_weights=True, cfg_options=args.cfg_options
         )
-        checkpoint = CheckpointLoader.load_checkpoint(args.input, 'cpu')
         meta = checkpoint.get('meta', {}).get('dataset_meta')
         if meta is None:
             raise ValueError(
                 f'"{args.input}" does not name its joints: give what a training run has saved.'
             )
         names, new_names = joint_names(meta), joint_names(model.dataset_meta)
-        state_dict = map_joints(checkpoint['state_dict'], names, model.state_dict(), new_names)
+        state_dict = map_joints(get_state_dict(checkpoint), names, model.state_dict(), new_names)
         check_state_dict(model, state_dict)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'Error: {error}')
 
-    Path(args.output).parent.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(state_dict=state_dict), args.output)
+    with write_file(args.output) as file:
+        torch.save(dict(state_dict=state_dict), file)
     print(f'Wrote {args.output}')
     for what, some in (
         ('kept', [n for n in new_names if n in names]),

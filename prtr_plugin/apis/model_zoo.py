@@ -2,30 +2,16 @@ import difflib
 import fnmatch
 import os.path as osp
 import warnings
+from pathlib import Path
 
-import mmengine
 from mmengine.device import get_device
 from mmengine.registry import DefaultScope
-from mmengine.runner import load_checkpoint
 from mmpose.apis import init_model
 from torch import nn
 
-from ..engine.hooks.strict_load_hook import CheckpointError, check_state_dict
+from ..checkpoints import CheckpointError, check_state_dict, get_state_dict, read_checkpoint
+from ..model_index import config_paths
 from .config import load_config
-
-# what `mim` reads too: links in the repository, files where it is installed
-_MIM_DIR = osp.join(osp.dirname(osp.dirname(__file__)), '.mim')
-
-
-def _config_paths() -> dict[str, str]:
-    """Paths of the config files of the model index by name."""
-    index = mmengine.load(osp.join(_MIM_DIR, 'model-index.yml'))
-    metafiles = [mmengine.load(osp.join(_MIM_DIR, path)) for path in index['Import']]
-    return {
-        model['Name']: osp.join(_MIM_DIR, model['Config'])
-        for metafile in metafiles
-        for model in metafile['Models']
-    }
 
 
 def list_models(pattern: str = '*') -> list[str]:
@@ -45,15 +31,16 @@ def list_models(pattern: str = '*') -> list[str]:
          'td-prtr_res50_4xb32-200e_mpii-384x384',
          'td-prtr_res50_4xb32-200e_mpii-512x512']
     """
-    return sorted(fnmatch.filter(_config_paths(), pattern))
+    return sorted(fnmatch.filter(config_paths(), pattern))
 
 
 def load_model(
     name: str,
-    weights: str | None = None,
+    weights: str | Path | None = None,
     device: str | None = None,
     random_weights: bool = False,
     cfg_options: dict | None = None,
+    trust: bool = False,
 ) -> nn.Module:
     """Build a pose estimator and load its weights.
 
@@ -61,23 +48,27 @@ def load_model(
 
     Args:
         name (str): One of :func:`list_models`, or the path of a config file
-        weights (str, optional): Path of a checkpoint that fits the model
+        weights (str | Path, optional): Path of a checkpoint that fits the model
             exactly. It may only be left out with ``random_weights``
         device (str, optional): Such as ``'cpu'`` or ``'cuda:0'``. Defaults to
             None, for an accelerator if there is one
         random_weights (bool): Whether to go without a checkpoint, for looking
             at shapes or at speed. Defaults to ``False``
         cfg_options (dict, optional): Settings of the config to override
+        trust (bool): Whether to unpickle any Python object in the checkpoint,
+            which can run code of its author. Checkpoints of training do not
+            need it. Defaults to ``False``
 
     Returns:
         nn.Module: The model in evaluation mode, for :func:`predict`, with its
         config as ``model.cfg`` and its joints in ``model.dataset_meta``.
 
     Raises:
-        ValueError: If there is no such model (the message has the names), if
-            it is not said which weights to take, or if they cannot be read.
+        ValueError: If there is no such model (the message has the names), or
+            it is not said which weights to take.
         FileNotFoundError: If the config file or the checkpoint is missing.
-        CheckpointError: If the checkpoint does not fit the model.
+        CheckpointError: If the checkpoint cannot be read or does not fit the
+            model.
 
     Example:
         >>> from prtr_plugin.apis import load_model
@@ -93,6 +84,7 @@ def load_model(
         )
     if weights is not None and not osp.isfile(weights):
         raise FileNotFoundError(f'The weights "{weights}" do not exist.')
+    checkpoint = read_checkpoint(weights, trust) if weights is not None else None
 
     cfg = load_config(config, cfg_options)
     with DefaultScope.overwrite_default_scope('mmpose'), warnings.catch_warnings():
@@ -100,8 +92,16 @@ def load_model(
         warnings.filterwarnings('ignore', 'The metainfo config file')
         # without options init_model looks for model.backbone, which some lack
         model = init_model(cfg, device=device or get_device(), cfg_options={})
-    if weights is not None:
-        _load_weights(model, weights)
+    if checkpoint is not None:
+        try:
+            state_dict = get_state_dict(checkpoint)
+            check_state_dict(model, state_dict)
+        except CheckpointError as error:
+            raise CheckpointError(f'{weights}: {error}') from None
+        model.load_state_dict(state_dict)
+        # the joints come from the checkpoint if it has them, as in mmpose
+        meta = checkpoint.get('meta', {})
+        model.dataset_meta = meta.get('dataset_meta', model.dataset_meta)
     return model
 
 
@@ -116,7 +116,7 @@ def _find_config(name: str) -> str:
         if not osp.isfile(name):
             raise FileNotFoundError(f'The config file "{name}" does not exist.')
         return name
-    paths = _config_paths()
+    paths = config_paths()
     if name not in paths:
         close = difflib.get_close_matches(name, paths, n=3, cutoff=0.4)
         others = sorted(set(paths).difference(close))
@@ -127,18 +127,3 @@ def _find_config(name: str) -> str:
             'its path, which ends with .py.'
         )
     return paths[name]
-
-
-def _load_weights(model: nn.Module, path: str) -> None:
-    """Load weights strictly, and the dataset's joints as mmpose does."""
-    try:
-        # what does not fit is reported below
-        checkpoint = load_checkpoint(model, path, map_location='cpu', logger='silent')
-    except Exception as error:  # of many kinds, by what the file holds
-        raise ValueError(f'The weights "{path}" cannot be read as a checkpoint: {error}') from error
-    try:
-        check_state_dict(model, checkpoint.get('state_dict', checkpoint))
-    except CheckpointError as error:
-        raise CheckpointError(f'{path}: {error}') from None
-    meta = checkpoint.get('meta', {})
-    model.dataset_meta = meta.get('dataset_meta', model.dataset_meta)

@@ -6,8 +6,9 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from prtr_plugin.apis import list_models, load_model, model_zoo
-from prtr_plugin.engine.hooks import CheckpointError
+from prtr_plugin.apis import list_models, load_model
+from prtr_plugin.checkpoints import CheckpointError
+from prtr_plugin.model_index import config_paths
 
 SMALL = 'td-prtr_res18_1xb32-20e_synthetic-128x96'
 CASCADE = 'prtr-cascade_res18_1xb8-24e_synthetic-144x192'
@@ -25,7 +26,7 @@ def test_names():
     names = list_models()
     assert names == sorted(set(names))
     assert {SMALL, CASCADE, LSPE} <= set(names)
-    for name, path in model_zoo._config_paths().items():
+    for name, path in config_paths().items():
         assert osp.isfile(path) and osp.basename(path) == f'{name}.py'
 
 

@@ -277,7 +277,7 @@ def test_checkpoint_of_another_variant(trained, run_tool, config, quick_options,
         'does not fit the model',
         'head.transformer.encoder.layers.1',
         'missing',
-        'head.query_embedding.weight (20, ',
+        'head.transformer.query_embedding.weight (20, ',
         'instead of (18',
     )
     done = run_tool(

@@ -1,6 +1,7 @@
+from ...checkpoints import CheckpointError
 from .deploy_hook import ChannelsLastHook, DeployHook
 from .epoch_seed_hook import EpochSeedHook
-from .strict_load_hook import CheckpointError, StrictLoadHook
+from .strict_load_hook import StrictLoadHook
 from .visualization_hook import PRTRVisualizationHook
 
 __all__ = [

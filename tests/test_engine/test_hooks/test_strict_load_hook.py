@@ -3,10 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
-import torch
 from torch import nn
 
-from prtr_plugin.engine.hooks import CheckpointError, StrictLoadHook
+from prtr_plugin.checkpoints import CheckpointError
+from prtr_plugin.engine.hooks import StrictLoadHook
 
 
 @pytest.fixture
@@ -31,15 +31,11 @@ def test_fitting_checkpoints_pass(model):
 def test_message_names_the_keys(model):
     state = model.state_dict()
     del state['1.running_mean']
-    state['0.weight'] = torch.zeros(2, 4)
-    state['2.bias'] = torch.zeros(2)
-    with pytest.raises(CheckpointError) as error:
+    with pytest.raises(CheckpointError, match=r'missing \(1\):\n  1.running_mean$'):
         load(model, state)
-    assert '1 missing: 1.running_mean;' in str(error.value)
-    assert '1 unexpected: 2.bias;' in str(error.value)
-    assert '0.weight (2, 4) instead of (2, 3)' in str(error.value)
 
 
-def test_long_lists_are_cut(model):
-    with pytest.raises(CheckpointError, match='^.{,300}$'):
-        load(model, {f'some.long.name.{i}': torch.ones(1) for i in range(99)})
+def test_what_mmengine_does_not_load(model):
+    """It looks into ``state_dict`` only."""
+    with pytest.raises(CheckpointError, match=r'unexpected \(1\):\n  model$'):
+        load(model, dict(model=model.state_dict()))

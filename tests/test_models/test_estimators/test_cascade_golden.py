@@ -18,6 +18,7 @@ from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
 from prtr_plugin.assignment import batched_linear_assignment
+from prtr_plugin.checkpoints import convert_sequential
 
 NAME = 'prtr_sequential_res50'
 # Where the margin of a read-out is smaller, rounding noise decides.
@@ -72,7 +73,7 @@ CONFIG = dict(
 class Golden:
     """The model with the reference weights, its outputs and the reference."""
 
-    def __init__(self, data_dir, convert_state_dict):
+    def __init__(self, data_dir):
         self.ref = np.load(data_dir / f'{NAME}.npz')
         self.info = json.loads(str(self.ref['info']))
         with gzip.open(data_dir / 'manifests.json.gz', 'rt') as f:
@@ -91,7 +92,7 @@ class Golden:
         # the sum is the proof that the weights are those of the reference
         self.state_abs_sum = sum(v.double().abs().sum().item() for v in state.values())
         self.model = MODELS.build(CONFIG).eval()
-        self.model.load_state_dict(convert_state_dict(state))
+        self.model.load_state_dict(convert_sequential(state))
 
         inputs = self.info['input']
         self.images = [
@@ -137,9 +138,8 @@ class Golden:
 
 
 @pytest.fixture(scope='module')
-def case(data_dir, load_tool):
-    tool = load_tool('model_converters/sequential_to_prtr_cascade.py')
-    return Golden(data_dir, tool.convert_state_dict)
+def case(data_dir):
+    return Golden(data_dir)
 
 
 def test_inputs_are_the_reference(case):

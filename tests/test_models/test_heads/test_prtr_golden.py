@@ -17,6 +17,9 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.structures import PoseDataSample
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from prtr_plugin.checkpoints import convert_two_stage, two_stage
+from prtr_plugin.checkpoints.renaming import rename
+
 DEFORMABLE = 'deform_prtr_res50_384x288_coco'
 NAMES = ['prtr_res50_384x288_coco', 'prtr_hrnet_w32_384x288_coco', DEFORMABLE]
 CODEC = dict(type='HungarianKeypointCodec', input_size=(288, 384), num_keypoints=17)
@@ -25,7 +28,7 @@ CODEC = dict(type='HungarianKeypointCodec', input_size=(288, 384), num_keypoints
 class Golden:
     """A model with the reference weights, its outputs and the reference."""
 
-    def __init__(self, name, data_dir, converter, rules):
+    def __init__(self, name, data_dir, rules):
         self.ref = np.load(data_dir / f'{name}.npz')
         self.info = json.loads(str(self.ref['info']))
         with gzip.open(data_dir / 'manifests.json.gz', 'rt') as f:
@@ -39,9 +42,9 @@ class Golden:
         keys = [
             name[len('grad_norm/') :] for name in self.ref.files if name.startswith('grad_norm/')
         ]
-        self.our_keys = dict(zip(keys, converter.rename(dict.fromkeys(keys), rules, '')))
-        state = converter.convert_state_dict(state)
-        config = converter.infer_model(state)
+        self.our_keys = dict(zip(keys, rename(dict.fromkeys(keys), rules, '')))
+        state = convert_two_stage(state)
+        config = two_stage.infer_model(state)
         config['head']['decoder'] = CODEC
         config['test_cfg'] = dict(flip_test=True)
         self.model = MODELS.build(config).eval()
@@ -65,11 +68,10 @@ class Golden:
 
 
 @pytest.fixture(scope='module', params=NAMES)
-def case(request, data_dir, load_tool):
-    converter = load_tool('model_converters/prtr_to_mmpose.py')
+def case(request, data_dir):
     deformable = request.param == DEFORMABLE
-    rules = converter.DEFORMABLE_RULES if deformable else converter.RULES
-    return Golden(request.param, data_dir, converter, rules)
+    rules = two_stage.DEFORMABLE_RULES if deformable else two_stage.RULES
+    return Golden(request.param, data_dir, rules)
 
 
 def test_inputs_are_the_reference(case):

@@ -1,8 +1,6 @@
 """Tests of the converter from DETR to the detector of PRTRCascade."""
 
 import copy
-import gzip
-import json
 import re
 from collections import OrderedDict
 
@@ -10,8 +8,9 @@ import pytest
 import small_cascade
 import torch
 from mmdet.registry import MODELS as DET_MODELS
-from mmengine.config import Config
 from mmengine.structures import InstanceData
+
+from prtr_plugin.checkpoints import convert_detr
 
 # mmcv writes a dropout into the default of all later attention layers: 0 here
 ATTENTION = dict(embed_dims=16, num_heads=2, dropout=0.0, batch_first=True)
@@ -71,11 +70,6 @@ def mmdet_detr(num_classes=80, num_queries=9):
         elif value.is_floating_point():
             value.add_(torch.randn_like(value), alpha=0.3)
     return model
-
-
-@pytest.fixture(scope='module')
-def tool(load_tool):
-    return load_tool('model_converters/detr_to_prtr_cascade.py')
 
 
 @pytest.fixture(scope='module')
@@ -168,8 +162,8 @@ def assert_same_people(cascade, detr):
     torch.testing.assert_close(ours[1], boxes, rtol=0, atol=1e-5)
 
 
-def test_mmdet(tool, detr, mmdet):
-    result, summary = tool.convert_state_dict(mmdet)
+def test_mmdet(detr, mmdet):
+    result, summary = convert_detr(mmdet)
     assert len(result) == len(mmdet)
     assert_same_people(load(result), detr)
     assert 'mmdet: 9 queries, 1 encoder and 2 decoder layers' in summary
@@ -186,11 +180,11 @@ def test_mmdet(tool, detr, mmdet):
         lambda x: dict(state_dict={f'module.{k}': v for k, v in x.items()}),
     ],
 )
-def test_facebook(tool, detr, mmdet, facebook, wrap):
-    result, summary = tool.convert_state_dict(wrap(facebook))
+def test_facebook(detr, mmdet, facebook, wrap):
+    result, summary = convert_detr(wrap(facebook))
     assert 'facebook' in summary
     assert 'rows 1 (person) and 91 (none) kept, 90 dropped' in summary
-    same, _ = tool.convert_state_dict(mmdet)
+    same, _ = convert_detr(mmdet)
     assert set(result) == set(same)
     for key, value in result.items():
         assert value.dtype == same[key].dtype
@@ -198,28 +192,25 @@ def test_facebook(tool, detr, mmdet, facebook, wrap):
     assert_same_people(load(result), detr)
 
 
-def test_dropped_rows_do_not_matter(tool, mmdet):
-    before = detect(load(tool.convert_state_dict(mmdet)[0]))
+def test_dropped_rows_do_not_matter(mmdet):
+    before = detect(load(convert_detr(mmdet)[0]))
     mmdet['bbox_head.fc_cls.weight'][1:80] = 0
-    after = detect(load(tool.convert_state_dict(mmdet)[0]))
+    after = detect(load(convert_detr(mmdet)[0]))
     for a, b in zip(before, after):
         assert torch.equal(a, b)
 
 
-def test_sizes_of_the_published_files(tool, data_dir):
+def test_sizes_of_the_published_files(manifests):
     """DETR-R50 by its keys and shapes; those of the sequential network are
     the same but for the class layer."""
-    with gzip.open(data_dir / 'manifests.json.gz', 'rt') as file:
-        manifests = json.load(file)
     shapes = {
         key: shape
-        for name, start in (('prtr_res50_384x288_coco', 'backbone'), ('prtr_sequential_res50', ''))
-        for key, shape in manifests[name]
-        if key.startswith(start) and not key.startswith(('transformer_kpt', 'row_', 'col_'))
+        for key, shape in manifests['prtr_sequential_res50'].items()
+        if not key.startswith(('transformer_kpt', 'row_', 'col_'))
     }
     shapes['class_embed.weight'], shapes['class_embed.bias'] = [92, 256], [92]
     state = {key: torch.zeros(1).expand(shape) for key, shape in shapes.items()}
-    result, summary = tool.convert_state_dict(dict(model=state))
+    result, summary = convert_detr(dict(model=state))
     assert '100 queries, 6 encoder and 6 decoder layers' in summary
     params = sum(
         v.numel() for k, v in result.items() if not re.search('running_|tracked|bn|downsample.1', k)
@@ -240,41 +231,41 @@ def test_sizes_of_the_published_files(tool, data_dir):
         'decoder.layers.0.ffn.layers.0.0.weight',
     ],
 )
-def test_missing_keys(tool, mmdet, key):
+def test_missing_keys(mmdet, key):
     del mmdet[key]
     with pytest.raises(ValueError, match=rf'missing \(1\):\n  {key}'):
-        tool.convert_state_dict(mmdet)
+        convert_detr(mmdet)
 
 
-def test_unknown_keys(tool, mmdet, facebook):
+def test_unknown_keys(mmdet, facebook):
     mmdet['bbox_head.gamma'] = torch.ones(1)
     with pytest.raises(ValueError, match=r'unexpected \(1\):\n  bbox_head\.gamma'):
-        tool.convert_state_dict(mmdet)
+        convert_detr(mmdet)
     facebook['gamma'] = torch.ones(1)
-    with pytest.raises(ValueError, match=r'without a place \(1\):\n  gamma'):
-        tool.convert_state_dict(facebook)
+    with pytest.raises(ValueError, match=r'unknown \(1\):\n  gamma'):
+        convert_detr(facebook)
 
 
-def test_wrong_shape(tool, facebook):
+def test_wrong_shape(facebook):
     facebook['bbox_embed.layers.2.bias'] = torch.zeros(3)
-    with pytest.raises(ValueError, match=r'fc_reg\.bias: file \(3,\), model '):
-        tool.convert_state_dict(facebook)
+    with pytest.raises(ValueError, match=r'fc_reg\.bias \(3,\) instead of \(4,\)'):
+        convert_detr(facebook)
 
 
-def test_number_of_classes(tool, facebook):
+def test_number_of_classes(facebook):
     detr = mmdet_detr(num_classes=3)
     state = detr.state_dict()
     with pytest.raises(ValueError, match='4 rows.* has 81.*--person-row'):
-        tool.convert_state_dict(state)
-    result, summary = tool.convert_state_dict(state, person_row=2)
+        convert_detr(state)
+    result, summary = convert_detr(state, person_row=2)
     assert 'rows 2 (person) and 3 (none) kept, 2 dropped' in summary
     weight = detr.bbox_head.fc_cls.weight
     assert torch.equal(result['detector.bbox_head.fc_cls.weight'], weight[2:])
     with pytest.raises(ValueError, match='classes 0 to 2'):
-        tool.convert_state_dict(state, person_row=3)
+        convert_detr(state, person_row=3)
     facebook['class_embed.bias'] = torch.zeros(81)
     with pytest.raises(ValueError, match='81 rows .*bias.* has 92'):
-        tool.convert_state_dict(facebook)
+        convert_detr(facebook)
 
 
 @pytest.mark.parametrize(
@@ -287,54 +278,37 @@ def test_number_of_classes(tool, facebook):
         ('kpt_embed.layers.0.bias', 'two-stage PRTR'),
         ('head.fc_cls.bias', 'two-stage PRTR'),
         ('detector.bbox_head.fc_cls.bias', 'PRTRCascade already'),
-        ('bbox_head.cls_branches.0.bias', 'another detector'),
-        ('backbone.conv1.weight', 'no DETR'),
+        ('bbox_head.cls_branches.0.bias', 'a detector other than'),
+        ('backbone.conv1.weight', 'not a DETR'),
     ],
 )
-def test_other_files(tool, key, message):
+def test_other_files(key, message):
     with pytest.raises(ValueError, match=message):
-        tool.convert_state_dict({key: torch.ones(1)})
+        convert_detr({key: torch.ones(1)})
 
 
-def test_two_stage_file_of_this_project(tool):
+def test_two_stage_file_of_this_project():
     state = small_cascade.build().state_dict()
     with pytest.raises(ValueError, match='already'):
-        tool.convert_state_dict(state)
+        convert_detr(state)
 
 
-def test_source(tool, mmdet, facebook):
-    tool.convert_state_dict(mmdet, 'mmdet')
-    tool.convert_state_dict(facebook, 'facebook')
-    with pytest.raises(ValueError, match='--source is facebook, but.*mmdet'):
-        tool.convert_state_dict(mmdet, 'facebook')
+def test_source(mmdet, facebook):
+    convert_detr(mmdet, origin='mmdet')
+    convert_detr(facebook, origin='facebook')
+    with pytest.raises(ValueError, match='--source\) is facebook, but.*mmdet'):
+        convert_detr(mmdet, origin='facebook')
 
 
-def test_whole_layer_missing_is_noticed_with_a_config(tool, mmdet):
-    detector = small_cascade.CONFIG['detector']
-    tool.convert_state_dict(mmdet, detector=copy.deepcopy(detector))
+def test_whole_layer_missing_is_noticed_with_a_config(mmdet):
+    convert_detr(mmdet, copy.deepcopy(small_cascade.CONFIG))
     for key in [k for k in mmdet if k.startswith('decoder.layers.1.')]:
         del mmdet[key]
-    assert '1 decoder layers' in tool.convert_state_dict(mmdet)[1]
+    assert '1 decoder layers' in convert_detr(mmdet)[1]
     with pytest.raises(ValueError, match='(?s)--config.*decoder.layers.1.'):
-        tool.convert_state_dict(mmdet, detector=copy.deepcopy(detector))
+        convert_detr(mmdet, copy.deepcopy(small_cascade.CONFIG))
 
 
-def test_command(run_tool, mmdet, tmp_path, capsys):
-    script = 'model_converters/detr_to_prtr_cascade.py'
-    source, out = tmp_path / 'detr.pth', tmp_path / 'new' / 'detector.pth'
-    torch.save(dict(meta=dict(epoch=150), state_dict=mmdet), source)
-    Config(dict(model=small_cascade.CONFIG)).dump(tmp_path / 'config.py')
-    done = run_tool(script, source, out, '--config', tmp_path / 'config.py')
-    assert done.code == 0
-    checkpoint = torch.load(out, weights_only=True)
-    load(checkpoint['state_dict'])
-    printed = capsys.readouterr().out
-    for text in ('79 dropped', 'detector', 'bgr_to_rgb=True', 'head.*'):
-        assert text in printed
-
-    small_cfg = dict(model=dict(type='TopdownPoseEstimator'))
-    Config(small_cfg).dump(tmp_path / 'other.py')
-    done = run_tool(script, source, out, '--config', tmp_path / 'other.py')
-    assert 'no detector' in done.code
-    assert 'must not be IN' in run_tool(script, source, source).code
-    assert [p.name for p in out.parent.iterdir()] == ['detector.pth']
+def test_config_without_detector(mmdet):
+    with pytest.raises(ValueError, match='no detector'):
+        convert_detr(mmdet, dict(type='TopdownPoseEstimator'))

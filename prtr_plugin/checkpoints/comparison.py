@@ -1,0 +1,50 @@
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from mmengine.registry import DefaultScope
+from mmpose.registry import MODELS
+from torch import Tensor, nn
+
+from .errors import CheckpointError
+
+
+def check_state_dict(
+    model: nn.Module | dict,
+    state_dict: Mapping[str, Tensor],
+    message: str = 'The checkpoint does not fit the model of the config. Use the config that the '
+    'checkpoint was trained with.',
+) -> None:
+    """Check that the tensors of a checkpoint are exactly a model's.
+
+    Args:
+        model (nn.Module | dict): The model to load them into, or its config,
+            of which names and shapes only are made
+        state_dict (Mapping[str, Tensor]): Tensors by name
+        message (str): Start of the error message
+
+    Raises:
+        CheckpointError: If a key is missing or unexpected, or a tensor has
+            another shape than the model's. The message names them.
+    """
+    if not isinstance(model, nn.Module):
+        with DefaultScope.overwrite_default_scope('mmpose'), torch.device('meta'):
+            model = cast(nn.Module, MODELS.build(model))
+    expected = model.state_dict()
+    problems = {
+        'missing': [
+            key
+            for key in expected
+            if key not in state_dict
+            # a counter of training steps, of no effect in testing
+            and not key.endswith('num_batches_tracked')
+        ],
+        'unexpected': [key for key in state_dict if key not in expected],
+        'of another shape': [
+            f'{key} {tuple(state_dict[key].shape)} instead of {tuple(value.shape)}'
+            for key, value in expected.items()
+            if key in state_dict and state_dict[key].shape != value.shape
+        ],
+    }
+    if any(problems.values()):
+        raise CheckpointError(message, problems)
