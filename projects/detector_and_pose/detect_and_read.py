@@ -141,7 +141,7 @@ def open_input(path: Path) -> tuple[int, float, Iterator[Frame]]:
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If it has no image, or is neither image nor video.
+        ValueError: If it is neither an image nor a video nor a folder with images.
     """
     if not path.exists():
         raise FileNotFoundError(f'The input "{path}" does not exist.')
@@ -154,7 +154,7 @@ def open_input(path: Path) -> tuple[int, float, Iterator[Frame]]:
     files = [file for file in files if kind_of(file) == 'image']
     if not files:
         raise ValueError(
-            f'The input "{path}" is no image and no video, and no folder with an image in it.'
+            f'The input "{path}" is neither an image nor a video nor a folder with images.'
         )
     return len(files), 0, map(read_image, files)
 
@@ -163,7 +163,7 @@ def read_image(path: Path) -> Frame:
     """Name and pixels of an image file."""
     image = mmcv.imread(path)
     if image is None:
-        raise ValueError(f'The file "{path}" is no image.')
+        raise ValueError(f'The file "{path}" is not an image.')
     return path.name, image
 
 
@@ -247,9 +247,7 @@ def run(args: argparse.Namespace, folder: Path) -> str:
             bar.update(len(batch))
     speed = len(results) / (time.perf_counter() - start)
     keypoint_names = [names[i] for i in range(len(names))]
-    mmengine.dump(
-        dict(keypoint_names=keypoint_names, frames=results), folder / 'predictions.json'
-    )
+    mmengine.dump(dict(keypoint_names=keypoint_names, frames=results), folder / 'predictions.json')
     count = sum(len(frame['people']) for frame in results)
     return f'{count} people in {len(results)} frames, {speed:.1f} frames/s'
 
