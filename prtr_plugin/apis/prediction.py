@@ -1,20 +1,18 @@
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import mmcv
 import numpy as np
 import torch
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import pseudo_collate
+from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
-from torch import nn
 
 from ..models.estimators import PRTRCascade
-
-Image = str | Path | np.ndarray
+from .inputs import Image, prepare_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +36,7 @@ class Person:
 
 
 def predict(
-    model: nn.Module,
+    model: BaseModel,
     images: Sequence[Image],
     bboxes: Sequence[np.ndarray | None] | None = None,
     batch_size: int = 32,
@@ -50,7 +48,7 @@ def predict(
     common batches. A cascade finds the people itself.
 
     Args:
-        model (nn.Module): What :func:`load_model` returns, or ``init_model``
+        model (BaseModel): What :func:`load_model` returns, or ``init_model``
             of mmpose
         images (Sequence[str | Path | np.ndarray]): Paths, or arrays in shape
             (H, W, 3) with BGR channels as cv2 reads them. Sizes may differ
@@ -90,113 +88,32 @@ def predict(
         )
     if batch_size < 1:
         raise ValueError(f'batch_size must be at least 1, but got {batch_size}.')
-    if bboxes is None:
-        bboxes = [None] * len(images)
-    elif finds_people:
+    if bboxes is not None and finds_people:
         raise ValueError(
             f'{type(model).__name__} finds the people itself: '
             'leave out bboxes, or take a top-down model.'
         )
-    elif len(bboxes) != len(images):
+    if bboxes is not None and len(bboxes) != len(images):
         raise ValueError(
             f'bboxes must hold an array for each of the '
             f'{len(images)} images, but has {len(bboxes)}.'
         )
 
-    meta = model.dataset_meta
-    id2name = meta['keypoint_id2name']
+    id2name = model.dataset_meta['keypoint_id2name']
     names = tuple(id2name[i] for i in range(len(id2name)))
-    people = [[] for _ in images]
+    people: list[list[Person]] = [[] for _ in images]
     with (
         DefaultScope.overwrite_default_scope('mmpose'),
         torch.no_grad(),
-        _score_threshold(model, bbox_thr),
+        model.score_threshold(bbox_thr) if finds_people else nullcontext(),
     ):
-        pipeline = Compose(model.cfg.test_dataloader.dataset.pipeline)
-        if finds_people:
-            data = ((i, dict(img=_read(image, i))) for i, image in enumerate(images))
-        else:
-            data = _crops(images, bboxes, bbox_thr)
-        data = ((i, pipeline({**meta, **info})) for i, info in data)
-        while True:
-            batch = list(islice(data, batch_size))
-            if not batch:
-                break
+        data = prepare_images(model, images, bboxes, bbox_thr)
+        while batch := list(islice(data, batch_size)):
             indices, inputs = zip(*batch)
             samples = model.test_step(pseudo_collate(inputs))
             for i, sample in zip(indices, samples):
                 people[i] += _to_people(sample.pred_instances, names)
     return people
-
-
-@contextmanager
-def _score_threshold(model: nn.Module, bbox_thr: float) -> Iterator[None]:
-    """Let a cascade obey a threshold for a while."""
-    if not isinstance(model, PRTRCascade):
-        yield
-        return
-    before = model.test_cfg['score_thr']
-    model.test_cfg['score_thr'] = bbox_thr
-    try:
-        yield
-    finally:
-        model.test_cfg['score_thr'] = before
-
-
-def _read(image: Image, i: int) -> np.ndarray:
-    """The pixels of an image, in shape (H, W, 3).
-
-    Raises:
-        FileNotFoundError: If it does not exist.
-        TypeError: If it is neither a path nor an array.
-        ValueError: If it is no image.
-    """
-    if isinstance(image, np.ndarray):
-        if image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise ValueError(f'images[{i}] must be of shape (H, W, 3), but is of {image.shape}.')
-        return image
-    if not isinstance(image, (str, Path)):
-        raise TypeError(f'images[{i}] must be a path or an array, but is a {type(image).__name__}.')
-    pixels = mmcv.imread(image)
-    if pixels is None:
-        raise ValueError(f'images[{i}], the file "{image}", is no image.')
-    return pixels
-
-
-def _crops(
-    images: Sequence[Image], bboxes: Sequence[np.ndarray | None], bbox_thr: float
-) -> Iterator[tuple[int, dict]]:
-    """(index of the image, data for the pipeline) of each person."""
-    for i, (image, boxes) in enumerate(zip(images, bboxes)):
-        pixels = _read(image, i)
-        if boxes is None:
-            boxes = [[0, 0, pixels.shape[1], pixels.shape[0]]]
-        boxes = _check_boxes(boxes, i)
-        for box in boxes[boxes[:, 4] > bbox_thr]:
-            yield i, dict(img=pixels, bbox=box[None, :4], bbox_score=box[4:])
-
-
-def _check_boxes(boxes: np.ndarray, i: int) -> np.ndarray:
-    """Boxes with scores in shape (N, 5).
-
-    Raises:
-        ValueError: If they are no boxes.
-    """
-    boxes = np.array(boxes, dtype=np.float32)
-    if not boxes.size:
-        return boxes.reshape(0, 5)
-    if boxes.ndim != 2 or boxes.shape[1] not in (4, 5):
-        raise ValueError(f'bboxes[{i}] must be of shape (N, 4) or (N, 5), but is of {boxes.shape}.')
-    if boxes.shape[1] == 4:
-        boxes = np.pad(boxes, ((0, 0), (0, 1)), constant_values=1)
-    valid = (boxes[:, :2] < boxes[:, 2:4]) & np.isfinite(boxes[:, 2:4])
-    wrong = boxes[~valid.all(axis=1), :4]
-    if len(wrong):
-        raise ValueError(
-            f'bboxes[{i}] must have x1 < x2 and y1 < y2 in '
-            f'[x1, y1, x2, y2], but has {wrong.tolist()}.'
-        )
-    return boxes
 
 
 def _to_people(found: InstanceData, names: tuple[str, ...]) -> list[Person]:

@@ -1,12 +1,14 @@
-from .attention import attend_joints, attention_weights, draw_attention, record_attention
+from .attention import attend_joints, attention_weights, draw_attention
 from .cascade import draw_cascade, find_people
-from .levels import read_levels
+from .layers import LayerOutputs, read_layers
+from .predictions import draw_predictions, predict_images
 from .queries import QueryStatistics, count_queries, draw_answers, draw_density
-from .refinement import draw_errors, draw_refinement, level_errors
+from .refinement import draw_errors, draw_refinement, layer_errors, save_errors, save_refinement
 from .sampling import draw_sampling, sample_joints
-from .style import figure_to_image
+from .style import figure_to_image, save_figure
 
 __all__ = [
+    'LayerOutputs',
     'QueryStatistics',
     'attend_joints',
     'attention_weights',
@@ -16,12 +18,16 @@ __all__ = [
     'draw_cascade',
     'draw_density',
     'draw_errors',
+    'draw_predictions',
     'draw_refinement',
     'draw_sampling',
     'figure_to_image',
     'find_people',
-    'level_errors',
-    'read_levels',
-    'record_attention',
+    'layer_errors',
+    'predict_images',
+    'read_layers',
     'sample_joints',
+    'save_errors',
+    'save_figure',
+    'save_refinement',
 ]

@@ -1,7 +1,5 @@
 """What the cascade looks at: boxes, sampling grids and joints."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import matplotlib
@@ -14,32 +12,8 @@ from matplotlib.patches import Rectangle
 from mmpose.structures import PoseDataSample
 
 from ..models.estimators import PRTRCascade
+from .layers import record_arguments
 from .style import joint_colors, new_figure, show_image, side_handles
-
-
-@contextmanager
-def record_grids(model: PRTRCascade) -> Iterator[list[torch.Tensor]]:
-    """Record where the crops of a cascade are sampled.
-
-    Args:
-        model (PRTRCascade): The model, which stays as it is
-
-    Yields:
-        List[Tensor]: Filled as the model runs: for each image of the last
-        batch the positions [x, y] of its P_i people in the padded image,
-        where the image spans [-1, 1], in shape (P_i, y_res, x_res, 2).
-    """
-    recorded = []
-
-    def record(crop, args):
-        _, boxes, valid_hw = args
-        recorded[:] = [crop.grids(b[None].detach(), hw[None])[0] for b, hw in zip(boxes, valid_hw)]
-
-    hook = model.crop.register_forward_pre_hook(record)
-    try:
-        yield recorded
-    finally:
-        hook.remove()
 
 
 class CascadeResult(NamedTuple):
@@ -47,7 +21,7 @@ class CascadeResult(NamedTuple):
 
     Args:
         sample (:obj:`PoseDataSample`): With the ``pred_instances`` of P people
-        grids (np.ndarray): Sampling positions of their crops, in pixels of
+        grids (np.ndarray): Sampling locations of their crops, in pixels of
             the image, in shape (P, y_res, x_res, 2)
     """
 
@@ -56,13 +30,17 @@ class CascadeResult(NamedTuple):
 
 
 @torch.no_grad()
-def find_people(model: PRTRCascade, data_batch: dict) -> list[CascadeResult]:
+def find_people(
+    model: PRTRCascade, data_batch: dict, score_thr: float = 0.3
+) -> list[CascadeResult]:
     """Find people and record where their crops are sampled.
 
     Args:
-        model (PRTRCascade): The model. Its ``test_cfg`` tells whom it keeps
+        model (PRTRCascade): The model
         data_batch (dict): ``inputs`` and ``data_samples``, as the dataloader
             gives them
+        score_thr (float): Score that the box of a person exceeds. Defaults to
+            0.3
 
     Returns:
         List[CascadeResult]: One per image.
@@ -72,22 +50,23 @@ def find_people(model: PRTRCascade, data_batch: dict) -> list[CascadeResult]:
     """
     if not isinstance(model, PRTRCascade):
         raise TypeError(
-            f'This needs PRTRCascade, but the model is {type(model).__name__}.'
-            ' For two-stage models there are the other scripts of '
-            'tools/visualizations.'
+            f'This needs PRTRCascade, but the model is {type(model).__name__}. '
+            'For two-stage models there are the other scripts of tools/visualizations.'
         )
-    with record_grids(model) as recorded:
+    crop = model.crop
+    with record_arguments(crop) as recorded, model.score_threshold(score_thr):
         samples = model.test_step(data_batch)
     results = []
     for i, sample in enumerate(samples):
         # without people in the whole batch nothing is cropped
-        grids = np.zeros((0, *model.crop.resolution[::-1], 2))
-        if recorded:
+        grids = np.zeros((0, *crop.resolution[::-1], 2))
+        if crop in recorded:
+            boxes, valid_hw = (recorded[crop][name][i] for name in ('boxes', 'valid_hw'))
+            relative = (crop.grids(boxes[None], valid_hw[None])[0].cpu().numpy() + 1) / 2
             height, width = sample.batch_input_shape
             # from the padded input to the image that it was resized from
             scale = np.divide(sample.ori_shape, sample.img_shape)[::-1]
-            grids = (recorded[i].cpu().numpy() + 1) / 2
-            grids = grids * (width, height) * scale
+            grids = relative * (width, height) * scale
         results.append(CascadeResult(sample, grids))
     return results
 
@@ -98,7 +77,7 @@ def draw_cascade(image: np.ndarray, result: CascadeResult, dataset_meta: dict) -
     Args:
         image (np.ndarray): RGB picture in shape (H, W, 3)
         result (:obj:`CascadeResult`): What was found in it
-        dataset_meta (dict): Tells sides and links of the joints
+        dataset_meta (dict): Sides and links of the joints
 
     Returns:
         Figure: The picture.
@@ -113,44 +92,36 @@ def draw_cascade(image: np.ndarray, result: CascadeResult, dataset_meta: dict) -
     people = result.sample.pred_instances
     palette = matplotlib.colormaps['tab10' if len(people) <= 10 else 'tab20']
     boxes = []
-    for i, (grid, box) in enumerate(zip(result.grids, people.bboxes)):
+    for i, (grid, (x1, y1, x2, y2)) in enumerate(zip(result.grids, people.bboxes)):
         color = palette(i % palette.N)
         found.plot(*grid.reshape(-1, 2).T, '.', color=color, markersize=2.5)
-        for axis, line_width in ((found, 1.5), (read, 0.6)):
-            boxes.append(
-                Rectangle(
-                    box[:2], *(box[2:] - box[:2]), fill=False, edgecolor=color, linewidth=line_width
-                )
-            )
-            axis.add_patch(boxes[-1])
+        for axis, line_width in ((read, 0.6), (found, 1.5)):
+            box = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=color, lw=line_width)
+            axis.add_patch(box)
+        boxes.append(box)
     for keypoints in people.keypoints:
         draw_pose(read, keypoints, dataset_meta)
 
     style = dict(fontsize=8, frameon=False)
     figure.legend(
-        boxes[::2],
+        boxes,
         [f'{score:.2f}' for score in people.bbox_scores],
         title='score',
         title_fontsize=8,
         loc='outside right upper',
         **style,
     )
-    sampled = Line2D([], [], color='black', marker='.', linestyle='none', label='sampled place')
+    sampled = Line2D([], [], color='black', marker='.', linestyle='none', label='sampling location')
     handles = [sampled, *side_handles(dataset_meta)]
     figure.legend(handles=handles, loc='outside lower center', ncols=len(handles), **style)
     return figure
 
 
 def draw_pose(axis: Axes, keypoints: np.ndarray, dataset_meta: dict) -> None:
-    """Draw the joints of a person and the links between them.
-
-    Args:
-        axis (Axes): What to draw on
-        keypoints (np.ndarray): Joints in pixels of the image in shape (K, 2)
-        dataset_meta (dict): Tells sides and links of the joints
-    """
+    """Draw the joints of a person, in shape (K, 2), and the links between them."""
     colors = joint_colors(dataset_meta)
     for a, b in dataset_meta['skeleton_links']:
         axis.plot(*keypoints[[a, b]].T, color='white', linewidth=2.2)
         axis.plot(*keypoints[[a, b]].T, color='dimgray', linewidth=0.9)
-    axis.scatter(*keypoints.T, 14, color=colors, edgecolor='white', lw=0.5, zorder=3)
+    x, y = keypoints.T
+    axis.scatter(x, y, 14, color=colors, edgecolor='white', lw=0.5, zorder=3)

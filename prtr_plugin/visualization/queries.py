@@ -1,29 +1,24 @@
 """What the keypoint queries of a two-stage PRTR specialise in."""
 
-import numpy as np
-import torch
-from matplotlib.figure import Figure
-from scipy.stats import entropy
-from torch import nn
+from collections.abc import Iterable
 
-from .levels import extract_feat, match_queries
+import numpy as np
+from matplotlib.figure import Figure
+from mmengine.model import BaseModel
+from scipy.stats import entropy
+
+from .layers import check_model, read_layers
 from .style import SIDE_COLORMAPS, joint_colors, joint_names, joint_sides, new_figure, side_handles
 
 
 class QueryStatistics:
     """Counts where queries land and which joints they answer to.
 
-    Of the last decoder level, without flip test.
-
-    Note:
-        - query number: Q
-        - keypoint number: K
-
     Args:
         num_queries (int): Number of queries Q
         num_keypoints (int): Number of joints K
-        bins (int): Places are counted in bins x bins parts of the crop.
-            Defaults to 32
+        bins (int): Where queries land is counted in bins x bins parts of the
+            crop. Defaults to 32
 
     Attributes:
         num_people (int): Number of people N counted so far
@@ -31,9 +26,6 @@ class QueryStatistics:
             shape (Q, bins, bins) with y before x. Sums to N for every query
         answers (np.ndarray): How often each query answered to each joint in
             the read-out, in shape (Q, K). Sums to N for every joint
-        class_entropy (np.ndarray): Entropy of the softmax over the joints and
-            "no keypoint", mean over the people, in bits, in shape (Q, ).
-            Tells how undecided a query is about one person
     """
 
     def __init__(self, num_queries: int, num_keypoints: int, bins: int = 32) -> None:
@@ -60,6 +52,11 @@ class QueryStatistics:
 
     @property
     def class_entropy(self) -> np.ndarray:
+        """Entropy of the softmax over the joints and "no keypoint", in bits.
+
+        The mean over the people, in shape (Q, ): how undecided a query is
+        about one person.
+        """
         return self._entropy_sum / max(self.num_people, 1)
 
     @property
@@ -89,10 +86,11 @@ class QueryStatistics:
         """Everything but the density, ready for JSON.
 
         Args:
-            dataset_meta (dict): Tells the names of the joints
+            dataset_meta (dict): Names of the joints
 
         Returns:
-            dict: The queries are in ``order`` in it.
+            dict: ``num_people``, ``num_queries``, ``num_used``, and
+            ``queries``, a list of dicts in :attr:`order`.
         """
         names = joint_names(dataset_meta)
         queries = [
@@ -117,22 +115,29 @@ class QueryStatistics:
         )
 
 
-@torch.no_grad()
-def count_queries(model: nn.Module, data_batch: dict, statistics: QueryStatistics) -> None:
-    """Count the people of a batch.
+def count_queries(model: BaseModel, data_loader: Iterable[dict]) -> QueryStatistics:
+    """Count the queries of the last decoder layer over a dataset.
 
     Args:
-        model (nn.Module): See :func:`extract_feat`
-        data_batch (dict): See :func:`extract_feat`
-        statistics (:obj:`QueryStatistics`): What to add them to
+        model (BaseModel): See :func:`read_layers`
+        data_loader (Iterable[dict]): Batches, see :func:`read_layers`
+
+    Returns:
+        QueryStatistics: What was counted.
+
+    Raises:
+        TypeError: If the model is another one.
     """
-    _, feats = extract_feat(model, data_batch)
-    cls_logits, coords = (x.float() for x in model.head(feats))
-    statistics.update(
-        cls_logits.softmax(dim=-1).cpu().numpy(),
-        coords.cpu().numpy(),
-        match_queries(model, cls_logits),
-    )
+    head = check_model(model)
+    statistics = QueryStatistics(head.num_queries, head.out_channels)
+    for data_batch in data_loader:
+        outputs = read_layers(model, data_batch)
+        statistics.update(
+            outputs.cls_logits[-1].softmax(dim=-1).cpu().numpy(),
+            outputs.coords[-1].cpu().numpy(),
+            outputs.queries[-1],
+        )
+    return statistics
 
 
 def draw_density(
@@ -142,7 +147,7 @@ def draw_density(
 
     Args:
         statistics (:obj:`QueryStatistics`): What was counted
-        dataset_meta (dict): Tells names and sides of the joints
+        dataset_meta (dict): Names and sides of the joints
         aspect (float): Width of the crop divided by its height
         num_shown (int): Number of queries, at most. Defaults to 20
 
@@ -163,7 +168,7 @@ def draw_density(
             share = statistics.answers[q, best] / statistics.uses[q]
             colormap = SIDE_COLORMAPS[sides[best]]
             what = f'{names[best]} {share:.0%}'
-        # a few places hold most of it: the root shows the others, too
+        # a few parts hold most of it: the root shows the others, too
         axis.imshow(np.sqrt(statistics.density[q]), cmap=colormap, extent=(0, aspect, 1, 0))
         axis.set(xticks=[], yticks=[])
         axis.set_title(f'query {q}: used {uses:.0%}\n{what}', fontsize=7)
@@ -184,7 +189,7 @@ def draw_answers(statistics: QueryStatistics, dataset_meta: dict) -> Figure:
 
     Args:
         statistics (:obj:`QueryStatistics`): What was counted
-        dataset_meta (dict): Tells names and sides of the joints
+        dataset_meta (dict): Names and sides of the joints
 
     Returns:
         Figure: The matrix of all queries that ever answered, in the order of
@@ -196,13 +201,8 @@ def draw_answers(statistics: QueryStatistics, dataset_meta: dict) -> Figure:
     figure = new_figure(0.17 * len(names) + 3.2, 0.17 * len(used) + 1.9)
     widths = [0.17 * len(names), 1.0, 1.0]
     matrix, *bars = figure.subplots(1, 3, sharey=True, gridspec_kw=dict(width_ratios=widths))
-    shown = matrix.imshow(
-        statistics.answers[used] / statistics.num_people,
-        cmap='Greys',
-        vmin=0,
-        vmax=1,
-        aspect='auto',
-    )
+    shares = statistics.answers[used] / statistics.num_people
+    shown = matrix.imshow(shares, cmap='Greys', vmin=0, vmax=1, aspect='auto')
     matrix.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
     for label, color in zip(matrix.get_xticklabels(), colors):
         label.set_color(color)

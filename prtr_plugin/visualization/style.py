@@ -1,9 +1,11 @@
-"""Colours, names and legends that all pictures share."""
+"""Colours, names, legends and files that all pictures share."""
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import matplotlib
+import mmcv
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -11,6 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from mmengine.visualization.utils import img_from_canvas
+from PIL import Image
+
+from ..fileio import write_file
 
 # as mmpose draws people: left green, right orange, the rest blue
 SIDE_COLORMAPS = dict(left='Greens', right='Oranges', middle='Blues')
@@ -43,6 +48,42 @@ def figure_to_image(figure: Figure) -> np.ndarray:
     return img_from_canvas(figure.canvas)
 
 
+def save_figure(figure: Figure, path: Path, all_colors: bool = False) -> None:
+    """Write a picture, and its folder if there is none.
+
+    Args:
+        figure (Figure): A figure of :func:`new_figure`
+        path (Path): File to write, in a format that matplotlib knows
+        all_colors (bool): Whether a PNG file keeps all colours, for
+            photographs, instead of 256, which makes it a fraction of the
+            size. Defaults to ``False``
+
+    Raises:
+        ValueError: If matplotlib does not know the format.
+    """
+    known = figure.canvas.get_supported_filetypes()
+    if path.suffix.lower().lstrip('.') not in known:
+        raise ValueError(f'{path} must end with one of {", ".join(f".{name}" for name in known)}.')
+    with write_file(path) as file:
+        if all_colors or path.suffix.lower() != '.png':
+            figure.savefig(file)
+        else:
+            reduce_colors(figure_to_image(figure)).save(file, optimize=True)
+
+
+def reduce_colors(pixels: np.ndarray) -> Image.Image:
+    """A picture with 256 colours, of RGB pixels in shape (H, W, 3)."""
+    image = Image.fromarray(pixels)
+    # this method keeps colours that only a few pixels have, except that
+    # white may become nearly white
+    palette = image.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
+    colors = np.array(palette.getpalette()).reshape(-1, 3)
+    colors[(colors > 248).all(axis=1)] = 255
+    palette.putpalette(colors.flatten().tolist())
+    # with a palette given the other colours are dithered
+    return image.quantize(palette=palette)
+
+
 def joint_names(dataset_meta: dict) -> list[str]:
     """Names of the K joints, short and readable."""
     return [
@@ -51,12 +92,29 @@ def joint_names(dataset_meta: dict) -> list[str]:
     ]
 
 
-def joint_sides(dataset_meta: dict) -> list[str]:
-    """Tell on which side of the body each joint is.
+def joint_indices(names: Sequence[str] | None, dataset_meta: dict) -> list[int]:
+    """Indices of joints by their names in the dataset, of all for None.
 
-    The names tell it, or else the pairs that a flip exchanges: of a pair
-    without a side in its names the first joint is on the right, as in the
-    face datasets.
+    Raises:
+        ValueError: If there is no such joint.
+    """
+    known = dataset_meta['keypoint_name2id']
+    if names is None:
+        return list(range(dataset_meta['num_keypoints']))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(
+            f'There is no joint {", ".join(unknown)}. The dataset has {", ".join(known)}.'
+        )
+    return [known[name] for name in names]
+
+
+def joint_sides(dataset_meta: dict) -> list[str]:
+    """The side of the body that each joint is on.
+
+    It follows from the names, or else from the pairs that a flip exchanges:
+    of a pair without a side in its names the first joint is on the right, as
+    in the face datasets.
 
     Args:
         dataset_meta (dict): As mmpose makes it of a dataset's ``METAINFO``
@@ -131,8 +189,8 @@ def show_image(axis: Axes, image: np.ndarray, region: Sequence[float], alpha: fl
         image (np.ndarray): RGB picture in shape (H, W, 3)
         region (Sequence[float]): [x1, y1, x2, y2] in pixels. Where it is
             outside of the image the picture is white
-        alpha (float): Opacity of the image; less makes what is drawn over it
-            stand out. Defaults to 1.0
+        alpha (float): Opacity of the image; less than 1 makes what is drawn
+            over it stand out. Defaults to 1.0
     """
     height, width = image.shape[:2]
     x1, y1, x2, y2 = region
@@ -144,6 +202,32 @@ def show_image(axis: Axes, image: np.ndarray, region: Sequence[float], alpha: fl
     shown.set_clip_path(frame)
     axis.set(xlim=(x1, x2), ylim=(y2, y1), aspect='equal')
     axis.axis('off')
+
+
+def crop_panels(
+    image: np.ndarray, region: Sequence[float], number: int
+) -> tuple[Figure, list[Axes]]:
+    """Show a crop several times in grey, so that all colour is what is drawn.
+
+    Args:
+        image (np.ndarray): RGB picture in shape (H, W, 3)
+        region (Sequence[float]): See :func:`show_image`
+        number (int): Number of panels
+
+    Returns:
+        tuple[Figure, List[Axes]]: The figure and its panels, row by row, with
+        room for titles.
+    """
+    x1, y1, x2, y2 = region
+    columns = min(number, 6 if number <= 24 else 12)
+    rows = -(-number // columns)
+    height = (1.4 * (y2 - y1) / (x2 - x1) + 0.45) * rows + 0.6
+    figure = new_figure(max(1.5 * columns, 4.5), height)
+    axes = [figure.add_subplot(rows, columns, i + 1) for i in range(number)]
+    gray = mmcv.gray2rgb(mmcv.rgb2gray(image, keepdim=True))
+    for axis in axes:
+        show_image(axis, gray, region, alpha=0.7)
+    return figure, axes
 
 
 def label_points(
@@ -166,7 +250,7 @@ def label_points(
         colors (np.ndarray): RGB colours in shape (K, 3)
     """
     x1, y1, x2, y2 = region
-    gap = 1.5 * FONT_SIZE / 72 / axis.figure.get_figheight()
+    gap = 1.5 * FONT_SIZE * axis.figure.dpi / 72 / axis.figure.bbox.height
     num_left = len(names) // 2
     if gap * (len(names) - num_left) > 1:
         return
@@ -197,17 +281,3 @@ def label_points(
                     shrinkB=0,
                 ),
             )
-
-
-def crop_region(metainfo: dict) -> tuple[float, float, float, float]:
-    """The part of an image that a two-stage model sees.
-
-    Args:
-        metainfo (dict): Meta information of a data sample, with
-            ``input_center`` and ``input_scale``
-
-    Returns:
-        tuple: x1, y1, x2, y2 in pixels of the image.
-    """
-    center, scale = metainfo['input_center'], metainfo['input_scale']
-    return (*(center - scale / 2), *(center + scale / 2))

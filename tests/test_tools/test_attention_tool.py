@@ -18,8 +18,8 @@ def draw(run_tool, small_config, checkpoint, quick_options, image, tmp_path):
             TOOL,
             small_config,
             checkpoint,
-            image,
             tmp_path / 'out/a.png',
+            image,
             *args,
             options=quick_options,
         )
@@ -42,16 +42,16 @@ def test_options(draw, tmp_path):
         '--joints',
         'nose',
         'left_knee',
-        '--level=1',
+        '--layer=1',
         '--head=2',
-        '--encoder-level=1',
+        '--encoder-layer=1',
         '--bbox',
         '20',
         '30',
-        '60',
         '80',
+        '110',
     )
-    assert result.code == 0, result.error
+    assert result.code == 0
     picture = matplotlib.image.imread(tmp_path / 'out/a.png')
     assert picture.shape[1] == 4.5 * 120
 
@@ -66,24 +66,26 @@ def test_deformable_attention(
         'num_feature_levels=2))\n'
         'model = dict(head=head)\n'
     )
-    arguments = (TOOL, config, train_an_epoch(str(config)), image, tmp_path / 'out/a.png')
+    arguments = (TOOL, config, train_an_epoch(str(config)), tmp_path / 'out/a.png', image)
     point = run_tool(*arguments, '--point', '40', '50', options=quick_options)
-    assert '--point and --encoder-level need PRTRHead' in str(point.error)
+    assert point.code == 'Error: --point and --encoder-layer need PRTRTransformer.'
     assert not (tmp_path / 'out').exists()
     result = run_tool(*arguments, '--joints', 'nose', '--head=2', options=quick_options)
-    assert result.code == 0, result.error
+    assert result.code == 0
     assert (tmp_path / 'out/a.png').stat().st_size > 1000
 
 
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        (['--joints', 'tail'], '--joints: there is no tail. The dataset has nose'),
-        (['--level=3'], 'levels 1 to 2'),
-        (['--head=9'], 'heads 1 to 4'),
+        (['--joints', 'tail'], 'There is no joint tail. The dataset has nose'),
+        (['--layer=3'], 'layer must be from 1 to 2, but is 3.'),
         (['--point', '999', '0'], 'outside of the crop'),
+        (['--bbox', '60', '30', '40', '80'], 'x1 < x2 and y1 < y2'),
+        (['--device=moon'], 'moon'),
     ],
 )
 def test_bad_arguments(draw, tmp_path, arguments, message):
-    assert message in str(draw(*arguments).error)
+    code = draw(*arguments).code
+    assert code.startswith('Error: ') and message in code
     assert not (tmp_path / 'out').exists()

@@ -1,4 +1,5 @@
 import pytest
+import torch
 from mmengine.dataset import pseudo_collate
 from mmpose.apis import init_model
 from mmpose.registry import DATASETS
@@ -7,6 +8,7 @@ from prtr_plugin.apis import load_config
 
 
 def build(config, options):
+    torch.manual_seed(0)
     model = init_model(load_config(config, options), device='cpu', cfg_options={})
     model.init_weights()
     return model
@@ -14,7 +16,7 @@ def build(config, options):
 
 @pytest.fixture(scope='module')
 def model(small_config, quick_options):
-    """A two-stage model with random weights and two decoder levels."""
+    """A two-stage model with random weights and two decoder layers."""
     return build(small_config, quick_options)
 
 

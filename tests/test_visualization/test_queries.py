@@ -91,9 +91,7 @@ def test_numbers(statistics, meta):
 
 def test_queries_of_a_model(model, batch):
     """The query of each joint is that of the assignment."""
-    statistics = QueryStatistics(20, 17)
-    count_queries(model, batch, statistics)
-    count_queries(model, batch, statistics)
+    statistics = count_queries(model, [batch, batch])
     inputs = model.data_preprocessor(batch)['inputs']
     with torch.no_grad():
         cls_logits, coords = model.head(model.extract_feat(inputs))

@@ -27,8 +27,8 @@ def deformable(small_config, quick_options):
 
 
 def test_points_give_the_output(deformable, batch):
-    """What the cross-attention of the last level puts out follows from the
-    recorded points: bilinear samples of the values, weighted."""
+    """What the cross-attention of the last layer puts out follows from the
+    recorded locations: bilinear samples of the values, weighted."""
     attn = deformable.head.transformer.decoder.layers[1].cross_attn
     seen = []
     hook = attn.register_forward_hook(
@@ -51,14 +51,14 @@ def test_points_give_the_output(deformable, batch):
         queries, joints = linear_sum_assignment(probs, maximize=True)
         meta = person.sample.metainfo
         corner = meta['input_center'] - meta['input_scale'] / 2
-        places = (person.places - corner) / meta['input_scale'] * 2 - 1
-        assert places.shape == (17, 4, 2, 4, 2)
+        locations = (person.locations - corner) / meta['input_scale'] * 2 - 1
+        assert locations.shape == (17, 4, 2, 4, 2)
         assert np.allclose(person.weights.sum(axis=(2, 3)), 1, atol=1e-5)
         mixed = torch.zeros(17, 4, 32)
         for i in range(2):
             for h in range(4):
                 values = maps[i].unflatten(0, (3, 128))[b, 32 * h : 32 * h + 32]
-                grid = torch.from_numpy(places[:, h, i]).float()
+                grid = torch.from_numpy(locations[:, h, i]).float()
                 sampled = torch.nn.functional.grid_sample(
                     values[None], grid[None], align_corners=False
                 )[0]
@@ -71,11 +71,11 @@ def test_points_give_the_output(deformable, batch):
         assert torch.allclose(got, expected, atol=1e-4)
 
 
-def test_levels(deformable, batch):
+def test_layers(deformable, batch):
     first, last = (sample_joints(deformable, batch, i)[0] for i in (1, 2))
-    assert (first.level, last.level) == (1, 2)
+    assert (first.layer, last.layer) == (1, 2)
     assert not np.allclose(first.weights, last.weights, atol=1e-3)
-    with pytest.raises(ValueError, match='level=3 .* levels 1 to 2'):
+    with pytest.raises(ValueError, match='layer must be from 1 to 2, but is 3'):
         sample_joints(deformable, batch, 3)
     hooks = [m._forward_pre_hooks for m in deformable.modules()]
     assert not any(hooks)
@@ -85,20 +85,21 @@ def test_picture(deformable, batch):
     person = sample_joints(deformable, batch)[0]
     image = np.zeros((120, 160, 3), dtype=np.uint8)
     meta = deformable.dataset_meta
-    figure = draw_sampling(image, person, meta, joints=[0, 9])
+    figure = draw_sampling(image, person, meta, joints=['nose', 'left_wrist'])
     assert figure_to_image(figure).ndim == 3
     assert [a.get_title() for a in figure.axes] == ['nose', 'left wrist']
     # one collection for each feature level, of four heads with four points
     points = figure.axes[1].collections[1].get_offsets()
-    assert np.allclose(points, person.places[9, :, 1].reshape(16, 2))
+    assert np.allclose(points, person.locations[9, :, 1].reshape(16, 2))
     one = draw_sampling(image, person, meta, head=3)
     points = one.axes[9].collections[1].get_offsets()
-    assert np.allclose(points, person.places[9, 2, 1])
-    with pytest.raises(ValueError, match='head=5 .* heads 1 to 4'):
+    assert np.allclose(points, person.locations[9, 2, 1])
+    with pytest.raises(ValueError, match='head must be from 1 to 4, but is 5'):
         draw_sampling(image, person, meta, head=5)
 
 
 def test_other_heads_are_refused(model, cascade, batch):
-    for other in (model, cascade):
-        with pytest.raises(TypeError, match='PRTRHead'):
-            sample_joints(other, batch)
+    with pytest.raises(TypeError, match='with DeformablePRTRTransformer, but .* PRTRTransformer'):
+        sample_joints(model, batch)
+    with pytest.raises(TypeError, match='TopdownPoseEstimator .* PRTRCascade'):
+        sample_joints(cascade, batch)

@@ -2,14 +2,17 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from PIL import Image
 
 from prtr_plugin.visualization.style import (
     figure_to_image,
     joint_colors,
+    joint_indices,
     joint_names,
     joint_sides,
     label_points,
     new_figure,
+    save_figure,
     show_image,
     side_handles,
     spread,
@@ -64,7 +67,12 @@ def test_colors(small_config, model):
 
 
 def test_names(model):
-    assert joint_names(model.dataset_meta)[5] == 'left shoulder'
+    meta = model.dataset_meta
+    assert joint_names(meta)[5] == 'left shoulder'
+    assert joint_indices(['left_shoulder', 'nose'], meta) == [5, 0]
+    assert joint_indices(None, meta) == list(range(17))
+    with pytest.raises(ValueError, match='no joint tail, horn. The dataset has nose, left_eye'):
+        joint_indices(['nose', 'tail', 'horn'], meta)
 
 
 @pytest.mark.parametrize(
@@ -111,3 +119,30 @@ def test_labels_do_not_overlap():
 
 def test_no_labels_without_room():
     assert len(labelled(133).texts) == 0
+
+
+def test_small_pictures(tmp_path):
+    """A PNG file is small and keeps white and colours that only a few
+    pixels have."""
+    figure = new_figure(2, 1)
+    axis = figure.subplots()
+    axis.imshow(np.random.RandomState(0).rand(50, 100, 3) * [0.2, 0.2, 1])
+    axis.plot([50], [25], 's', color='lime', markersize=5)
+    save_figure(figure, tmp_path / 'a/b.png')
+    save_figure(figure, tmp_path / 'a/b.jpg')
+    save_figure(figure, tmp_path / 'full.png', all_colors=True)
+    small = Image.open(tmp_path / 'a/b.png')
+    assert small.mode == 'P'
+    assert Image.open(tmp_path / 'a/b.jpg').size == small.size
+    pixels = np.array(small.convert('RGB')).astype(int)
+    assert abs(pixels - [0, 255, 0]).sum(axis=-1).min() < 30
+    assert (pixels[0, 0] == 255).all()
+    sizes = [(tmp_path / name).stat().st_size for name in ('a/b.png', 'full.png')]
+    assert sizes[0] < sizes[1] / 2
+
+
+@pytest.mark.parametrize('name', ['a/b.txt', 'a/b'])
+def test_unknown_formats(tmp_path, name):
+    with pytest.raises(ValueError, match=f'{name} must end with one of .*png'):
+        save_figure(new_figure(1, 1), tmp_path / name)
+    assert not (tmp_path / 'a').exists()

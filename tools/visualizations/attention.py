@@ -2,93 +2,90 @@
 
 For every joint the weights of the decoder's cross-attention are laid over the
 image: those of the query that answers to the joint. With --point a panel
-shows which places the encoder mixes into this place of the image.
+shows which tokens the encoder mixes into the token at this point of the image.
 
-For DeformablePRTRTransformer, which samples a few points instead of weighing all
-places, the points are drawn, with their weights as areas.
+DeformablePRTRTransformer samples the features at a few locations instead of
+weighing all tokens: these are drawn, with their weights as areas.
 
 Example:
-    python tools/visualizations/attention.py CONFIG CHECKPOINT person.jpg \
-        attention.png --bbox 40 10 120 300 --point 100 150
+    python tools/visualizations/attention.py CONFIG CHECKPOINT attention.png \
+        person.jpg --bbox 40 10 160 310 --point 100 150
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import mmcv
-from visualization_utils import add_bbox, batch_of_files, load_model, make_parser, save_figure
+from mmengine.config import DictAction
 
+from prtr_plugin.apis import load_model
+from prtr_plugin.apis.inputs import batch_of_images
 from prtr_plugin.models.transformers import DeformablePRTRTransformer
-from prtr_plugin.visualization import attend_joints, draw_attention, draw_sampling, sample_joints
+from prtr_plugin.visualization import (
+    attend_joints,
+    draw_attention,
+    draw_sampling,
+    sample_joints,
+    save_figure,
+)
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = make_parser(__doc__)
-    parser.add_argument('image', help='image file of a person')
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('out', type=Path, help='picture to write')
-    add_bbox(parser)
+    parser.add_argument('image', help='image file of a person')
+    parser.add_argument(
+        '--bbox',
+        nargs=4,
+        type=float,
+        metavar=('X1', 'Y1', 'X2', 'Y2'),
+        help='box of the person in pixels (default: the whole image)',
+    )
     parser.add_argument(
         '--point',
         nargs=2,
         type=float,
         metavar=('X', 'Y'),
-        help='a place of the image, in pixels, whose attention in the encoder is drawn, too',
+        help='point of the image, in pixels, whose attention in the encoder is drawn, too',
     )
+    parser.add_argument('--layer', type=int, help='decoder layer from 1 on (default: the last)')
     parser.add_argument(
-        '--level', type=int, help='decoder level, counted from 1 (default: the last one)'
+        '--encoder-layer', type=int, help='encoder layer from 1 on (default: the last)'
     )
+    parser.add_argument('--head', type=int, help='attention head from 1 on (default: all)')
     parser.add_argument(
-        '--encoder-level', type=int, help='encoder level, counted from 1 (default: the last one)'
+        '--joints', nargs='+', metavar='NAME', help='joints to draw, by name (default: all)'
     )
-    parser.add_argument(
-        '--head',
-        type=int,
-        help='attention head, counted from 1 (default: mean over all, or the points of all)',
-    )
-    parser.add_argument(
-        '--joints',
-        nargs='+',
-        metavar='NAME',
-        help='joints to draw, as the dataset names them (default: all)',
-    )
+    parser.add_argument('--device', help='(default: an accelerator if there is one)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     return parser.parse_args()
-
-
-def joint_indices(names: list[str], dataset_meta: dict) -> list[int]:
-    """Look joints up.
-
-    Raises:
-        ValueError: If there is no such joint.
-    """
-    known = dataset_meta['keypoint_name2id']
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(
-            f'--joints: there is no {", ".join(unknown)}. The dataset has {", ".join(known)}.'
-        )
-    return [known[name] for name in names]
 
 
 def main() -> None:
     """Run the script."""
     args = parse_args()
-    model = load_model(args)
-    joints = args.joints and joint_indices(args.joints, model.dataset_meta)
-    batch = batch_of_files(model, [args.image], args.bbox)
-    image = mmcv.imread(args.image, channel_order='rgb')
-    if isinstance(model.head.transformer, DeformablePRTRTransformer):
-        if args.point or args.encoder_level:
-            raise ValueError(
-                '--point and --encoder-level need PRTRHead: the '
-                'encoder of DeformablePRTRTransformer weighs no places.'
-            )
-        (sampling,) = sample_joints(model, batch, args.level)
-        figure = draw_sampling(image, sampling, model.dataset_meta, args.head, joints)
-    else:
-        (attention,) = attend_joints(model, batch, args.level, args.encoder_level)
-        figure = draw_attention(image, attention, model.dataset_meta, args.head, joints, args.point)
-    save_figure(figure, args.out)
+    try:
+        model = load_model(args.config, args.checkpoint, args.device, cfg_options=args.cfg_options)
+        batch = batch_of_images(model, [args.image], args.bbox and [[args.bbox]])
+        image = mmcv.imread(args.image, channel_order='rgb')
+        shown = (model.dataset_meta, args.head, args.joints)
+        if isinstance(getattr(model.head, 'transformer', None), DeformablePRTRTransformer):
+            if args.point or args.encoder_layer:
+                raise ValueError('--point and --encoder-layer need PRTRTransformer.')
+            (sampling,) = sample_joints(model, batch, args.layer)
+            figure = draw_sampling(image, sampling, *shown)
+        else:
+            (attention,) = attend_joints(model, batch, args.layer, args.encoder_layer)
+            figure = draw_attention(image, attention, *shown, args.point)
+        save_figure(figure, args.out)
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        sys.exit(f'Error: {error}')
     print(f'Wrote {args.out}')
 
 

@@ -1,44 +1,56 @@
 """Draw what the cascade looks at: boxes, sampling grids and joints.
 
-The dots are the places where the spatial transformer samples the backbone's
-features around each person.
+The dots are the locations where the spatial transformer samples the
+backbone's features around each person.
 
 Example:
-    python tools/visualizations/cascade.py CONFIG CHECKPOINT people.jpg \
-        people.png --bbox-thr 0.5
+    python tools/visualizations/cascade.py CONFIG CHECKPOINT people.png \
+        people.jpg --score-thr 0.5
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import mmcv
-from visualization_utils import batch_of_files, load_model, make_parser, save_figure
+from mmengine.config import DictAction
 
-from prtr_plugin.visualization import draw_cascade, find_people
+from prtr_plugin.apis import load_model
+from prtr_plugin.apis.inputs import batch_of_images
+from prtr_plugin.visualization import draw_cascade, find_people, save_figure
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = make_parser(__doc__)
-    parser.add_argument('image', help='image file')
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('out', type=Path, help='picture to write')
+    parser.add_argument('image', help='image file')
     parser.add_argument(
-        '--bbox-thr',
+        '--score-thr',
         type=float,
         default=0.3,
         help='score that the box of a person exceeds (default: 0.3)',
     )
+    parser.add_argument('--device', help='(default: an accelerator if there is one)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     return parser.parse_args()
 
 
 def main() -> None:
     """Run the script."""
     args = parse_args()
-    model = load_model(args)
-    model.test_cfg['score_thr'] = args.bbox_thr
-    (result,) = find_people(model, batch_of_files(model, [args.image]))
-    figure = draw_cascade(mmcv.imread(args.image, channel_order='rgb'), result, model.dataset_meta)
-    save_figure(figure, args.out)
+    try:
+        model = load_model(args.config, args.checkpoint, args.device, cfg_options=args.cfg_options)
+        batch = batch_of_images(model, [args.image])
+        (result,) = find_people(model, batch, args.score_thr)
+        image = mmcv.imread(args.image, channel_order='rgb')
+        save_figure(draw_cascade(image, result, model.dataset_meta), args.out)
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        sys.exit(f'Error: {error}')
     print(f'{len(result.grids)} people. Wrote {args.out}')
 
 

@@ -3,7 +3,7 @@
 Writes into a folder: density.png, where the most used queries land in the
 crop; answers.png, which joints each query answers to, and how sure it is;
 statistics.json, the same in numbers. All of this is of the last decoder
-level, without flip test.
+layer, without flip test.
 
 Example:
     python tools/visualizations/query_statistics.py CONFIG CHECKPOINT \
@@ -11,22 +11,31 @@ Example:
 """
 
 import argparse
-import json
+import sys
 from pathlib import Path
 
+import mmengine
+from mmengine.config import DictAction
 from tqdm import tqdm
-from visualization_utils import load_model, make_parser, save_figure, test_loader
 
-from prtr_plugin.visualization import QueryStatistics, count_queries, draw_answers, draw_density
+from prtr_plugin.apis import load_model
+from prtr_plugin.apis.inputs import build_test_dataloader
+from prtr_plugin.visualization import count_queries, draw_answers, draw_density, save_figure
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = make_parser(__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('out', type=Path, help='folder to write to')
     parser.add_argument(
         '--num-shown', type=int, default=21, help='number of queries in density.png (default: 21)'
     )
+    parser.add_argument('--device', help='(default: an accelerator if there is one)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
     if args.num_shown < 1:
         parser.error('--num-shown must be at least 1')
@@ -36,33 +45,20 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the script."""
     args = parse_args()
-    model = load_model(args)
-    head, meta = model.head, model.dataset_meta
-    statistics = QueryStatistics(head.num_queries, head.out_channels)
-    for batch in tqdm(test_loader(model), desc='test set', leave=False):
-        count_queries(model, batch, statistics)
-
-    width, height = head.decoder.input_size
-    save_figure(
-        draw_density(statistics, meta, width / height, args.num_shown), args.out / 'density.png'
-    )
-    save_figure(draw_answers(statistics, meta), args.out / 'answers.png')
-    numbers = statistics.to_dict(meta)
-    (args.out / 'statistics.json').write_text(json.dumps(numbers, indent=2) + '\n')
-
-    print(
-        f'{numbers["num_people"]} people, {numbers["num_used"]} of '
-        f'{numbers["num_queries"]} queries ever answer'
-    )
-    print('query   uses  joint entropy  class entropy  main joint')
-    for q in numbers['queries']:
-        if q['uses']:
-            joint, count = next(iter(q['answers'].items()))
-            print(
-                f'{q["query"]:5d} {q["uses"]:6d} {q["joint_entropy"]:14.3f} '
-                f'{q["class_entropy"]:14.3f}  {joint} '
-                f'{count / q["uses"]:.0%}'
-            )
+    try:
+        model = load_model(args.config, args.checkpoint, args.device, cfg_options=args.cfg_options)
+        data_loader = tqdm(build_test_dataloader(model), desc='test set', leave=False)
+        statistics = count_queries(model, data_loader)
+        meta = model.dataset_meta
+        width, height = model.head.decoder.input_size
+        density = draw_density(statistics, meta, width / height, args.num_shown)
+        save_figure(density, args.out / 'density.png')
+        save_figure(draw_answers(statistics, meta), args.out / 'answers.png')
+        numbers = statistics.to_dict(meta)
+        mmengine.dump(numbers, args.out / 'statistics.json', indent=2)
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        sys.exit(f'Error: {error}')
+    print('{num_people} people, {num_used} of {num_queries} queries ever answer'.format(**numbers))
     print(f'Wrote density.png, answers.png and statistics.json in {args.out}')
 
 

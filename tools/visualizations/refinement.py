@@ -1,56 +1,52 @@
-"""Draw how the joints move from decoder level to decoder level.
+"""Draw how the joints move from decoder layer to decoder layer.
 
 The people are those of image files or of the test set of the config. With
---curve the error of every level over the whole test set is measured, too.
+--curve the error of every layer over the whole test set is measured, too.
 All of this is without flip test.
 
 Example:
     python tools/visualizations/refinement.py CONFIG CHECKPOINT \
         work_dirs/refinement --num-images 4 --curve
     python tools/visualizations/refinement.py CONFIG CHECKPOINT \
-        work_dirs/refinement --images person.jpg --bbox 40 10 120 300
+        work_dirs/refinement --images person.jpg --bbox 40 10 160 310
 """
 
 import argparse
-import json
+import sys
 from pathlib import Path
 
-import mmcv
-import numpy as np
-from torch import nn
+from mmengine.config import DictAction
 from tqdm import tqdm
-from visualization_utils import (
-    add_bbox,
-    batch_of_dataset,
-    batch_of_files,
-    image_paths,
-    load_model,
-    make_parser,
-    save_figure,
-    test_loader,
-)
 
-from prtr_plugin.visualization import draw_errors, draw_refinement, level_errors, read_levels
+from prtr_plugin.apis import load_model
+from prtr_plugin.apis.inputs import batch_of_dataset, batch_of_images, build_test_dataloader
+from prtr_plugin.visualization import save_errors, save_refinement
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = make_parser(__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('out', type=Path, help='folder to write to')
-    parser.add_argument('--images', nargs='+', help='image files to draw')
-    add_bbox(parser)
+    parser.add_argument('--images', nargs='+', help='image files of a person each')
+    parser.add_argument(
+        '--bbox',
+        nargs=4,
+        type=float,
+        metavar=('X1', 'Y1', 'X2', 'Y2'),
+        help='box of the person in pixels (default: the whole image)',
+    )
     parser.add_argument(
         '--num-images',
         type=int,
         default=4,
-        help='number of people of the test set to draw, if there are no --images (default: 4)',
+        help='number of people of the test set to draw without --images (default: 4)',
     )
     parser.add_argument('--columns', type=int, default=1, help='people a picture (default: 1)')
-    parser.add_argument(
-        '--curve',
-        action='store_true',
-        help='measure the error of every level over the test set, too',
-    )
+    parser.add_argument('--curve', action='store_true', help='measure the errors, too')
     parser.add_argument(
         '--thr',
         type=float,
@@ -58,6 +54,8 @@ def parse_args() -> argparse.Namespace:
         help='distance up to which a joint counts as found, in units of the '
         'longer side of the box (default: 0.05)',
     )
+    parser.add_argument('--device', help='(default: an accelerator if there is one)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
     if args.num_images < 1 or args.columns < 1:
         parser.error('--num-images and --columns must be at least 1')
@@ -66,57 +64,24 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def measure(model: nn.Module, thr: float) -> list[dict[str, float]]:
-    """Errors of the levels over the test set, see ``level_errors``."""
-    found = []
-    for batch in tqdm(test_loader(model), desc='test set', leave=False):
-        samples, keypoints = read_levels(model, batch)
-        people = [s.gt_instances for s in samples]
-        found.append(
-            (
-                keypoints,
-                *(
-                    np.concatenate([p[name] for p in people])
-                    for name in ('keypoints', 'keypoints_visible', 'bboxes')
-                ),
-            )
-        )
-    return level_errors(*map(np.concatenate, zip(*found)), thr)
-
-
 def main() -> None:
     """Run the script."""
     args = parse_args()
-    model = load_model(args)
-    if args.images:
-        batch = batch_of_files(model, args.images, args.bbox)
-    else:
-        batch = batch_of_dataset(model, args.num_images)
-    paths = image_paths(batch)
-    samples, keypoints = read_levels(model, batch)
-
-    for start in range(0, len(paths), args.columns):
-        part = slice(start, start + args.columns)
-        figure = draw_refinement(
-            [mmcv.imread(p, channel_order='rgb') for p in paths[part]],
-            keypoints[part],
-            samples[part],
-            model.dataset_meta,
-        )
-        path = args.out / f'{start:03d}_{Path(paths[start]).stem}.png'
-        save_figure(figure, path)
-        print(f'Wrote {path}')
-
-    if args.curve:
-        errors = measure(model, args.thr)
-        print(f'level     NME  PCK@{args.thr:g}')
-        for e in errors:
-            print(f'{e["level"]:5d}  {e["NME"]:.4f}  {e["PCK"]:.4f}')
-        (args.out / 'curve.json').write_text(
-            json.dumps(dict(thr=args.thr, levels=errors), indent=2) + '\n'
-        )
-        save_figure(draw_errors(errors, args.thr), args.out / 'curve.png')
-        print(f'Wrote {args.out / "curve.json"} and curve.png beside it')
+    try:
+        model = load_model(args.config, args.checkpoint, args.device, cfg_options=args.cfg_options)
+        if args.images:
+            batch = batch_of_images(model, args.images, args.bbox and [[args.bbox]])
+        else:
+            batch = batch_of_dataset(model, args.num_images)
+        for path in save_refinement(model, batch, args.out, args.columns):
+            print(f'Wrote {path}')
+        if args.curve:
+            loader = tqdm(build_test_dataloader(model), desc='test set', leave=False)
+            for error in save_errors(model, loader, args.out, args.thr):
+                print('layer {layer}: NME {NME:.4f}, PCK {PCK:.4f}'.format(**error))
+            print(f'Wrote curve.json and curve.png in {args.out}')
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        sys.exit(f'Error: {error}')
 
 
 if __name__ == '__main__':

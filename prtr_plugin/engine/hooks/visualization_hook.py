@@ -9,12 +9,12 @@ from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 from mmpose.structures import PoseDataSample
 
-from ...visualization import draw_refinement, figure_to_image, read_levels
+from ...visualization import draw_refinement, figure_to_image, read_layers
 
 
 @HOOKS.register_module()
 class PRTRVisualizationHook(Hook):
-    """Draw during validation how joints move from decoder level to level.
+    """Draw during validation how joints move from decoder layer to layer.
 
     The pictures are of the first people of the validation set, the same ones
     each time, and go to all backends of the runner's visualizer under the
@@ -88,10 +88,10 @@ class PRTRVisualizationHook(Hook):
             outputs (Sequence[:obj:`PoseDataSample`], optional): Not used
 
         Raises:
-            TypeError: If the model is no two-stage one with
+            TypeError: If the model is not a two-stage one with
                 :class:`PRTRHead`.
         """
-        if not self.enable or batch_idx > 0 or not is_main_process():
+        if not self.enable or batch_idx > 0 or not is_main_process() or data_batch is None:
             return
         self._num_validations += 1
         if (self._num_validations - 1) % self.interval:
@@ -99,16 +99,14 @@ class PRTRVisualizationHook(Hook):
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
-        samples, keypoints = read_levels(
-            model, {key: value[: self.num_pictures] for key, value in data_batch.items()}
-        )
-        for i, sample in enumerate(samples):
-            image = mmcv.imfrombytes(
-                get(sample.img_path, backend_args=self.backend_args), channel_order='rgb'
-            )
-            figure = draw_refinement(
-                [image], keypoints[i : i + 1], [sample], runner.val_evaluator.dataset_meta
-            )
+        first = {key: value[: self.num_pictures] for key, value in data_batch.items()}
+        outputs = read_layers(model, first)
+        for i, sample in enumerate(outputs.data_samples):
+            file = get(sample.img_path, backend_args=self.backend_args)
+            image = mmcv.imfrombytes(file, channel_order='rgb')
+            keypoints = outputs.keypoints[:, i : i + 1]
+            meta = runner.val_evaluator.dataset_meta
+            figure = draw_refinement([image], keypoints, [sample], meta)
             runner.visualizer.add_image(
                 f'refinement_{i}', figure_to_image(figure), step=runner.iter
             )

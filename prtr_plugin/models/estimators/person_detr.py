@@ -56,6 +56,13 @@ class PersonDETR(DETR):
         encoder_inputs['feat_pos'] = decoder_inputs['memory_pos'] = pos
         return encoder_inputs, decoder_inputs
 
+    def pre_decoder(self, memory: Tensor) -> tuple[dict, dict]:
+        """Prepare the queries; see the parent class."""
+        decoder_inputs, head_inputs = super().pre_decoder(memory)
+        # all images share them, so that they are projected once
+        decoder_inputs['query_pos'] = decoder_inputs['query_pos'][:1]
+        return decoder_inputs, head_inputs
+
     def forward_decoder(
         self,
         query: Tensor,
@@ -68,8 +75,8 @@ class PersonDETR(DETR):
 
         Args:
             query (Tensor): Query states in shape (B, Q, D)
-            query_pos (Tensor): Query embeddings in shape (B, Q, D), the same
-                for all images
+            query_pos (Tensor): Positions of the queries in shape
+                (B or 1, Q, D)
             memory (Tensor): Encoded image tokens in shape (B, HW, D)
             memory_mask (Tensor, optional): ``True`` for padded tokens, in
                 shape (B, HW)
@@ -81,11 +88,7 @@ class PersonDETR(DETR):
             (L, B, Q, D).
         """
         hidden_states = self.decoder(
-            query,
-            key=memory,
-            query_pos=query_pos[:1],
-            key_pos=memory_pos,
-            key_padding_mask=memory_mask,
+            query, key=memory, query_pos=query_pos, key_pos=memory_pos, key_padding_mask=memory_mask
         )
         return dict(hidden_states=hidden_states)
 

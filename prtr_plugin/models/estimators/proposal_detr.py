@@ -73,7 +73,7 @@ class ProposalPersonDETR(PersonDETR):
         memory = super().forward_encoder(feat, feat_mask, feat_pos)['memory']
         return dict(memory=memory, memory_mask=feat_mask, anchors=anchors)
 
-    def pre_decoder(
+    def pre_decoder(  # type: ignore[override]
         self, memory: Tensor, memory_mask: Tensor, anchors: Tensor
     ) -> tuple[dict, dict]:
         """Make queries of the best proposals.

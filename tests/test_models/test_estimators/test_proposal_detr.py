@@ -55,6 +55,19 @@ def test_levels():
     assert 'query_embedding.weight' not in model.state_dict()
 
 
+@torch.no_grad()
+def test_images_do_not_mix():
+    """The queries of an image have the positions of its own proposals."""
+    model, samples = build(), [sample((3, 4), (3, 4))] * 3
+    feats = torch.randn(3, D, 3, 4)
+    together = predict(model, feats, samples)
+    for i in range(3):
+        alone = predict(model, feats[i : i + 1], samples[:1])
+        for outputs, others in zip(together, alone):
+            for output, other in zip(outputs, others):
+                torch.testing.assert_close(output[i], other[0], atol=1e-5, rtol=1e-5)
+
+
 def test_proposals_are_offsets_to_the_places():
     model = build()
     torch.nn.init.zeros_(model.bbox_head.fc_reg.weight)

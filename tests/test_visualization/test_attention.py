@@ -12,9 +12,9 @@ from prtr_plugin.visualization import (
     attention_weights,
     draw_attention,
     figure_to_image,
-    record_attention,
 )
 from prtr_plugin.visualization.attention import choose_head, weights_at
+from prtr_plugin.visualization.layers import record_arguments
 
 
 @pytest.fixture
@@ -66,54 +66,29 @@ def test_self_attention(module):
 
 @torch.no_grad()
 def test_weights_give_the_output(module):
-    """What the fused kernel returns follows from the recorded weights."""
+    """What the fused kernel returns follows from the weights."""
     query, key = torch.randn(2, 3, 16), torch.randn(2, 7, 16)
-    with record_attention(module) as recorded:
-        out = module(query, key, identity=torch.zeros(()))
+    out = module(query, key, identity=torch.zeros(()))
     values = F.linear(key, module.attn.in_proj_weight[32:], module.attn.in_proj_bias[32:])
     values = values.unflatten(-1, (4, 4)).transpose(1, 2)
-    mixed = (recorded[''] @ values).transpose(1, 2).flatten(2)
-    assert torch.allclose(out, module.attn.out_proj(mixed), atol=1e-6)
+    mixed = attention_weights(module, query, key) @ values
+    assert torch.allclose(out, module.attn.out_proj(mixed.transpose(1, 2).flatten(2)), atol=1e-6)
 
 
-def test_recording_leaves_no_trace(model, batch):
-    inputs = model.data_preprocessor(batch)['inputs']
-    head = model.head
-
-    def run():
-        with torch.no_grad():
-            return head.forward_layers(model.extract_feat(inputs))
-
-    before = run()
-    with record_attention(head) as recorded:
-        during = run()
-    names = set(recorded)
-    assert names == {
-        'transformer.encoder.layers.0.self_attn',
-        'transformer.decoder.layers.0.self_attn',
-        'transformer.decoder.layers.0.cross_attn',
-        'transformer.decoder.layers.1.self_attn',
-        'transformer.decoder.layers.1.cross_attn',
-    }
-    kept = {name: weights.clone() for name, weights in recorded.items()}
-    inputs = inputs.flip(0)
-    run()
-    assert all((recorded[name] == kept[name]).all() for name in names)
-    assert all((a == b).all() for a, b in zip(before, during))
-    with pytest.raises(KeyError), record_attention(head):
-        raise KeyError
-    assert not any(m._forward_pre_hooks for m in head.modules())
-
-
+@torch.no_grad()
 def test_weights_of_the_matched_queries(model, batch):
-    """Those of the query that the assignment gives to each joint, place by
-    place of the 8 x 6 map."""
+    """Those of the query that the assignment gives to each joint, token by
+    token of the 8 x 6 map."""
     people = attend_joints(model, batch)
     inputs = model.data_preprocessor(batch)['inputs']
-    with torch.no_grad(), record_attention(model.head) as recorded:
+    transformer = model.head.transformer
+    modules = (transformer.decoder.layers[1].cross_attn, transformer.encoder.layers[0].self_attn)
+    with record_arguments(*modules) as recorded:
         cls_logits, coords = model.head(model.extract_feat(inputs))
-    cross = recorded['transformer.decoder.layers.1.cross_attn']
-    places = recorded['transformer.encoder.layers.0.self_attn']
+    cross, tokens = (
+        attention_weights(m, **{k: v for k, v in recorded[m].items() if k != 'identity'})
+        for m in modules
+    )
     for b, person in enumerate(people):
         probs = cls_logits[b, :, :-1].softmax(dim=-1).numpy()
         assert person.decoder.shape == (4, 17, 8, 6)
@@ -122,33 +97,33 @@ def test_weights_of_the_matched_queries(model, batch):
             region = person.sample.input_center - person.sample.input_scale / 2
             keypoint = region + coords[b, q].numpy() * person.sample.input_scale
             assert np.allclose(person.keypoints[k], keypoint, atol=1e-3)
-        assert np.allclose(person.encoder[:, 3, 1, 5, 2], places[b, :, 19, 32])
+        assert np.allclose(person.encoder[:, 3, 1, 5, 2], tokens[b, :, 19, 32])
         assert np.allclose(person.decoder.sum(axis=(2, 3)), 1, atol=1e-5)
 
 
-def test_levels_and_heads(model, batch):
+def test_layers_and_heads(model, batch):
     (first,) = attend_joints(model, {k: v[:1] for k, v in batch.items()}, 1)
     (last,) = attend_joints(model, {k: v[:1] for k, v in batch.items()}, 2)
-    assert (first.level, last.level) == (1, 2)
+    assert (first.layer, last.layer) == (1, 2)
     assert not np.allclose(first.decoder, last.decoder, atol=1e-4)
     assert not np.allclose(first.keypoints, last.keypoints, atol=1e-2)
     assert (choose_head(last.decoder, 2) == last.decoder[1]).all()
     assert np.allclose(choose_head(last.decoder, None), sum(last.decoder) / 4, atol=1e-6)
     for head in (0, 5):
-        with pytest.raises(ValueError, match=f'head={head} .* heads 1 to 4'):
+        with pytest.raises(ValueError, match=f'head must be from 1 to 4, but is {head}'):
             choose_head(last.decoder, head)
-    for level in (0, 3):
-        with pytest.raises(ValueError, match='levels 1 to 2'):
-            attend_joints(model, batch, level)
-    with pytest.raises(ValueError, match='encoder_level=2 .* levels 1 to 1'):
-        attend_joints(model, batch, encoder_level=2)
+    for layer in (0, 3):
+        with pytest.raises(ValueError, match=f'^layer must be from 1 to 2, but is {layer}'):
+            attend_joints(model, batch, layer)
+    with pytest.raises(ValueError, match='encoder_layer must be from 1 to 1, but is 2'):
+        attend_joints(model, batch, encoder_layer=2)
 
 
 def test_attention_at_a_point(model, batch):
     person = attend_joints(model, batch)[0]
     meta = person.sample.metainfo
     corner = meta['input_center'] - meta['input_scale'] / 2
-    # the middle of the place in row 3 and column 1
+    # the middle of the token in row 3 and column 1
     point = corner + meta['input_scale'] * [1.5 / 6, 3.5 / 8]
     assert (weights_at(person, point, 2) == person.encoder[1, 3, 1]).all()
     for outside in (corner - 1, corner + meta['input_scale'] + 1):
@@ -162,7 +137,11 @@ def test_picture(model, batch):
     person = attend_joints(model, batch)[0]
     image = np.zeros((120, 160, 3), dtype=np.uint8)
     figure = draw_attention(
-        image, person, model.dataset_meta, joints=[0, 9], point=person.sample.input_center
+        image,
+        person,
+        model.dataset_meta,
+        joints=['nose', 'left_wrist'],
+        point=person.sample.input_center,
     )
     assert figure_to_image(figure).ndim == 3
     titles = [axis.get_title().split('\n') for axis in figure.axes]
@@ -173,7 +152,7 @@ def test_picture(model, batch):
     assert np.allclose(marker.get_xydata(), person.keypoints[9])
     everything = draw_attention(image, person, model.dataset_meta, head=1)
     assert len(everything.axes) == 17
-    assert 'decoder level 2, head 1' in everything.get_supxlabel()
+    assert 'decoder layer 2, head 1' in everything.get_supxlabel()
     assert 'mean over the heads' in figure.get_supxlabel()
 
 
@@ -190,5 +169,5 @@ def test_deformable_attention_is_refused(small_config, quick_options, batch):
         'model.head.in_channels': [128],
     }
     model = init_model(load_config(small_config, options), device='cpu', cfg_options={})
-    with pytest.raises(TypeError, match='DeformablePRTRTransformer'):
+    with pytest.raises(TypeError, match='PRTRTransformer, but .* DeformablePRTRTransformer'):
         attend_joints(model, batch)
