@@ -193,7 +193,7 @@ def test_failure_leaves_nothing(run, folder, video, tmp_path, monkeypatch):
     (pictures / 'z.jpg').write_text('no image')
     out = tmp_path / 'out'
     done = run(pictures, out, '--batch-size=1')
-    assert 'z.jpg" is no image' in done.code
+    assert 'z.jpg" is not an image' in done.code
     assert list(tmp_path.iterdir()) == [pictures]
 
     monkeypatch.setattr(cv2, 'VideoWriter_fourcc', None)
@@ -209,8 +209,8 @@ def test_bad_arguments(run, folder, tmp_path, cascade_config, train_an_epoch, qu
     load_config(cascade_config, quick_options).dump(cascade)
     for text, source, args, kwargs in (
         ('"nothing" does not exist', 'nothing', [], {}),
-        ('no folder with an image', empty, [], {}),
-        ('is no image and no video', cascade, [], {}),
+        ('nor a folder with images', empty, [], {}),
+        ('is neither an image nor a video', cascade, [], {}),
         ('"no.py" does not exist', folder, [], {'det-config': 'no.py'}),
         ('"no.pth" does not exist', folder, [], {'det-weights': 'no.pth'}),
         ('"no.pth" do not exist', folder, [], {'pose-weights': 'no.pth'}),
@@ -227,7 +227,9 @@ def test_bad_arguments(run, folder, tmp_path, cascade_config, train_an_epoch, qu
         assert not out.exists()
     assert sorted(tmp_path.iterdir()) == [cascade, empty]
     out.mkdir()
-    assert 'exists already' in run(folder, out).code
+    (out / 'mine.txt').write_text('')
+    assert 'is not empty' in run(folder, out).code
+    assert [file.name for file in out.iterdir()] == ['mine.txt']
 
 
 def test_through_mmpose(run, detector, pose, folder, tmp_path):
