@@ -4,7 +4,7 @@ Importing the package checks the versions of the packages it is built on and
 registers its components; nothing else happens.
 """
 
-from ._compat import check_versions
+from ._versions import check_versions
 from .version import __version__
 
 # Before the components, so that a wrong version is reported as such and not

@@ -23,8 +23,8 @@ import gzip
 import importlib.util
 import json
 import os
+import runpy
 import socket
-import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +37,7 @@ from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 from mmpose.visualization import PoseLocalVisualizer
 
-import prtr_plugin  # noqa: F401
+from prtr_plugin.datasets import generate_people
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / 'tests' / 'data'
@@ -133,11 +133,7 @@ def mmpose_scope():
 def synthetic_people(tmp_path_factory) -> Path:
     """A folder with 8 training and 4 validation images of 160x120 pixels."""
     out = tmp_path_factory.mktemp('synthetic') / 'people'
-    subprocess.run([
-        sys.executable, ROOT / 'tools/dataset_tools/synthetic_people.py', out,
-        '--num-train=8', '--num-val=4', '--max-people=2', '--image-size',
-        '160', '120'
-    ], check=True, capture_output=True)  # yapf: disable
+    generate_people(out, num_train=8, num_val=4, max_people=2, image_size=(160, 120))
     return out
 
 
@@ -199,21 +195,25 @@ def as_arguments():
 
 
 @pytest.fixture(scope='session')
-def run_tool(load_tool, as_arguments):
+def run_tool(as_arguments):
     """A function that runs ``tools/<path>`` with arguments.
 
-    It returns the exit code and what the script raised if it did. In this
-    process, as importing everything takes longer than most tests.
+    It returns the exit code, or the message that the script exited with, and
+    what the script raised if it did. In this process, as importing everything
+    takes longer than most tests.
     """
 
     def run(path: str, *args, options: dict = {}) -> SimpleNamespace:
-        argv = [path, *map(str, args), *as_arguments(options)]
+        file = ROOT / 'tools' / path
+        argv = [str(file), *map(str, args), *as_arguments(options)]
         code, error = 0, None
         with pytest.MonkeyPatch.context() as patch, fresh_globals():
             patch.setattr(sys, 'argv', argv)
             patch.setenv('LOCAL_RANK', '0')
+            # as Python does for a script: files beside it can be imported
+            patch.syspath_prepend(str(file.parent))
             try:
-                load_tool(path).main()
+                runpy.run_path(str(file), run_name='__main__')
             except SystemExit as exit:
                 code = exit.code or 0
             except Exception as exception:

@@ -75,7 +75,7 @@ def test_no_circles():
             del edges[room]
 
 
-@pytest.mark.parametrize('folder', ['tools', 'projects', 'tests', 'configs'])
+@pytest.mark.parametrize('folder', ['tools', 'projects', 'configs'])
 def test_nothing_private_is_imported_from_outside(folder):
     for path in (ROOT / folder).rglob('*.py'):
         for name in imports(path):

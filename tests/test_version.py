@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import prtr_plugin
-from prtr_plugin import _compat
+from prtr_plugin import _versions
 
 
 def test_version_string():
@@ -41,7 +41,7 @@ def test_deploy_extra_is_in_the_requirements():
 
 
 def test_installed_versions_pass():
-    _compat.check_versions()
+    _versions.check_versions()
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_installed_versions_pass():
     ],
 )
 def test_wrong_version(monkeypatch, name, version):
-    need = next(n for n in _compat.NEEDS if n.name == name)
+    need = next(n for n in _versions.NEEDS if n.name == name)
     monkeypatch.setattr(f'{name}.__version__', version)
     with pytest.raises(ImportError) as error:
-        _compat.check_versions()
+        _versions.check_versions()
     message = str(error.value)
     assert f'found {name} {version}' in message
     assert f'{name} >= {need.minimum}, < {need.limit}' in message
@@ -74,7 +74,7 @@ def test_wrong_version(monkeypatch, name, version):
 @pytest.mark.parametrize('version', ['2.1.2+cpu', '2.11.0+cu130', '2.1'])
 def test_local_version_passes(monkeypatch, version):
     monkeypatch.setattr('torch.__version__', version)
-    _compat.check_versions()
+    _versions.check_versions()
 
 
 def _refuse(monkeypatch, package, error):
@@ -86,33 +86,33 @@ def _refuse(monkeypatch, package, error):
             raise error
         return original(name, *args)
 
-    monkeypatch.setattr(_compat.importlib, 'import_module', import_module)
+    monkeypatch.setattr(_versions.importlib, 'import_module', import_module)
 
 
-@pytest.mark.parametrize('name', [need.name for need in _compat.NEEDS])
+@pytest.mark.parametrize('name', [need.name for need in _versions.NEEDS])
 def test_missing_package(monkeypatch, name):
     _refuse(monkeypatch, name, ModuleNotFoundError(f"No module named '{name}'", name=name))
     with pytest.raises(ImportError, match=rf'needs {name} >= .* found no {name}: .*pip'):
-        _compat.check_versions()
+        _versions.check_versions()
 
 
 def test_missing_package_of_a_package(monkeypatch):
     # mmengine imports torch: without torch, torch is what has to be named.
     _refuse(monkeypatch, 'mmengine', ModuleNotFoundError("No module named 'torch'", name='torch'))
     with pytest.raises(ImportError, match='found no torch'):
-        _compat.check_versions()
+        _versions.check_versions()
 
 
 def test_missing_package_of_another(monkeypatch):
     _refuse(monkeypatch, 'mmpose', ModuleNotFoundError("No module named 'xyz'", name='xyz'))
     with pytest.raises(ImportError, match='needs mmpose .* xyz is not inst'):
-        _compat.check_versions()
+        _versions.check_versions()
 
 
 def test_package_that_refuses_another(monkeypatch):
     _refuse(monkeypatch, 'mmdet', AssertionError('MMCV==2.3.0 is used but incompatible.'))
     with pytest.raises(ImportError, match='needs mmdet .*MMCV==2.3.0'):
-        _compat.check_versions()
+        _versions.check_versions()
 
 
 def test_check_comes_before_the_components(monkeypatch):

@@ -11,11 +11,11 @@ Example:
 """
 
 import argparse
+import dataclasses
 import mimetypes
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -34,19 +34,18 @@ from mmengine.structures import InstanceData
 from mmpose.evaluation.functional import nms
 from mmpose.structures import PoseDataSample
 from mmpose.visualization import PoseLocalVisualizer
-from torch import nn
 from tqdm import tqdm
 
 from prtr_plugin.apis import Person, load_model, predict
 from prtr_plugin.fileio import write_folder
 
 try:
-    # else the registry of mmdet would only say that it lacks a name
+    # else the registry of mmdet would only report a missing name
     import mmdet.datasets  # noqa: F401
 except ModuleNotFoundError as error:
     sys.exit(
-        f'Error: mmdet needs the package {error.name}, which is not '
-        f'installed: pip install {error.name}'
+        f'Error: mmdet needs the package {error.name}, which is not installed: '
+        f'pip install {error.name}'
     )
 
 # name of a file or number of a frame, and its pixels in BGR order
@@ -56,53 +55,25 @@ Frame = tuple[str | int, np.ndarray]
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Find people with a detector of mmdet and read their joints with PRTR'
+        description='Find people with a detector of mmdet and read their joints with PRTR',
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument('input', help='image, folder of images or video')
-    parser.add_argument('out', help='new folder to write')
-    parser.add_argument('--det-config', required=True, help='config file of the detector')
-    parser.add_argument('--det-weights', required=True, help='its checkpoint')
-    parser.add_argument(
-        '--pose',
-        required=True,
-        help='name of a two-stage model, as prtr_plugin.apis.list_models() '
-        'gives them, or a config file',
-    )
-    parser.add_argument('--pose-weights', required=True, help='its checkpoint')
-    parser.add_argument(
-        '--person-class',
-        type=int,
-        default=0,
-        help='number of the class of people in the detector (default: 0)',
-    )
-    parser.add_argument(
-        '--bbox-thr',
-        type=float,
-        default=0.3,
-        help='score that the box of a person exceeds (default: 0.3)',
-    )
-    parser.add_argument(
-        '--nms-thr',
-        type=float,
-        default=0.3,
-        help='of boxes that overlap by more (IoU) the best is taken (default: 0.3, as in mmpose)',
-    )
-    parser.add_argument(
-        '--kpt-thr',
-        type=float,
-        default=0.3,
-        help='joints with a lower score are not drawn (default: 0.3)',
-    )
-    parser.add_argument(
-        '--batch-size',
-        type=int,
-        default=8,
-        help='frames whose people are read together (default: 8)',
-    )
-    parser.add_argument('--device', default=None, help='default: a GPU if there is one')
+    add = parser.add_argument
+    add('input', help='image, folder of images or video')
+    add('out', help='new folder to write')
+    add('--det-config', required=True, help='config file of the detector')
+    add('--det-weights', required=True, help='its checkpoint')
+    add('--pose', required=True, help='name of a two-stage model, or a config file')
+    add('--pose-weights', required=True, help='its checkpoint')
+    add('--person-class', type=int, default=0, help='index of people among the detector classes')
+    add('--score-thr', type=float, default=0.3, help='score that a person exceeds')
+    add('--nms-thr', type=float, default=0.3, help='of boxes with a larger IoU the best is kept')
+    add('--kpt-thr', type=float, default=0.3, help='joints with a lower score are not drawn')
+    add('--batch-size', type=int, default=8, help='frames whose people are read together')
+    add('--device', default=get_device(), help='such as cpu or cuda:0')
     args = parser.parse_args()
     if args.batch_size < 1:
-        parser.error('--batch-size must be at least 1')
+        parser.error(f'--batch-size must be at least 1, but is {args.batch_size}')
     return args
 
 
@@ -115,8 +86,8 @@ class Detector:
     Args:
         config (str): Config file
         weights (str): Checkpoint
-        person_class (int): Number of the class of people
-        nms_thr (float): Of boxes that overlap by more the best is taken
+        person_class (int): Index of the class of people
+        nms_thr (float): Of boxes with a larger IoU the best is kept
         device (str): Device
 
     Raises:
@@ -128,8 +99,7 @@ class Detector:
         self, config: str, weights: str, person_class: int, nms_thr: float, device: str
     ) -> None:
         for path in (config, weights):
-            if not os.path.isfile(path):
-                raise FileNotFoundError(f'"{path}" does not exist.')
+            mmengine.check_file_exist(path, '"{}" does not exist.')
         with DefaultScope.overwrite_default_scope('mmdet'):
             # options keep mmdet from looking for model.backbone
             self.model = init_detector(
@@ -141,8 +111,8 @@ class Detector:
         classes = self.model.dataset_meta['classes']
         if not 0 <= person_class < len(classes):
             raise ValueError(
-                f'--person-class {person_class} is none of the classes of the '
-                f'detector: {dict(enumerate(classes))}.'
+                f'--person-class {person_class} is none of the classes of the detector: '
+                f'{dict(enumerate(classes))}.'
             )
         self.person_class = person_class
         self.nms_thr = nms_thr
@@ -161,32 +131,30 @@ class Detector:
         return boxes[nms(boxes, self.nms_thr)]
 
 
-def kind_of(path: str | Path) -> str:
+def kind_of(path: Path) -> str:
     """``'image'``, ``'video'`` or another kind, by the name of a file."""
-    return (mimetypes.guess_type(str(path))[0] or 'unknown').split('/')[0]
+    return (mimetypes.guess_type(path.name)[0] or 'unknown').split('/')[0]
 
 
-def open_input(path: str) -> tuple[int, float, Iterator[Frame]]:
+def open_input(path: Path) -> tuple[int, float, Iterator[Frame]]:
     """Number of frames, frames per second (0 for images) and the frames.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If it has no image, or is neither image nor video.
+        ValueError: If it is neither an image nor a video nor a folder with images.
     """
-    if not os.path.exists(path):
+    if not path.exists():
         raise FileNotFoundError(f'The input "{path}" does not exist.')
-    if kind_of(path) == 'video' and not os.path.isdir(path):
-        video = mmcv.VideoReader(path)
+    if kind_of(path) == 'video' and path.is_file():
+        video = mmcv.VideoReader(str(path))
         if not len(video):
             raise ValueError(f'The video "{path}" cannot be read.')
         return len(video), video.fps, enumerate(video)
-    files = [Path(path)]
-    if os.path.isdir(path):
-        files = sorted(f for f in Path(path).iterdir())
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
     files = [file for file in files if kind_of(file) == 'image']
     if not files:
         raise ValueError(
-            f'The input "{path}" is no image and no video, and no folder with an image in it.'
+            f'The input "{path}" is neither an image nor a video nor a folder with images.'
         )
     return len(files), 0, map(read_image, files)
 
@@ -195,7 +163,7 @@ def read_image(path: Path) -> Frame:
     """Name and pixels of an image file."""
     image = mmcv.imread(path)
     if image is None:
-        raise ValueError(f'The file "{path}" is no image.')
+        raise ValueError(f'The file "{path}" is not an image.')
     return path.name, image
 
 
@@ -213,12 +181,9 @@ class FrameWriter:
             mmcv.imwrite(frame, str(self.folder / 'images' / str(name)))
             return
         if self.video is None:
-            self.video = cv2.VideoWriter(
-                str(self.folder / 'video.mp4'),
-                cv2.VideoWriter_fourcc(*'mp4v'),
-                self.fps,
-                frame.shape[1::-1],
-            )
+            codec = cv2.VideoWriter_fourcc(*'mp4v')
+            size = frame.shape[1::-1]
+            self.video = cv2.VideoWriter(str(self.folder / 'video.mp4'), codec, self.fps, size)
             if not self.video.isOpened():
                 raise ValueError('cv2 cannot write videos here.')
         self.video.write(frame)
@@ -229,87 +194,73 @@ class FrameWriter:
             self.video.release()
 
 
-def make_painter(model: nn.Module, kpt_thr: float) -> Callable[[np.ndarray, list], np.ndarray]:
-    """A function that draws people into a copy of a frame."""
-    visualizer = PoseLocalVisualizer(line_width=2, radius=3)
-    visualizer.set_dataset_meta(model.dataset_meta)
-
-    def paint(frame: np.ndarray, people: list[Person]) -> np.ndarray:
-        if not people:
-            return frame
-        found = InstanceData(
-            bboxes=np.stack([p.bbox for p in people]),
-            keypoints=np.stack([p.keypoints for p in people]),
-            keypoint_scores=np.stack([p.keypoint_scores for p in people]),
-        )
-        drawn = visualizer.add_datasample(
-            'frame',
-            mmcv.bgr2rgb(frame),
-            PoseDataSample(pred_instances=found),
-            draw_gt=False,
-            draw_bbox=True,
-            kpt_thr=kpt_thr,
-        )
-        return mmcv.rgb2bgr(drawn)
-
-    return paint
+def paint(
+    visualizer: PoseLocalVisualizer, frame: np.ndarray, people: list[Person], kpt_thr: float
+) -> np.ndarray:
+    """Draw people into a copy of a frame."""
+    if not people:
+        return frame
+    found = InstanceData(
+        bboxes=np.stack([person.bbox for person in people]),
+        keypoints=np.stack([person.keypoints for person in people]),
+        keypoint_scores=np.stack([person.keypoint_scores for person in people]),
+    )
+    sample = PoseDataSample(pred_instances=found)
+    drawn = visualizer.add_datasample(
+        'frame', mmcv.bgr2rgb(frame), sample, draw_gt=False, draw_bbox=True, kpt_thr=kpt_thr
+    )
+    return mmcv.rgb2bgr(drawn)
 
 
 def to_json(person: Person) -> dict:
-    """A person in plain numbers."""
-    return dict(
-        bbox=person.bbox.tolist(),
-        bbox_score=person.bbox_score,
-        keypoints=person.keypoints.tolist(),
-        keypoint_scores=person.keypoint_scores.tolist(),
-    )
+    """A person in plain numbers, without the names of the joints."""
+    fields = dataclasses.asdict(person)
+    del fields['keypoint_names']
+    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in fields.items()}
 
 
-def run(args: argparse.Namespace) -> None:
-    """Do what the command line says.
+def run(args: argparse.Namespace, folder: Path) -> str:
+    """Write the predictions and the drawn frames, and sum them up.
 
     Raises:
-        FileNotFoundError, ValueError: If an argument does not fit.
+        FileNotFoundError: If a file does not exist.
+        ValueError: If an argument does not fit.
     """
-    if os.path.exists(args.out):
-        raise ValueError(f'The folder "{args.out}" exists already: name a new one, or remove it.')
-    device = args.device or get_device()
-    total, fps, frames = open_input(args.input)
-    detect = Detector(args.det_config, args.det_weights, args.person_class, args.nms_thr, device)
-    model = load_model(args.pose, args.pose_weights, device)
-    paint = make_painter(model, args.kpt_thr)
+    total, fps, frames = open_input(Path(args.input))
+    detect = Detector(
+        args.det_config, args.det_weights, args.person_class, args.nms_thr, args.device
+    )
+    model = load_model(args.pose, args.pose_weights, args.device)
+    visualizer = PoseLocalVisualizer(line_width=2, radius=3)
+    visualizer.set_dataset_meta(model.dataset_meta)
 
     names = model.dataset_meta['keypoint_id2name']
-    result = dict(keypoint_names=[names[i] for i in range(len(names))], frames=[])
+    results = []
     start = time.perf_counter()
-    with write_folder(args.out) as folder:
-        with closing(FrameWriter(folder, fps)) as writer, tqdm(total=total, unit='frame') as bar:
-            while True:
-                batch = list(islice(frames, args.batch_size))
-                if not batch:
-                    break
-                images = [image for _, image in batch]
-                found = predict(model, images, detect(images), bbox_thr=args.bbox_thr)
-                for (name, image), people in zip(batch, found):
-                    writer.write(name, paint(image, people))
-                    result['frames'].append(dict(name=name, people=[to_json(p) for p in people]))
-                bar.update(len(batch))
-        mmengine.dump(result, folder / 'predictions.json')
-    seconds = time.perf_counter() - start
-    count = sum(len(frame['people']) for frame in result['frames'])
-    print(
-        f'Wrote {args.out}: {count} people in {len(result["frames"])} '
-        f'frames, {len(result["frames"]) / seconds:.1f} frames/s'
-    )
+    with closing(FrameWriter(folder, fps)) as writer, tqdm(total=total, unit='frame') as bar:
+        while batch := list(islice(frames, args.batch_size)):
+            images = [image for _, image in batch]
+            found = predict(model, images, detect(images), 32, args.score_thr)
+            for (name, image), people in zip(batch, found):
+                writer.write(name, paint(visualizer, image, people, args.kpt_thr))
+                results.append(dict(name=name, people=[to_json(person) for person in people]))
+            bar.update(len(batch))
+    speed = len(results) / (time.perf_counter() - start)
+    keypoint_names = [names[i] for i in range(len(names))]
+    mmengine.dump(dict(keypoint_names=keypoint_names, frames=results), folder / 'predictions.json')
+    count = sum(len(frame['people']) for frame in results)
+    return f'{count} people in {len(results)} frames, {speed:.1f} frames/s'
 
 
 def main() -> None:
     """Run the script."""
     args = parse_args()
     try:
-        run(args)
-    except (FileNotFoundError, ValueError) as error:
+        with write_folder(args.out) as folder:
+            summary = run(args, folder)
+    except (FileNotFoundError, FileExistsError, NotADirectoryError, ValueError) as error:
         sys.exit(f'Error: {error}')
+    print(f'Wrote {args.out}: {summary}')
 
 
 if __name__ == '__main__':

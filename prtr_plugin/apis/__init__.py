@@ -4,10 +4,13 @@ from .conversion import convert_checkpoint
 from .inferencer import PRTRInferencer
 from .model_zoo import list_models, load_model
 from .prediction import Person, predict
+from .runner import build_test_runner, build_train_runner, test, train
 
 __all__ = [
     'PRTRInferencer',
     'Person',
+    'build_test_runner',
+    'build_train_runner',
     'convert_checkpoint',
     'export',
     'list_models',
@@ -15,4 +18,6 @@ __all__ = [
     'load_model',
     'predict',
     'switch_to_deploy',
+    'test',
+    'train',
 ]

@@ -1,6 +1,5 @@
-from collections.abc import Iterator
-
 from mmpose.apis import MMPoseInferencer
+from mmpose.structures import PoseDataSample
 
 from ..models.estimators import PRTRCascade
 
@@ -32,24 +31,31 @@ class PRTRInferencer(MMPoseInferencer):
         ...     print(person['bbox'][0], person['bbox_score'])
     """
 
-    def preprocess(
-        self, inputs, batch_size: int = 1, bbox_thr: float = 0.3, **kwargs
-    ) -> Iterator[tuple[dict, list]]:
-        """Process the inputs into a model-feedable format.
+    def _dispatch_kwargs(self, **kwargs) -> tuple[dict, dict, dict, dict]:
+        """Tell :meth:`forward` of ``bbox_thr`` if the model is a cascade."""
+        preprocess_kwargs, forward_kwargs, *others = super()._dispatch_kwargs(**kwargs)
+        if isinstance(self.inferencer.model, PRTRCascade):
+            # as for the parent class' preprocess
+            forward_kwargs['bbox_thr'] = kwargs.get('bbox_thr', 0.3)
+        return preprocess_kwargs, forward_kwargs, *others
+
+    def forward(
+        self, inputs: dict | tuple, bbox_thr: float | None = None, **kwargs
+    ) -> list[PoseDataSample]:
+        """Forward the inputs to the model.
 
         Args:
-            inputs (InputsType): Inputs given by the user
-            batch_size (int): See the parent class. Defaults to 1
-            bbox_thr (float): Score that a person exceeds. Defaults to 0.3,
-                as in the parent class
+            inputs (dict | tuple): The inputs to be forwarded
+            bbox_thr (float, optional): Score that a person exceeds whom a
+                cascade finds. Defaults to None, for the one of its
+                ``test_cfg``
             **kwargs: See the parent class
 
-        Yields:
-            tuple[dict, list]: See the parent class.
+        Returns:
+            List[PoseDataSample]: The prediction results.
         """
-        model = self.inferencer.model
-        for data in super().preprocess(inputs, batch_size, bbox_thr=bbox_thr, **kwargs):
-            if isinstance(model, PRTRCascade):
-                # what the parent class does for BottomupPoseEstimator
-                model.test_cfg['score_thr'] = bbox_thr
-            yield data
+        if bbox_thr is None:
+            return super().forward(inputs, **kwargs)
+        # for this batch only: nothing of the model is changed between batches
+        with self.inferencer.model.score_threshold(bbox_thr):
+            return super().forward(inputs, **kwargs)

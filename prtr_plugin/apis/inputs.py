@@ -22,7 +22,7 @@ def prepare_images(
     model: BaseModel,
     images: Sequence[Image],
     bboxes: Sequence[np.ndarray | None] | None = None,
-    bbox_thr: float = 0.3,
+    score_thr: float = 0.3,
 ) -> Iterator[tuple[int, dict]]:
     """Put images through the test pipeline of a model's config.
 
@@ -31,7 +31,7 @@ def prepare_images(
         images (Sequence[str | Path | np.ndarray]): See :func:`predict`
         bboxes (Sequence[np.ndarray], optional): See :func:`predict`. A
             cascade ignores them
-        bbox_thr (float): See :func:`predict`. Defaults to 0.3
+        score_thr (float): See :func:`predict`. Defaults to 0.3
 
     Yields:
         tuple[int, dict]: Index of the image, and ``inputs`` and
@@ -57,7 +57,7 @@ def prepare_images(
         if boxes is None:
             boxes = np.array([[0, 0, pixels.shape[1], pixels.shape[0]]])
         boxes = check_boxes(boxes, i)
-        for box in boxes[boxes[:, 4] > bbox_thr]:
+        for box in boxes[boxes[:, 4] > score_thr]:
             yield i, pipeline(dict(data, bbox=box[None, :4], bbox_score=box[4:]))
 
 

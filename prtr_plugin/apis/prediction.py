@@ -40,7 +40,7 @@ def predict(
     images: Sequence[Image],
     bboxes: Sequence[np.ndarray | None] | None = None,
     batch_size: int = 32,
-    bbox_thr: float = 0.3,
+    score_thr: float = 0.3,
 ) -> list[list[Person]]:
     """Read the people of some images.
 
@@ -60,7 +60,7 @@ def predict(
             go through the network at once. Has no effect on the results,
             except that a cascade pads images of different sizes. Defaults to
             32
-        bbox_thr (float): Score that the box of a person exceeds; a box
+        score_thr (float): Score that the box of a person exceeds; a box
             without score has 1. Defaults to 0.3
 
     Returns:
@@ -71,8 +71,8 @@ def predict(
     Raises:
         FileNotFoundError: If an image does not exist.
         TypeError: If ``images`` is not a sequence of paths and arrays.
-        ValueError: If an image or a box is none, the lengths do not fit, or
-            a cascade is given boxes.
+        ValueError: If an image cannot be read, a box is not valid, the lengths
+            do not fit, or a cascade is given boxes.
 
     Example:
         >>> from prtr_plugin.apis import load_model, predict
@@ -105,9 +105,9 @@ def predict(
     with (
         DefaultScope.overwrite_default_scope('mmpose'),
         torch.no_grad(),
-        model.score_threshold(bbox_thr) if finds_people else nullcontext(),
+        model.score_threshold(score_thr) if finds_people else nullcontext(),
     ):
-        data = prepare_images(model, images, bboxes, bbox_thr)
+        data = prepare_images(model, images, bboxes, score_thr)
         while batch := list(islice(data, batch_size)):
             indices, inputs = zip(*batch)
             samples = model.test_step(pseudo_collate(inputs))

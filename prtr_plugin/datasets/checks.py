@@ -55,7 +55,7 @@ def check_data_files(cfg: Config, splits: Sequence[str] = ('train', 'val', 'test
 
     Raises:
         FileNotFoundError: If a file does not exist.
-        ValueError: If a file is no JSON, lacks a section of the COCO format,
+        ValueError: If a file is not JSON, lacks a section of the COCO format,
             or has no person with a box and a labelled joint.
     """
     for field, path in _data_files(cfg, splits):
@@ -71,7 +71,7 @@ def check_data_files(cfg: Config, splits: Sequence[str] = ('train', 'val', 'test
                 data = json.load(file)
         except ValueError as error:  # not JSON, or not even text
             raise ValueError(
-                f'{field} "{path}" is no valid JSON ({error}). It may be cut '
+                f'{field} "{path}" is not valid JSON ({error}). It may be cut '
                 'off: get or write it again.'
             ) from error
         if not isinstance(data, dict):

@@ -57,7 +57,7 @@ def topdown_pipelines(
             f'The codec {dict(codec)} has no input_size. Set it to the (width, height) of the '
             'crops in pixels.'
         )
-    load = [dict(type='LoadImage'), dict(type='GetBBoxCenterScale', padding=padding)]
+    load: list[dict] = [dict(type='LoadImage'), dict(type='GetBBoxCenterScale', padding=padding)]
     augment: list[dict] = []
     if flip:
         augment.append(dict(type='RandomFlip', direction='horizontal'))
@@ -71,7 +71,7 @@ def topdown_pipelines(
                 rotate_prob=rotate_prob,
             )
         )
-    crop = [dict(type='TopdownAffine', input_size=codec['input_size'])]
-    encode = [dict(type='GenerateTarget', encoder=codec)]
-    pack = [dict(type='PackPoseInputs')]
+    crop: list[dict] = [dict(type='TopdownAffine', input_size=codec['input_size'])]
+    encode: list[dict] = [dict(type='GenerateTarget', encoder=codec)]
+    pack: list[dict] = [dict(type='PackPoseInputs')]
     return load + augment + crop + encode + pack, load + crop + pack

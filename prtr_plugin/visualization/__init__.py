@@ -6,6 +6,7 @@ from .queries import QueryStatistics, count_queries, draw_answers, draw_density
 from .refinement import draw_errors, draw_refinement, layer_errors, save_errors, save_refinement
 from .sampling import draw_sampling, sample_joints
 from .style import figure_to_image, save_figure
+from .training_curve import draw_training, read_scalars
 
 __all__ = [
     'LayerOutputs',
@@ -21,11 +22,13 @@ __all__ = [
     'draw_predictions',
     'draw_refinement',
     'draw_sampling',
+    'draw_training',
     'figure_to_image',
     'find_people',
     'layer_errors',
     'predict_images',
     'read_layers',
+    'read_scalars',
     'sample_joints',
     'save_errors',
     'save_figure',

@@ -117,6 +117,34 @@ def test_threshold_of_each_call(inferencer, picture):
         assert len(next(everybody)['predictions'][0]) > 1
 
 
+def test_threshold_of_the_model_stays(inferencer, picture, monkeypatch):
+    """Between images, without asking for the rest, and after an error."""
+    model = inferencer.inferencer.model
+    before, used = dict(model.test_cfg), []
+    test_step = model.test_step
+
+    def record(data):
+        used.append(model.test_cfg['score_thr'])
+        return test_step(data)
+
+    monkeypatch.setattr(model, 'test_step', record)
+    results = inferencer([picture, picture], bbox_thr=0.9)
+    assert model.test_cfg == before
+    next(results)
+    assert model.test_cfg == before
+    results.close()
+    with pytest.raises(FileNotFoundError):
+        list(inferencer([picture, 'nothing.jpg'], bbox_thr=0.8))
+    assert model.test_cfg == before
+    people(inferencer, picture)
+    assert used == [0.9, 0.8, 0.3]
+
+    monkeypatch.setattr(model, 'test_step', lambda data: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        next(inferencer(picture, bbox_thr=0.9))
+    assert model.test_cfg == before
+
+
 def test_other_models(small_config, checkpoint, quick_options, picture, tmp_path):
     """The two-stage model as with mmpose's inferencer."""
     config = str(tmp_path / 'config.py')

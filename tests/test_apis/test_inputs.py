@@ -2,12 +2,12 @@
 
 import pytest
 
-from prtr_plugin.apis import (
+from prtr_plugin.apis import load_model
+from prtr_plugin.apis.inputs import (
     batch_of_dataset,
     batch_of_images,
     build_dataset,
     build_test_dataloader,
-    load_model,
 )
 
 

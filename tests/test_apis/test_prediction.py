@@ -130,9 +130,9 @@ def test_whole_images(model, paths, bboxes):
 
 def test_box_scores(model, paths, bboxes):
     boxes = np.concatenate((bboxes[0], [[0.9], [0.2], [0.5]]), axis=1)
-    (everybody,) = predict(model, paths[:1], [boxes], bbox_thr=0)
+    (everybody,) = predict(model, paths[:1], [boxes], score_thr=0)
     assert [p.bbox_score for p in everybody] == pytest.approx([0.9, 0.2, 0.5])
-    for kwargs, kept in (({}, [0, 2]), (dict(bbox_thr=0.5), [0])):
+    for kwargs, kept in (({}, [0, 2]), (dict(score_thr=0.5), [0])):
         (found,) = predict(model, paths[:1], [boxes], **kwargs)
         assert_equal([found], [[everybody[i] for i in kept]])
 
@@ -148,7 +148,7 @@ def test_cascade(cascade, paths, monkeypatch):
     monkeypatch.setitem(cascade.test_cfg, 'score_thr', 0.0)
     expected = [inference_bottomup(cascade, path)[0].pred_instances for path in paths]
     sizes = count_steps(monkeypatch, cascade)
-    people = predict(cascade, paths, batch_size=1, bbox_thr=0)
+    people = predict(cascade, paths, batch_size=1, score_thr=0)
     assert sizes == [1, 1, 1]
     for found, other in zip(people, expected):
         assert len(found) == len(other) > 0
@@ -163,23 +163,23 @@ def test_cascade(cascade, paths, monkeypatch):
 def test_cascade_in_batches(cascade, paths):
     """Of one size; others are padded, which a border of the image sees."""
     images = [cv2.imread(path)[:100] for path in paths]
-    people = predict(cascade, images, bbox_thr=0)
-    alone = predict(cascade, images, batch_size=1, bbox_thr=0)
+    people = predict(cascade, images, score_thr=0)
+    alone = predict(cascade, images, batch_size=1, score_thr=0)
     assert_equal(alone, people, atol=2e-2)
 
 
 def test_cascade_obeys_the_threshold(cascade, paths):
     before = dict(cascade.test_cfg)
-    (everybody,) = predict(cascade, paths[:1], bbox_thr=0)
+    (everybody,) = predict(cascade, paths[:1], score_thr=0)
     scores = [person.bbox_score for person in everybody]
     assert len(scores) == before['max_persons']
     thr = sorted(scores)[len(scores) // 2]
-    (found,) = predict(cascade, paths[:1], bbox_thr=thr)
+    (found,) = predict(cascade, paths[:1], score_thr=thr)
     assert_equal([found], [[p for p in everybody if p.bbox_score > thr]])
-    assert predict(cascade, paths, bbox_thr=1) == [[], [], []]
+    assert predict(cascade, paths, score_thr=1) == [[], [], []]
     # only for the call, and if it fails too
     with pytest.raises(FileNotFoundError):
-        predict(cascade, ['nothing.jpg'], bbox_thr=1)
+        predict(cascade, ['nothing.jpg'], score_thr=1)
     assert cascade.test_cfg == before
 
 

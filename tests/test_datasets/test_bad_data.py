@@ -97,7 +97,7 @@ def test_missing_box_file(folder):
 @pytest.mark.parametrize('content', [b'', b'{"images": [', b'\xff\xd8\xff'])
 def test_malformed_annotation_file(folder, content):
     (folder / 'ann.json').write_bytes(content)
-    with pytest.raises(ValueError, match='ann.json" is no valid JSON'):
+    with pytest.raises(ValueError, match='ann.json" is not valid JSON'):
         check_data_files(config(folder))
 
 

@@ -224,7 +224,7 @@ def test_detector_boxes(golden, data_dir, tmp_path):
 
 def predictions(golden):
     """The made-up predictions as ``Evaluator`` hands them to a metric."""
-    for i, (x, y, w, h, area, score) in enumerate(golden['pred_boxes']):
+    for i, (_, _, w, h, area, score) in enumerate(golden['pred_boxes']):
         sample = PoseDataSample(metainfo=dict(id=i, img_id=int(golden['pred_image_id'][i])))
         scale = 200 * np.array([[w, h]])
         assert np.isclose(scale.prod(), area, rtol=1e-6)

@@ -169,7 +169,7 @@ def test_video(run, video, tmp_path):
 def test_nobody(run, folder, tmp_path):
     """Another class, or a threshold that no box exceeds."""
     picture = min(folder.glob('*.jpg'))
-    for i, args in enumerate((['--person-class=0'], ['--bbox-thr=1'])):
+    for i, args in enumerate((['--person-class=0'], ['--score-thr=1'])):
         out = tmp_path / str(i)
         assert run(picture, out, *args).code == 0
         assert read(out)['frames'] == [dict(name=picture.name, people=[])]
@@ -193,7 +193,7 @@ def test_failure_leaves_nothing(run, folder, video, tmp_path, monkeypatch):
     (pictures / 'z.jpg').write_text('no image')
     out = tmp_path / 'out'
     done = run(pictures, out, '--batch-size=1')
-    assert 'z.jpg" is no image' in done.code
+    assert 'z.jpg" is not an image' in done.code
     assert list(tmp_path.iterdir()) == [pictures]
 
     monkeypatch.setattr(cv2, 'VideoWriter_fourcc', None)
@@ -209,8 +209,8 @@ def test_bad_arguments(run, folder, tmp_path, cascade_config, train_an_epoch, qu
     load_config(cascade_config, quick_options).dump(cascade)
     for text, source, args, kwargs in (
         ('"nothing" does not exist', 'nothing', [], {}),
-        ('no folder with an image', empty, [], {}),
-        ('is no image and no video', cascade, [], {}),
+        ('nor a folder with images', empty, [], {}),
+        ('is neither an image nor a video', cascade, [], {}),
         ('"no.py" does not exist', folder, [], {'det-config': 'no.py'}),
         ('"no.pth" does not exist', folder, [], {'det-weights': 'no.pth'}),
         ('"no.pth" do not exist', folder, [], {'pose-weights': 'no.pth'}),
@@ -227,7 +227,9 @@ def test_bad_arguments(run, folder, tmp_path, cascade_config, train_an_epoch, qu
         assert not out.exists()
     assert sorted(tmp_path.iterdir()) == [cascade, empty]
     out.mkdir()
-    assert 'exists already' in run(folder, out).code
+    (out / 'mine.txt').write_text('')
+    assert 'is not empty' in run(folder, out).code
+    assert [file.name for file in out.iterdir()] == ['mine.txt']
 
 
 def test_through_mmpose(run, detector, pose, folder, tmp_path):
@@ -296,13 +298,13 @@ def test_detector_of_the_cascade(
             folder,
             tmp_path / 'out',
             '--person-class=0',
-            '--bbox-thr=0',
+            '--score-thr=0',
             '--nms-thr=1',
             **{'det-config': config, 'det-weights': weights},
         ).code
         == 0
     )
-    expected = predict(cascade, [str(p) for p in sorted(folder.glob('*.jpg'))], bbox_thr=0)
+    expected = predict(cascade, [str(p) for p in sorted(folder.glob('*.jpg'))], score_thr=0)
     for frame, people in zip(read(tmp_path / 'out')['frames'], expected):
         # nearly equal scores may change places
         boxes = np.array([person['bbox'] for person in frame['people']])

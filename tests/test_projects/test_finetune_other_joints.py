@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,7 +30,7 @@ def lspe(synthetic_people, tmp_path_factory):
         data = json.loads((synthetic_people / f'{name}2017.json').read_text())
         for person in data['annotations']:
             joints = [person['keypoints'][3 * k : 3 * k + 3] for k in LSPE_IN_COCO]
-            person['keypoints'] = sum(joints + [[0, 0, 0]] * 2, [])
+            person['keypoints'] = np.ravel(joints + [[0, 0, 0]] * 2).tolist()
         (root / f'{name}.json').write_text(json.dumps(data))
     return root
 

@@ -59,7 +59,7 @@ def test_all_heads(run, script, tmp_path, capsys):
     assert [row['head'] for row in results] == ['PRTR', 'heatmap', 'SimCC', 'RLE']
     for row in results:
         assert 0 <= row['AP'] <= row['AP50'] <= 1
-        assert row['parameters'] > 5e5 and row['people_per_second'] > 1
+        assert row['parameters'] > 5e5
         assert row['curve'] == {'1': row['AP']}
     assert len({row['parameters'] for row in results}) == 4
     table = capsys.readouterr().out
@@ -74,8 +74,6 @@ def test_a_trained_head_is_kept(run, script, tmp_path):
     (first,) = run(tmp_path, '--heads', 'rle')
     (second,) = run(tmp_path, '--heads', 'rle')
     assert script.calls == ['test.py']
-    for row in (first, second):
-        del row['people_per_second']
     assert first == second
 
 

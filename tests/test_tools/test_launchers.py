@@ -1,4 +1,4 @@
-"""Several processes: ``tools/dist_*.sh`` on the CPU, ``tools/slurm_*.sh``."""
+"""Several processes: ``tools/dist.sh`` on the CPU, ``tools/slurm.sh``."""
 
 import json
 import math
@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -117,7 +118,8 @@ def trained(start, config, quick_options, tmp_path_factory):
     work_dir = tmp_path_factory.mktemp('trained')
     jobs = [
         start(
-            TOOLS / 'dist_train.sh',
+            TOOLS / 'dist.sh',
+            'train',
             config,
             processes,
             '--no-validate',
@@ -169,7 +171,8 @@ def test_cascade_with_images_of_nobody(start, config, quick_options, synthetic_p
     finish(
         *[
             start(
-                TOOLS / 'dist_train.sh',
+                TOOLS / 'dist.sh',
+                'train',
                 config.with_name('cascade.py'),
                 2,
                 '--no-validate',
@@ -197,7 +200,7 @@ def test_cascade_with_images_of_nobody(start, config, quick_options, synthetic_p
         losses = [step['loss'] for step in first + second]
         # without people a detector still learns what is no person
         assert [loss > 0 for loss in losses] == [
-            somebody or not frozen for somebody in sum(people, [])
+            somebody or not frozen for somebody in chain(*people)
         ]
         assert first[0]['weights'] != first[1]['weights']
 
@@ -207,7 +210,8 @@ def test_dist_test(trained, start, config, quick_options, tmp_path):
     out = tmp_path / 'two.json'
     finish(
         start(
-            TOOLS / 'dist_test.sh',
+            TOOLS / 'dist.sh',
+            'test',
             config,
             checkpoint,
             2,
@@ -229,15 +233,29 @@ def test_dist_test(trained, start, config, quick_options, tmp_path):
 @pytest.mark.parametrize(
     'name, args',
     [
-        ('dist_train.sh', ['CONFIG']),
-        ('dist_test.sh', ['CONFIG', 'CHECKPOINT']),
-        ('slurm_train.sh', ['PARTITION', 'NAME', 'CONFIG']),
-        ('slurm_test.sh', []),
+        ('dist', []),
+        ('dist', ['train', 'CONFIG']),
+        ('dist', ['test', 'CONFIG', 'CHECKPOINT']),
+        ('dist', ['else', 'CONFIG', 'CHECKPOINT', 1]),
+        ('slurm', []),
+        ('slurm', ['train', 'PARTITION', 'NAME', 'CONFIG']),
+        ('slurm', ['test', 'PARTITION', 'NAME', 'CONFIG']),
+        ('slurm', ['else', 'PARTITION', 'NAME', 'CONFIG', 'WORK_DIR']),
     ],
 )
 def test_usage(start, name, args):
-    job = start(TOOLS / name, *args)
-    assert 'usage: ' in job.communicate()[0]
+    job = start(TOOLS / f'{name}.sh', *args)
+    lines = job.communicate()[0].splitlines()
+    assert [line.split(' [')[0] for line in lines] == dict(
+        dist=[
+            'usage: tools/dist.sh train CONFIG GPUS',
+            'usage: tools/dist.sh test CONFIG CHECKPOINT GPUS',
+        ],
+        slurm=[
+            'usage: tools/slurm.sh train PARTITION JOB_NAME CONFIG WORK_DIR',
+            'usage: tools/slurm.sh test PARTITION JOB_NAME CONFIG CHECKPOINT',
+        ],
+    )[name]
     assert job.returncode == 2
 
 
@@ -276,7 +294,8 @@ def test_slurm(start, srun, small_config, quick_options, checkpoint, tmp_path):
     options = {**quick_options, 'train_cfg.max_epochs': 1}
     finish(
         start(
-            TOOLS / 'slurm_train.sh',
+            TOOLS / 'slurm.sh',
+            'train',
             'gpu',
             'a_name',
             small_config,
@@ -289,7 +308,8 @@ def test_slurm(start, srun, small_config, quick_options, checkpoint, tmp_path):
             SRUN_LOG=str(tmp_path / 'train'),
         ),
         start(
-            TOOLS / 'slurm_test.sh',
+            TOOLS / 'slurm.sh',
+            'test',
             'gpu',
             'a_name',
             small_config,

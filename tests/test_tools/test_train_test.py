@@ -250,7 +250,7 @@ def test_amp_and_another_wrapper(run_tool, small_config, tmp_path):
         tmp_path,
         options={'optim_wrapper.type': 'MyWrapper'},
     )
-    check_refused(done, '--amp', '"MyWrapper"')
+    check_refused(done, 'amp replaces', '"MyWrapper"')
 
 
 @pytest.mark.parametrize('tool', ['train.py', 'test.py'])
@@ -321,7 +321,7 @@ def test_malformed_annotations(run_tool, small_config, quick_options, people, ch
         path = annotations(people, split)
         path.write_text(path.read_text()[:100])
         done = run_tool(tool, small_config, *args, '--work-dir', tmp_path, options=options)
-        check_refused(done, path, 'no valid JSON')
+        check_refused(done, path, 'not valid JSON')
 
 
 def test_unreadable_image(run_tool, small_config, quick_options, people, tmp_path):

@@ -1,4 +1,3 @@
-from ...checkpoints import CheckpointError
 from .deploy_hook import ChannelsLastHook, DeployHook
 from .epoch_seed_hook import EpochSeedHook
 from .strict_load_hook import StrictLoadHook
@@ -6,7 +5,6 @@ from .visualization_hook import PRTRVisualizationHook
 
 __all__ = [
     'ChannelsLastHook',
-    'CheckpointError',
     'DeployHook',
     'EpochSeedHook',
     'PRTRVisualizationHook',

@@ -210,7 +210,7 @@ def test_nobody_above_the_score(nobody, tmp_path):
     assert pred.keypoint_scores.shape == (0, K)
     assert len(samples[1].pred_instances) == (nobody == 'one')
     if nobody == 'one':
-        x, y, w, h = boxes[0, 1, 3] * torch.tensor(SIZE[::-1] * 2) * 2
+        x, _, w, _ = boxes[0, 1, 3] * torch.tensor(SIZE[::-1] * 2) * 2
         np.testing.assert_allclose(
             samples[1].pred_instances.bboxes[0, 0], (x - w / 2).clamp(0), atol=1e-4
         )

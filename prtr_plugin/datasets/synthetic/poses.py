@@ -1,11 +1,11 @@
-"""Bodies and poses of the people of ``synthetic_people.py``.
+"""Bodies and poses of synthetic people.
 
 A figure is a small 3D skeleton of unit height, seen without perspective. The
 body frame is x = the person's left, y = up, z = forwards; in the view frame
 x points to the right of the picture, y up and z to the viewer. So a person
 who faces the viewer has the left arm on the right of the picture.
 
-Nothing tells left from right by itself: the only cues are the face and the
+The two sides of a body look alike: the only cues are the face and the
 front of the clothes (neckline, zip or buttons, pockets) against hair, plain
 cloth or a backpack on the back. A mirrored picture with swapped left/right
 labels is therefore as likely as the original, and flips are a fair
@@ -65,9 +65,10 @@ FACE = {  # directions in the head frame, before stretching to an ellipsoid
 }
 
 
-def to_color(values: Sequence[float]) -> Color:
+def to_color(values: Sequence[float] | np.ndarray) -> Color:
     """Round and clip to what OpenCV takes as a colour."""
-    return tuple(int(v) for v in np.clip(np.round(values), 0, 255))
+    blue, green, red = np.clip(np.round(values), 0, 255)
+    return int(blue), int(green), int(red)
 
 
 def shade(color: Sequence[float], factor: float) -> Color:
@@ -118,7 +119,7 @@ def sample_body(rng: np.random.Generator) -> Body:
     hairs = HAIRS[np.abs(HAIRS - skin).mean(1) > 40]
     hair = hairs[rng.integers(len(hairs))] + rng.normal(0, 8, 3)
     shirt, trousers = random_color(rng), random_color(rng, 15, 200)
-    # Trimmings stand out from the shirt, or the front could not be told.
+    # Trimmings stand out from the shirt, or front and back would look alike.
     trim = 235 if shirt.mean() < 125 else 25
     colors = dict(
         skin=to_color(skin),

@@ -1,4 +1,4 @@
-"""Drawing of the people of ``synthetic_people.py``, part by part.
+"""Drawing of synthetic people, part by part.
 
 A person is a stack of convex parts, each the hull of circles around joints,
 painted from far to near. The canvas keeps, next to the picture, which part
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from synthetic_poses import FACE, KEYPOINTS, SIDES, Body, Color, shade
+
+from .poses import FACE, KEYPOINTS, SIDES, Body, Color, shade
 
 # The parts at whose pixels a joint counts as visible.
-JOINT_PARTS = {name: ('head',) for name in KEYPOINTS[:5]}
+JOINT_PARTS: dict[str, tuple[str, ...]] = {name: ('head',) for name in KEYPOINTS[:5]}
 for _side, _ in SIDES:
     _arm = (f'{_side}_upper_arm', f'{_side}_forearm')
     _leg = (f'{_side}_thigh', f'{_side}_shin')
@@ -84,9 +85,9 @@ class Canvas:
                 self.image, [points], True, shade(color, outline), self.zoom, cv2.LINE_AA, 4
             )
         if owner is not None:
-            cv2.fillPoly(self.owner, [points], owner, cv2.LINE_8, 4)
+            cv2.fillPoly(self.owner, [points], (owner,), cv2.LINE_8, 4)
         if mask is not None:
-            cv2.fillPoly(mask, [points], 1, cv2.LINE_8, 4)
+            cv2.fillPoly(mask, [points], (1,), cv2.LINE_8, 4)
 
     def lines(self, points: np.ndarray, color: Color, width: float) -> None:
         """Draw lines through ``points`` (N, 2)."""
@@ -95,9 +96,9 @@ class Canvas:
 
     def dot(self, center: np.ndarray, radius: float, color: Color) -> None:
         """Draw a disc."""
-        center = tuple(int(v) for v in self.fixed(center).ravel())
+        x, y = self.fixed(center).ravel().tolist()
         cv2.circle(
-            self.image, center, int(round(radius * self.zoom * 16)), color, -1, cv2.LINE_AA, 4
+            self.image, (x, y), int(round(radius * self.zoom * 16)), color, -1, cv2.LINE_AA, 4
         )
 
     def picture(self) -> np.ndarray:
@@ -237,11 +238,11 @@ class Figure:
         points = np.concatenate([part[2] for part in self.parts()] + [self.head_cap(-1.0)])
         return points.min(0), points.max(0)
 
-    def head_cap(self, level: float, center: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
+    def head_cap(self, cosine: float, center: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
         """Outline (N, 2) of the part of the head that looks forwards.
 
         Args:
-            level (float): Cosine of the opening; -1 gives the whole head.
+            cosine (float): Cosine of the opening; -1 gives the whole head.
             center (tuple): y and z of the middle of the cap, head frame.
         """
         p, n = self.points, 14
@@ -252,7 +253,7 @@ class Figure:
         middle = np.array([0, *center]) / np.hypot(*center)
         axes = np.stack([p['head_x'], p['head_y'], p['head_z']], 1)
         seen = ball @ axes.T
-        keep = (ball @ middle >= level) & (seen[:, 2] >= -0.02)
+        keep = (ball @ middle >= cosine) & (seen[:, 2] >= -0.02)
         ball = ball[keep] * self.head_radius * np.array([0.88, 1.08, 0.95])
         if len(ball) < 3:
             return np.zeros((0, 2), np.float32)

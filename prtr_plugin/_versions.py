@@ -1,7 +1,7 @@
-"""Fitting the plugin to the installed packages and to the machine."""
+"""The packages that the plugin is built on, and the versions of them that it works with."""
 
 import importlib
-import os
+from types import ModuleType
 from typing import NamedTuple
 
 
@@ -56,7 +56,7 @@ def check_versions() -> None:
     """
     for need in NEEDS:
         found = _import(need).__version__
-        from mmengine.utils import digit_version
+        from mmengine.utils import digit_version  # mmengine has been imported by now
 
         if not (digit_version(need.minimum) <= digit_version(found) < digit_version(need.limit)):
             raise ImportError(
@@ -65,7 +65,7 @@ def check_versions() -> None:
             )
 
 
-def _import(need: _Need):
+def _import(need: _Need) -> ModuleType:
     """Import a needed package or say in one sentence why that fails."""
     try:
         return importlib.import_module(need.name)
@@ -85,33 +85,3 @@ def _import(need: _Need):
         raise ImportError(
             f'prtr_plugin needs {need}, which cannot be imported ({error}).'
         ) from error
-
-
-def setup_cpu_distributed(cfg) -> None:
-    """Let mmengine's launchers work on a machine without an accelerator.
-
-    mmengine's own start of a distributed job selects a CUDA device and gives
-    it to the model's wrapper, whatever the backend. Where there is none, this
-    starts the process group with gloo and configures the wrapper for the CPU;
-    elsewhere it does nothing.
-
-    Args:
-        cfg (:obj:`mmengine.Config`): A run's config with ``launcher``;
-            changed in place.
-    """
-    import torch
-    from mmengine.device import get_device
-
-    if cfg.get('launcher', 'none') != 'pytorch' or get_device() != 'cpu':
-        return
-    cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
-    if cfg.get('model_wrapper_cfg') is None:
-        cfg.model_wrapper_cfg = dict(
-            type='MMDistributedDataParallel',
-            broadcast_buffers=False,
-            find_unused_parameters=cfg.get('find_unused_parameters', False),
-        )
-    cfg.model_wrapper_cfg.device_ids = None
-    if not torch.distributed.is_initialized():
-        os.environ.setdefault('LOCAL_RANK', '0')
-        torch.distributed.init_process_group(backend='gloo')

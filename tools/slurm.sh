@@ -1,21 +1,29 @@
 #!/usr/bin/env bash
-# Run train.py as a Slurm job:
+# Train or test as a Slurm job:
 #
-#     tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [options]
+#     tools/slurm.sh train PARTITION JOB_NAME CONFIG WORK_DIR [options of train.py]
+#     tools/slurm.sh test PARTITION JOB_NAME CONFIG CHECKPOINT [options of test.py]
 #
 # Variables: GPUS (in all, 4), GPUS_PER_NODE (at most 8), CPUS_PER_TASK (5),
 # SRUN_ARGS (more options of srun), PYTHON (the interpreter, python).
 set -euo pipefail
 
-if [ $# -lt 4 ]; then
-    echo "usage: $0 PARTITION JOB_NAME CONFIG WORK_DIR [options]" >&2
+usage() {
+    sed -n '4,5s/^# *//p' "$0" | sed 's/^/usage: /' >&2
     exit 2
-fi
-PARTITION=$1
-JOB_NAME=$2
-CONFIG=$3
-WORK_DIR=$4
-shift 4
+}
+
+if [ $# -lt 5 ]; then usage; fi
+TOOL=$1
+PARTITION=$2
+JOB_NAME=$3
+CONFIG=$4
+case $TOOL in
+    train) FILES=("$CONFIG" --work-dir "$5") ;;
+    test) FILES=("$CONFIG" "$5") ;;
+    *) usage ;;
+esac
+shift 5
 GPUS=${GPUS:-4}
 GPUS_PER_NODE=${GPUS_PER_NODE:-$((GPUS < 8 ? GPUS : 8))}
 
@@ -29,5 +37,5 @@ srun --partition="$PARTITION" \
     --cpus-per-task="${CPUS_PER_TASK:-5}" \
     --kill-on-bad-exit=1 \
     ${SRUN_ARGS:-} \
-    "${PYTHON:-python}" -u "$(dirname "$0")/train.py" "$CONFIG" \
-    --work-dir "$WORK_DIR" --launcher slurm "$@"
+    "${PYTHON:-python}" -u "$(dirname "$0")/$TOOL.py" "${FILES[@]}" \
+    --launcher slurm "$@"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Run train.py with several processes on this machine, or on several machines:
+# Train or test with several processes on this machine, or on several machines:
 #
-#     tools/dist_train.sh CONFIG GPUS [options of train.py]
+#     tools/dist.sh train CONFIG GPUS [options of train.py]
+#     tools/dist.sh test CONFIG CHECKPOINT GPUS [options of test.py]
 #
 # GPUS is the number of processes on this machine; without a GPU they run on
 # the CPU. On several machines, start it on each with these variables: NNODES
@@ -9,13 +10,23 @@
 # first one), PORT (a free port there). PYTHON is the interpreter (python).
 set -euo pipefail
 
-if [ $# -lt 2 ]; then
-    echo "usage: $0 CONFIG GPUS [options of train.py]" >&2
+usage() {
+    sed -n '4,5s/^# *//p' "$0" | sed 's/^/usage: /' >&2
     exit 2
-fi
-CONFIG=$1
-GPUS=$2
-shift 2
+}
+
+case ${1:-} in
+    train) files=1 ;; # CONFIG
+    test) files=2 ;;  # CONFIG CHECKPOINT
+    *) usage ;;
+esac
+TOOL=$1
+shift
+if [ $# -le $files ]; then usage; fi
+FILES=("${@:1:files}")
+shift $files
+GPUS=$1
+shift
 
 "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
@@ -23,4 +34,4 @@ shift 2
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \
     --master_port="${PORT:-29500}" \
     --nproc_per_node="$GPUS" \
-    "$(dirname "$0")/train.py" "$CONFIG" --launcher pytorch "$@"
+    "$(dirname "$0")/$TOOL.py" "${FILES[@]}" --launcher pytorch "$@"

@@ -1,24 +1,18 @@
 """The synthetic people dataset: layout, labels, determinism, refusals."""
 
 import json
-import subprocess
-import sys
+import multiprocessing
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from mmpose.datasets import CocoDataset
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / 'tools' / 'dataset_tools' / 'synthetic_people.py'
-SMALL = ('--num-train', '10', '--num-val', '2')
-TINY = ('--num-train', '2', '--num-val', '1', '--image-size', '96', '64')
+from prtr_plugin.datasets import generate_people
 
-
-def run(*args):
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, args)], capture_output=True, text=True
-    )
+SCRIPT = 'dataset_tools/synthetic_people.py'
+TINY = dict(num_train=2, num_val=1, image_size=(96, 64))
 
 
 def contents(folder):
@@ -37,8 +31,7 @@ def load(folder, split='train2017'):
 @pytest.fixture(scope='module')
 def people(tmp_path_factory):
     out = tmp_path_factory.mktemp('synthetic') / 'people'
-    done = run(out, *SMALL)
-    assert done.returncode == 0, done.stderr
+    assert generate_people(out, num_train=10, num_val=2)
     return out
 
 
@@ -111,8 +104,7 @@ def test_left_and_right_follow_the_view(people):
 
 def test_same_seed_same_files(tmp_path):
     for name, seed in (('a', 3), ('b', 3), ('c', 4)):
-        done = run(tmp_path / name, *TINY, '--seed', seed)
-        assert done.returncode == 0, done.stderr
+        assert generate_people(tmp_path / name, **TINY, seed=seed)
     first = contents(tmp_path / 'a')
     assert contents(tmp_path / 'b') == first
     other = contents(tmp_path / 'c')
@@ -121,8 +113,37 @@ def test_same_seed_same_files(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ['a', 'b', 'c']
 
 
+def test_people_of_a_seed(people):
+    """Those of before; if not so, VERSION has to be raised."""
+    annotations = load(people)['annotations']
+    assert len(annotations) == 20
+    first, last = annotations[0], annotations[-1]
+    nose_and_eyes = [268.55, 57.68, 2, 273.12, 56.25, 2, 266.43, 53.16, 2]
+    assert first['keypoints'][:9] == pytest.approx(nose_and_eyes, abs=0.02)
+    assert first['bbox'] == pytest.approx([198.5, 44.0, 109.0, 117.0], abs=1)
+    ears_and_shoulder = [111.06, 74.54, 2, 136.39, 71.58, 2, 104.53, 100.06, 2]
+    assert last['keypoints'][:18] == pytest.approx([0] * 9 + ears_and_shoulder, abs=0.02)
+
+
+def test_threads_of_opencv(tmp_path, monkeypatch):
+    """Forked processes would wait for those of their parent for ever."""
+    pool, seen = multiprocessing.Pool, []
+
+    def make_pool(*args, **kwargs):
+        seen.append(cv2.getNumThreads())
+        return pool(*args, **kwargs)
+
+    monkeypatch.setattr(multiprocessing, 'Pool', make_pool)
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (9, 9), 0)  # starts them
+    generate_people(tmp_path / 'people', **TINY)
+    assert seen == [1] and cv2.getNumThreads() == 4
+    cv2.setNumThreads(before)
+
+
 def test_picture_does_not_depend_on_the_count(people, tmp_path):
-    assert run(tmp_path / 'few', '--num-train', 3, '--num-val', 1).returncode == 0
+    assert generate_people(tmp_path / 'few', num_train=3, num_val=1)
     few, many = contents(tmp_path / 'few'), contents(people)
     names = [name for name in few if name.endswith('.jpg')]
     assert len(names) == 4
@@ -131,35 +152,53 @@ def test_picture_does_not_depend_on_the_count(people, tmp_path):
 
 def test_overwriting(tmp_path):
     out = tmp_path / 'people'
-    assert run(out, *TINY).returncode == 0
+    assert generate_people(out, **TINY)
     before = contents(out)
-    again = run(out, *TINY)
-    assert again.returncode == 0 and 'already holds' in again.stdout
-    refused = run(out, *TINY, '--seed', 1)
-    assert refused.returncode != 0 and '--force' in refused.stderr
+    assert not generate_people(out, **TINY)
+    with pytest.raises(FileExistsError, match='other settings.*"force"'):
+        generate_people(out, **TINY, seed=1)
     assert contents(out) == before
-    assert run(out, *TINY, '--seed', 1, '--force').returncode == 0
+    assert generate_people(out, **TINY, seed=1, force=True)
     assert contents(out) != before
 
 
 def test_other_folders_are_never_replaced(tmp_path):
     (tmp_path / 'thesis.txt').write_text('irreplaceable')
-    done = run(tmp_path, *TINY, '--force')
-    assert done.returncode != 0
-    assert 'was not written by this tool' in done.stderr
+    with pytest.raises(FileExistsError, match='something else than synthetic people'):
+        generate_people(tmp_path, **TINY, force=True)
     assert list(tmp_path.iterdir()) == [tmp_path / 'thesis.txt']
 
 
 @pytest.mark.parametrize(
-    'args, named',
+    'options',
     [
-        (('--num-train', '0'), '--num-train'),
-        (('--max-people', '-1'), '--max-people'),
-        (('--image-size', '320', '8'), '--image-size'),
+        dict(num_train=0),
+        dict(num_val=1000000),
+        dict(max_people=-1),
+        dict(seed=-1),
+        dict(image_size=(320, 8)),
+        dict(image_size=(320, 240, 3)),
     ],
 )
-def test_bad_arguments(tmp_path, args, named):
-    done = run(tmp_path / 'people', *args)
-    assert done.returncode != 0
-    assert named in done.stderr.splitlines()[-1]
+def test_bad_arguments(tmp_path, options):
+    ((name, value),) = options.items()
+    with pytest.raises(ValueError) as error:
+        generate_people(tmp_path / 'people', **{**TINY, **options})
+    assert name in str(error.value) and str(value) in str(error.value)
     assert not (tmp_path / 'people').exists()
+
+
+def test_command(run_tool, tmp_path, capsys):
+    """The options of the command are those of the function."""
+    out = tmp_path / 'people'
+    arguments = ['--num-train=2', '--num-val=1', '--max-people=2', '--image-size', 96, 64]
+    assert run_tool(SCRIPT, out, *arguments, '--seed=3').code == 0
+    assert f'Wrote {out}' in capsys.readouterr().out
+    generate_people(tmp_path / 'other', **TINY, max_people=2, seed=3)
+    assert contents(out) == contents(tmp_path / 'other')
+    assert run_tool(SCRIPT, out, *arguments, '--seed=3').code == 0
+    assert 'already holds' in capsys.readouterr().out
+    assert 'other settings' in run_tool(SCRIPT, out, *arguments).code
+    assert run_tool(SCRIPT, out, *arguments, '--force').code == 0
+    assert load(out)['info']['seed'] == 0
+    assert run_tool(SCRIPT, out, '--num-train=0').code.startswith('Error: num_train must')

@@ -1,3 +1,0 @@
-from .coco_person import CocoPersonDataset
-
-__all__ = ['CocoPersonDataset']

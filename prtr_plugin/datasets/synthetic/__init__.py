@@ -1,0 +1,3 @@
+from .people import generate_people
+
+__all__ = ['generate_people']

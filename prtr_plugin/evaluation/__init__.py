@@ -1,3 +1,0 @@
-from .metrics import PersonBoxMetric
-
-__all__ = ['PersonBoxMetric']

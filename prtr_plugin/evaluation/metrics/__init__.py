@@ -1,3 +1,0 @@
-from .person_box_metric import PersonBoxMetric
-
-__all__ = ['PersonBoxMetric']

@@ -1,0 +1,48 @@
+"""Weights for other joints."""
+
+import pytest
+import torch
+
+from prtr_plugin.checkpoints import CheckpointError, joint_names, map_joints
+
+
+def meta(*names):
+    return dict(keypoint_id2name=dict(enumerate(names)))
+
+
+def weights(num_joints, start):
+    rows = start + torch.arange(num_joints + 1.0)
+    return {
+        'head.fc_cls.weight': rows[:, None].repeat(1, 4),
+        'head.fc_cls.bias': rows,
+        'backbone.weight': torch.full((2,), start),
+    }
+
+
+def test_rows():
+    old, new = weights(3, 100.0), weights(4, 200.0)
+    mapped = map_joints(old, meta('nose', 'wrist', 'neck'), new, meta('top', 'neck', 'nose', 'toe'))
+    # top and toe are new, and the last row is that of "no keypoint"
+    expected = torch.tensor([200.0, 102.0, 100.0, 203.0, 103.0])
+    assert torch.equal(mapped['head.fc_cls.bias'], expected)
+    assert torch.equal(mapped['head.fc_cls.weight'], expected[:, None].repeat(1, 4))
+    assert torch.equal(mapped['backbone.weight'], old['backbone.weight'])
+    assert list(mapped) == list(old)
+    # what it was given stays as it is
+    assert torch.equal(new['head.fc_cls.bias'], weights(4, 200.0)['head.fc_cls.bias'])
+
+
+def test_names_in_their_order():
+    assert joint_names(dict(keypoint_id2name={1: 'b', 0: 'a'})) == ['a', 'b']
+
+
+def test_errors():
+    old, new = weights(3, 0.0), weights(2, 0.0)
+    names, new_names = meta('a', 'b', 'c'), meta('a', 'b')
+    with pytest.raises(CheckpointError, match='no head.fc_cls.weight of 2 joints'):
+        map_joints(old, new_names, new, new_names)
+    with pytest.raises(CheckpointError, match='no head.fc_cls.weight of 3 joints'):
+        map_joints(old, names, new, names)
+    del old['head.fc_cls.bias']
+    with pytest.raises(CheckpointError, match='no head.fc_cls.bias of 3 joints'):
+        map_joints(old, names, new, new_names)
