@@ -193,7 +193,10 @@ class PRTRHead(BaseHead):
         """
         return self._forward(feats, last_layer_only)[:2]
 
-    def _forward(self, feats, last_layer_only=False):
+    def _forward(
+        self, feats: Sequence[Tensor], last_layer_only: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """See :meth:`forward_layers`, and the maps of the transformer."""
         if self.mixed_precision:
             return self._forward_layers(feats, last_layer_only)
         with full_precision(self.fc_cls, *feats) as feats:
@@ -201,8 +204,8 @@ class PRTRHead(BaseHead):
 
     def _forward_layers(
         self, feats: Sequence[Tensor], last_layer_only: bool
-    ) -> tuple[Tensor, Tensor]:
-        """See :meth:`forward_layers`, in the precision of the caller."""
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """See :meth:`_forward`, in the precision of the caller."""
         hidden_states, references, maps = self.transformer(
             feats, last_layer_only, self.kpt_branches if self.with_kpt_refine else None
         )
@@ -304,7 +307,12 @@ class PRTRHead(BaseHead):
         return self.loss_by_feat(cls_logits, coords, keypoint_labels, keypoint_weights, maps)
 
     def loss_by_feat(
-        self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor, keypoint_weights: Tensor, maps=None
+        self,
+        cls_logits: Tensor,
+        coords: Tensor,
+        keypoint_labels: Tensor,
+        keypoint_weights: Tensor,
+        maps=None,
     ) -> dict[str, Tensor]:
         """Calculate the losses of all decoder layers (PRTR, equation 4).
 
@@ -347,9 +355,13 @@ class PRTRHead(BaseHead):
             )
 
         if self.loss_map is not None:
-            maps = maps.flatten(-2).gather(
-                2, matches[: len(maps), :, :, None].expand(-1, -1, -1, maps.shape[-2:].numel())
-            ).unflatten(-1, maps.shape[-2:])
+            maps = (
+                maps.flatten(-2)
+                .gather(
+                    2, matches[: len(maps), :, :, None].expand(-1, -1, -1, maps.shape[-2:].numel())
+                )
+                .unflatten(-1, maps.shape[-2:])
+            )
             for i, layer in enumerate(maps):
                 losses[f'd{i}.loss_map'] = self.loss_map(layer, keypoint_labels, keypoint_weights)
         distances = torch.linalg.norm(

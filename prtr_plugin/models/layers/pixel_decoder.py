@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
+from mmpose.utils.typing import ConfigType
 from torch import Tensor, nn
 
 
@@ -10,7 +11,7 @@ class PixelDecoder(nn.Module):
 
     The tokens are narrowed by a 1x1 convolution. From coarse to fine the map
     is enlarged, a projection of the next backbone map is added, and a 3x3
-    convolution follows.
+    convolution follows, as in a feature pyramid (`MaskFormer`_, section 3.3).
 
     Args:
         in_channels (Sequence[int]): Channels of the backbone maps that are
@@ -18,10 +19,12 @@ class PixelDecoder(nn.Module):
         embed_dims (int): Channels D of the map of tokens
         out_channels (int): Channels C of the pixel map
         norm_cfg (dict): Config of the normalisation of the convolutions
+
+    .. _`MaskFormer`: https://arxiv.org/abs/2107.06278
     """
 
     def __init__(
-        self, in_channels: Sequence[int], embed_dims: int, out_channels: int, norm_cfg: dict
+        self, in_channels: Sequence[int], embed_dims: int, out_channels: int, norm_cfg: ConfigType
     ) -> None:
         super().__init__()
         self.token_proj = nn.Conv2d(embed_dims, out_channels, 1)
@@ -32,7 +35,7 @@ class PixelDecoder(nn.Module):
             ConvModule(out_channels, out_channels, 3, padding=1, norm_cfg=norm_cfg)
             for _ in in_channels
         )
-        self.mask_proj = nn.Conv2d(out_channels, out_channels, 1)
+        self.pixel_proj = nn.Conv2d(out_channels, out_channels, 1)
 
     def forward(self, tokens: Tensor, feats: Sequence[Tensor]) -> Tensor:
         """Forward function.
@@ -47,7 +50,8 @@ class PixelDecoder(nn.Module):
             finest map.
         """
         x = self.token_proj(tokens)
-        for feat, lateral, output in list(zip(feats, self.lateral_convs, self.output_convs))[::-1]:
+        layers = zip(reversed(feats), reversed(self.lateral_convs), reversed(self.output_convs))
+        for feat, lateral, output in layers:
             x = F.interpolate(x, feat.shape[-2:], mode='bilinear', align_corners=False)
             x = output(x + lateral(feat))
-        return self.mask_proj(x)
+        return self.pixel_proj(x)

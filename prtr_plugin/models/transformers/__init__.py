@@ -1,6 +1,12 @@
-from .base_transformer import BaseTransformer
+from .base_transformer import BaseTransformer, TransformerOutput
 from .deformable_prtr_transformer import DeformablePRTRTransformer
 from .pixel_prtr_transformer import PixelPRTRTransformer
 from .prtr_transformer import PRTRTransformer
 
-__all__ = ['BaseTransformer', 'DeformablePRTRTransformer', 'PRTRTransformer', 'PixelPRTRTransformer']
+__all__ = [
+    'BaseTransformer',
+    'DeformablePRTRTransformer',
+    'PRTRTransformer',
+    'PixelPRTRTransformer',
+    'TransformerOutput',
+]

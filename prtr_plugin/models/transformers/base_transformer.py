@@ -1,5 +1,6 @@
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from mmcv.cnn.bricks.transformer import FFN
@@ -11,13 +12,29 @@ from torch import Tensor, nn
 SINE_ENCODING = dict(type='mmdet.SinePositionalEncoding', num_feats=128, normalize=True)
 
 
+class TransformerOutput(NamedTuple):
+    """What a transformer returns for its L decoder layers.
+
+    Attributes:
+        hidden_states (Tensor): Query states in shape (L, B, Q, D)
+        references (Tensor | None): Reference points (x, y) in [0, 1] that
+            coordinates are relative to, in shape (L, B, Q, 2)
+        maps (Tensor | None): For the first of the layers logits of each query
+            over the pixels of a map, in shape (l, B, Q, h, w)
+    """
+
+    hidden_states: Tensor
+    references: Tensor | None = None
+    maps: Tensor | None = None
+
+
 class BaseTransformer(BaseModule, metaclass=ABCMeta):
     """What :class:`PRTRHead` asks of a transformer.
 
     A transformer takes the feature maps of the backbone or neck and returns,
-    for each of its decoder layers, the states of the keypoint queries and the
-    reference points that coordinates are relative to, if it has any. Layers,
-    positions, queries and reference points are its own. A new one derives
+    for each of its decoder layers, the states of the keypoint queries, and
+    reference points and maps if it has any. Layers, positions, queries and
+    reference points are its own. A new one derives
     from this class, implements :meth:`forward`, and is registered in
     mmpose's ``MODELS``; the head takes it by ``transformer=dict(type=...)``.
 
@@ -110,7 +127,7 @@ class BaseTransformer(BaseModule, metaclass=ABCMeta):
         feats: Sequence[Tensor],
         last_layer_only: bool = False,
         kpt_branches: Sequence[nn.Module] | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> TransformerOutput:
         """Forward function.
 
         Args:
@@ -123,11 +140,7 @@ class BaseTransformer(BaseModule, metaclass=ABCMeta):
                 Only with ``with_references``. Defaults to None
 
         Returns:
-            tuple:
-            - hidden_states (Tensor): Query states in shape (L, B, Q, D), with
-                L = 1 for the last decoder layer only
-            - references (Tensor | None): Reference points (x, y) in [0, 1] in
-                shape (L, B, Q, 2), if the transformer has them
+            TransformerOutput: Of all decoder layers, or of the last one only.
         """
 
 

@@ -18,7 +18,14 @@ from ..layers import (
     flatten_levels,
     full_precision,
 )
-from .base_transformer import SINE_ENCODING, BaseTransformer, build_ffn, build_norms, init_matrices
+from .base_transformer import (
+    SINE_ENCODING,
+    BaseTransformer,
+    TransformerOutput,
+    build_ffn,
+    build_norms,
+    init_matrices,
+)
 
 
 @MODELS.register_module()
@@ -160,7 +167,7 @@ class DeformablePRTRTransformer(BaseTransformer):
         feats: Sequence[Tensor],
         last_layer_only: bool = False,
         kpt_branches: Sequence[nn.Module] | None = None,
-    ) -> tuple[Tensor, Tensor, None]:
+    ) -> TransformerOutput:
         """See :meth:`BaseTransformer.forward`."""
         maps = self.input_proj(self.used_maps(feats))
         levels = FeatureLevels.of(maps)
@@ -192,4 +199,4 @@ class DeformablePRTRTransformer(BaseTransformer):
             query_pos=query_pos,
             levels=levels,
         )
-        return states, references, None
+        return TransformerOutput(states, references)

@@ -16,11 +16,69 @@ from ..layers import (
     PixelDecoder,
     full_precision,
 )
-from .base_transformer import SINE_ENCODING, BaseTransformer, build_ffn, build_norms, init_matrices
+from .base_transformer import (
+    SINE_ENCODING,
+    BaseTransformer,
+    TransformerOutput,
+    build_ffn,
+    build_norms,
+    init_matrices,
+)
 
 
 @MODELS.register_module()
 class PixelPRTRTransformer(BaseTransformer):
+    """Keypoint queries as kernels over a fine pixel map: PRTR+.
+
+    This is not in the paper. Encoder and decoder are those of
+    :class:`PRTRTransformer`. A light pixel decoder leads the encoded tokens
+    back to the resolution of the finest given map. After each decoder layer
+    the state of a query becomes a kernel (`MaskFormer`_), whose product with
+    the pixel map is a map of logits; the expected position under its softmax
+    is the reference point of the query (integral regression, `Sun et al.`_).
+    Refinement layers follow: each samples the pixels around the last
+    coordinates, which are constants for it, and corrects them.
+
+    In training the expectation is over the whole map, so that any pixel can
+    learn. In testing, and where refinement starts, it is over a window around
+    the peak, which far pixels cannot bias.
+
+    Args:
+        in_channels (Sequence[int]): Channels of the feature maps, from fine
+            to coarse. The last map becomes the tokens, and the pixel map has
+            the size of the first
+        num_queries (int): Number of keypoint queries Q. Defaults to 100
+        embed_dims (int): Width D. Defaults to 256
+        pixel_channels (int): Channels C of the pixel map. Defaults to 64
+        num_encoder_layers (int): See :class:`PRTRTransformer`. Defaults to 1
+        num_decoder_layers (int): Number of decoder layers with maps. Defaults
+            to 2
+        num_refine_layers (int): Number of refinement layers, for which the
+            head needs ``with_kpt_refine``. Defaults to 1
+        window (int): Side of the window around the peak in pixels, an odd
+            number. Defaults to 5
+        static_kernels (bool): Whether each query has a learned kernel that
+            the one of its state corrects. Defaults to ``True``
+        num_heads (int): Attention heads. Defaults to 8
+        feedforward_channels (int): See :class:`PRTRTransformer`. Defaults to
+            512
+        dropout (float): Dropout everywhere. Defaults to 0.0
+        pre_norm (bool): See :class:`PRTRTransformer`. Defaults to ``False``
+        with_cp (bool): See :class:`PRTRTransformer`. Defaults to ``False``
+        positional_encoding (dict): Config of the positional encoding of the
+            tokens with D channels. Defaults to DETR's sine encoding
+        norm_cfg (dict): Config of the normalisation of the pixel decoder.
+            Defaults to batch normalisation
+        init_cfg (dict, optional): Extra init config. Defaults to None
+
+    Raises:
+        ValueError: If ``window`` is not odd and positive. Also see
+            :class:`BaseTransformer`.
+
+    .. _`MaskFormer`: https://arxiv.org/abs/2107.06278
+    .. _`Sun et al.`: https://arxiv.org/abs/1711.08229
+    """
+
     with_references = True
 
     def __init__(
@@ -29,16 +87,16 @@ class PixelPRTRTransformer(BaseTransformer):
         num_queries: int = 100,
         embed_dims: int = 256,
         pixel_channels: int = 64,
-        num_encoder_layers: int = 2,
-        num_decoder_layers: int = 3,
+        num_encoder_layers: int = 1,
+        num_decoder_layers: int = 2,
         num_refine_layers: int = 1,
         window: int = 5,
+        static_kernels: bool = True,
         num_heads: int = 8,
-        feedforward_channels: int = 1024,
+        feedforward_channels: int = 512,
         dropout: float = 0.0,
         pre_norm: bool = False,
         with_cp: bool = False,
-        static_embedding: bool = True,
         positional_encoding: ConfigType = SINE_ENCODING,
         norm_cfg: ConfigType = dict(type='BN'),
         init_cfg: dict | None = None,
@@ -53,8 +111,10 @@ class PixelPRTRTransformer(BaseTransformer):
             positional_encoding,
             init_cfg,
         )
+        if window < 1 or window % 2 == 0:
+            raise ValueError(f'window must be odd and positive, but is {window}.')
         self.num_pixel_layers = num_decoder_layers
-        # those that the head supervises
+        # the head supervises those of the refinement too
         self.num_decoder_layers = num_decoder_layers + num_refine_layers
         self.window = window
 
@@ -78,9 +138,7 @@ class PixelPRTRTransformer(BaseTransformer):
             )
         self.decoder = Decoder(
             [
-                DecoderLayer(
-                    attention(), attention(), ffn(), build_norms(embed_dims, 3), pre_norm
-                )
+                DecoderLayer(attention(), attention(), ffn(), build_norms(embed_dims, 3), pre_norm)
                 for _ in range(num_decoder_layers)
             ],
             nn.LayerNorm(embed_dims),
@@ -89,9 +147,9 @@ class PixelPRTRTransformer(BaseTransformer):
             self.in_channels[:-1], embed_dims, pixel_channels, norm_cfg
         )
         self.kernel_branch = MLP(embed_dims, embed_dims, pixel_channels, 2)
-        self.kernel_embedding = (
-            nn.Embedding(num_queries, pixel_channels) if static_embedding else None
-        )
+        self.kernel_embedding = None
+        if static_kernels:
+            self.kernel_embedding = nn.Embedding(num_queries, pixel_channels)
         self.refine_layers = nn.ModuleList(
             MLP(embed_dims + 9 * pixel_channels, embed_dims, embed_dims, 2)
             for _ in range(num_refine_layers)
@@ -99,20 +157,32 @@ class PixelPRTRTransformer(BaseTransformer):
         self.refine_norms = nn.ModuleList(build_norms(embed_dims, num_refine_layers))
 
     def init_weights(self) -> None:
+        """Xavier initialisation of encoder and decoder. A query starts with
+        its static kernel, if it has one.
+        """
         super().init_weights()
         init_matrices(self.encoder, self.decoder)
         if self.kernel_embedding is not None:
-            nn.init.normal_(self.kernel_embedding.weight)
-            last = self.kernel_branch.layers[-1]
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+            nn.init.zeros_(self.kernel_branch.layers[-1].weight)
+            nn.init.zeros_(self.kernel_branch.layers[-1].bias)
 
     def forward(
         self,
         feats: Sequence[Tensor],
         last_layer_only: bool = False,
         kpt_branches: Sequence[nn.Module] | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> TransformerOutput:
+        """See :meth:`BaseTransformer.forward`.
+
+        Raises:
+            ValueError: If there are refinement layers but no
+                ``kpt_branches``.
+        """
+        if len(self.refine_layers) and kpt_branches is None:
+            raise ValueError(
+                f'num_refine_layers={len(self.refine_layers)} needs a coordinate branch for each '
+                'layer. Set with_kpt_refine=True in the head, or num_refine_layers=0.'
+            )
         feats = self.used_maps(feats)
         x = self.input_proj(feats[-1])
         memory = x.flatten(2).transpose(1, 2)
@@ -127,55 +197,72 @@ class PixelPRTRTransformer(BaseTransformer):
             query_pos=query_pos[None],
             key_pos=memory_pos,
         )
-        tokens = memory.transpose(1, 2).unflatten(2, x.shape[-2:])
-        pixels = self.pixel_decoder(tokens, feats[:-1])
+
+        pixels = self.pixel_decoder(memory.transpose(1, 2).unflatten(2, x.shape[-2:]), feats[:-1])
         kernels = self.kernel_branch(states)
         if self.kernel_embedding is not None:
             kernels = kernels + self.kernel_embedding.weight
-        maps = torch.einsum('lbqc,bchw->lbqhw', kernels, pixels) * pixels.shape[1] ** -0.5
-        peaks = expectation(maps.float(), self.window)
-        # far from its peak a map would get no gradient from a window
-        references = expectation(maps.float()) if self.training else peaks
-        states, references = list(states), list(references)
+        maps = torch.einsum('lbqc,bchw->lbqhw', kernels, pixels).float()
+        maps = maps * pixels.shape[1] ** -0.5
+        peaks = expected_position(maps, self.window)
+        # outside of a window a pixel would learn nothing
+        references = expected_position(maps) if self.training else peaks
+
+        all_states, all_references = [*states], [*references]
         start = peaks[-1].detach()
-        for i, (layer, norm) in enumerate(zip(self.refine_layers, self.refine_norms)):
-            branch = kpt_branches[self.num_pixel_layers + i - 1]
-            with full_precision(branch, states[-1]) as (state,):
-                start = (branch(state) + inverse_sigmoid(start)).sigmoid().detach()
-            around = sample_around(pixels, start)
-            states.append(norm(states[-1] + layer(torch.cat((states[-1], around), -1))))
-            references.append(start)
+        branches = (kpt_branches or [])[self.num_pixel_layers - 1 :]
+        for branch, layer, norm in zip(branches, self.refine_layers, self.refine_norms):
+            state = all_states[-1]
+            with full_precision(branch, state) as (full_state,):
+                start = (branch(full_state) + inverse_sigmoid(start)).sigmoid().detach()
+            around = torch.cat((state, sample_around(pixels, start)), dim=-1)
+            all_states.append(norm(state + layer(around)))
+            all_references.append(start)
         if last_layer_only:
-            states, references = states[-1:], references[-1:]
-        return torch.stack(states), torch.stack(references), maps
+            all_states, all_references = all_states[-1:], all_references[-1:]
+        return TransformerOutput(torch.stack(all_states), torch.stack(all_references), maps)
 
 
-def centers(h: int, w: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    x = (torch.arange(w, device=like.device, dtype=like.dtype) + 0.5) / w
-    y = (torch.arange(h, device=like.device, dtype=like.dtype) + 0.5) / h
-    return x, y
+def expected_position(maps: Tensor, window: int | None = None) -> Tensor:
+    """Expected positions under the softmax over the pixels of maps.
 
+    Args:
+        maps (Tensor): Logits in shape (..., h, w)
+        window (int, optional): Side of the window around the peak outside of
+            which pixels have no weight. Defaults to None, for all pixels
 
-def expectation(maps: Tensor, window: int | None = None) -> Tensor:
-    """Expected (x, y) of the softmax over the places of maps (..., h, w)."""
+    Returns:
+        Tensor: Points (x, y) relative to the map in shape (..., 2).
+    """
     h, w = maps.shape[-2:]
-    x, y = centers(h, w, maps)
+    rows, columns = (torch.arange(size, device=maps.device) for size in (h, w))
     if window is not None:
-        peak = maps.flatten(-2).argmax(-1)
-        px, py = peak % w, peak // w
-        near_x = (torch.arange(w, device=maps.device) - px[..., None]).abs() <= window // 2
-        near_y = (torch.arange(h, device=maps.device) - py[..., None]).abs() <= window // 2
-        maps = maps.masked_fill(~(near_y[..., :, None] & near_x[..., None, :]), float('-inf'))
-    p = maps.flatten(-2).softmax(-1).view_as(maps)
-    return torch.stack(((p.sum(-2) * x).sum(-1), (p.sum(-1) * y).sum(-1)), -1)
+        peak = maps.flatten(-2).argmax(dim=-1, keepdim=True)
+        far_rows = (rows - peak // w).abs() > window // 2
+        far_columns = (columns - peak % w).abs() > window // 2
+        maps = maps.masked_fill(far_rows[..., None] | far_columns[..., None, :], float('-inf'))
+    probs = maps.flatten(-2).softmax(dim=-1).view_as(maps)
+    x = (probs.sum(dim=-2) * (columns + 0.5) / w).sum(dim=-1)
+    y = (probs.sum(dim=-1) * (rows + 0.5) / h).sum(dim=-1)
+    return torch.stack((x, y), dim=-1)
 
 
 def sample_around(pixels: Tensor, points: Tensor) -> Tensor:
-    """Features (B, Q, 9 C) of a 3x3 neighbourhood of points (B, Q, 2)."""
+    """Bilinear samples of a pixel map at points and their eight neighbours.
+
+    Args:
+        pixels (Tensor): Pixel map in shape (B, C, h, w)
+        points (Tensor): Points (x, y) relative to the map in shape (B, Q, 2)
+
+    Returns:
+        Tensor: Samples one pixel apart in shape (B, Q, 9 * C).
+    """
     h, w = pixels.shape[-2:]
-    steps = torch.arange(-1, 2, device=pixels.device, dtype=points.dtype)
+    steps = torch.arange(-1, 2, device=pixels.device)
     dy, dx = torch.meshgrid(steps / h, steps / w, indexing='ij')
-    offsets = torch.stack((dx.flatten(), dy.flatten()), -1)
+    offsets = torch.stack((dx.flatten(), dy.flatten()), dim=-1)
     grid = 2 * (points[:, :, None] + offsets) - 1
-    out = F.grid_sample(pixels, grid.to(pixels.dtype), padding_mode='border', align_corners=False)
-    return out.permute(0, 2, 3, 1).flatten(2)
+    samples = F.grid_sample(
+        pixels, grid.to(pixels.dtype), padding_mode='border', align_corners=False
+    )
+    return samples.permute(0, 2, 3, 1).flatten(2)

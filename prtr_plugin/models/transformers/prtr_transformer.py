@@ -5,7 +5,14 @@ from mmpose.utils.typing import ConfigType
 from torch import Tensor, nn
 
 from ..layers import Decoder, DecoderLayer, Encoder, EncoderLayer, FusedMultiheadAttention
-from .base_transformer import SINE_ENCODING, BaseTransformer, build_ffn, build_norms, init_matrices
+from .base_transformer import (
+    SINE_ENCODING,
+    BaseTransformer,
+    TransformerOutput,
+    build_ffn,
+    build_norms,
+    init_matrices,
+)
 
 
 @MODELS.register_module()
@@ -105,8 +112,8 @@ class PRTRTransformer(BaseTransformer):
         feats: Sequence[Tensor],
         last_layer_only: bool = False,
         kpt_branches: Sequence[nn.Module] | None = None,
-    ) -> tuple[Tensor, None, None]:
-        """See :meth:`BaseTransformer.forward`; there are no references."""
+    ) -> TransformerOutput:
+        """See :meth:`BaseTransformer.forward`."""
         (feat,) = self.used_maps(feats)
         x = self.input_proj(feat)
         memory = x.flatten(2).transpose(1, 2)
@@ -121,4 +128,4 @@ class PRTRTransformer(BaseTransformer):
             query_pos=query_pos[None],
             key_pos=memory_pos,
         )
-        return hidden_states, None, None
+        return TransformerOutput(hidden_states)
