@@ -52,6 +52,15 @@ class PRTRHead(BaseHead):
             to cross-entropy with 0.1 for it
         loss_kpt (dict): Config of the coordinate loss, whose mean over
             joints is multiplied by K. Defaults to L1 with weight 5
+        loss_map (dict, optional): Config of the loss of the maps of a
+            transformer that has maps, :class:`KeypointMapLoss`. This is not
+            in the paper. Defaults to None
+        class_bias (float): What the logit of joint k starts with for query k,
+            and that of "no keypoint" for the queries after the K-th: a
+            learned bias for each query and class. With a matching cost in
+            which the class weighs more than the position, a query then
+            belongs to one joint from the start, yet may be matched to
+            another. This is not in the paper. Defaults to 0, for no such bias
         assigner (dict): Config of the matching. Defaults to
             :class:`KeypointHungarianAssigner` with the paper's costs
         decoder (dict): Config of the keypoint codec,
@@ -65,7 +74,8 @@ class PRTRHead(BaseHead):
     Raises:
         TypeError: If the codec is missing or of another kind.
         ValueError: If ``num_queries`` < K, the codec has another number of
-            joints, or ``with_kpt_refine`` does not fit the transformer.
+            joints, or ``with_kpt_refine`` does not fit the transformer. Later,
+            if ``loss_map`` does not fit it.
 
     .. _`PRTR`: https://arxiv.org/abs/2104.06976
     """
@@ -321,12 +331,15 @@ class PRTRHead(BaseHead):
             coords (Tensor): Normalised coordinates in shape (L, B, Q, 2)
             keypoint_labels (Tensor): Target coordinates in shape (B, K, 2)
             keypoint_weights (Tensor): Joint weights in shape (B, K)
+            maps (Tensor, optional): Logits of the first l layers over the
+                pixels of a map in shape (l, B, Q, h, w). Defaults to None
 
         Returns:
             dict: ``loss_cls`` and ``loss_kpt`` of the last layer,
-            ``d{i}.loss_cls`` and ``d{i}.loss_kpt`` of layer i before it, and
-            ``acc_pose``, the share of labelled joints that the read-out puts
-            within 5 % of the input size.
+            ``d{i}.loss_cls`` and ``d{i}.loss_kpt`` of layer i before it,
+            ``d{i}.loss_map`` of a layer with maps, and ``acc_pose``, the
+            share of labelled joints that the read-out puts within 5 % of the
+            input size.
 
         Raises:
             FloatingPointError: If a prediction is NaN or infinite.
@@ -355,15 +368,17 @@ class PRTRHead(BaseHead):
             )
 
         if self.loss_map is not None:
-            maps = (
-                maps.flatten(-2)
-                .gather(
-                    2, matches[: len(maps), :, :, None].expand(-1, -1, -1, maps.shape[-2:].numel())
+            if maps is None:
+                raise ValueError(
+                    f'loss_map needs maps, which {type(self.transformer).__name__} does not have. '
+                    'Remove loss_map, or take PixelPRTRTransformer.'
                 )
-                .unflatten(-1, maps.shape[-2:])
-            )
-            for i, layer in enumerate(maps):
-                losses[f'd{i}.loss_map'] = self.loss_map(layer, keypoint_labels, keypoint_weights)
+            pixels = matches[: len(maps), :, :, None, None].expand(-1, -1, -1, *maps.shape[-2:])
+            for i, matched_maps in enumerate(maps.gather(2, pixels)):
+                losses[f'd{i}.loss_map'] = self.loss_map(
+                    matched_maps, keypoint_labels, keypoint_weights
+                )
+
         distances = torch.linalg.norm(
             _gather_queries(coords[-1].detach(), read_out) - keypoint_labels, dim=-1
         )

@@ -34,14 +34,12 @@ class PixelPRTRTransformer(BaseTransformer):
     :class:`PRTRTransformer`. A light pixel decoder leads the encoded tokens
     back to the resolution of the finest given map. After each decoder layer
     the state of a query becomes a kernel (`MaskFormer`_), whose product with
-    the pixel map is a map of logits; the expected position under its softmax
-    is the reference point of the query (integral regression, `Sun et al.`_).
-    Refinement layers follow: each samples the pixels around the last
-    coordinates, which are constants for it, and corrects them.
-
-    In training the expectation is over the whole map, so that any pixel can
-    learn. In testing, and where refinement starts, it is over a window around
-    the peak, which far pixels cannot bias.
+    the pixel map is a map of logits. The reference point of the query is the
+    expected position under the softmax (integral regression, `Sun et al.`_)
+    within a window around the peak, which far pixels cannot bias; they learn
+    from the loss of the maps, :class:`KeypointMapLoss`. Refinement layers
+    follow: each samples the pixels around the last coordinates, which are
+    constants for it, and corrects them.
 
     Args:
         in_channels (Sequence[int]): Channels of the feature maps, from fine
@@ -204,12 +202,10 @@ class PixelPRTRTransformer(BaseTransformer):
             kernels = kernels + self.kernel_embedding.weight
         maps = torch.einsum('lbqc,bchw->lbqhw', kernels, pixels).float()
         maps = maps * pixels.shape[1] ** -0.5
-        peaks = expected_position(maps, self.window)
-        # outside of a window a pixel would learn nothing
-        references = expected_position(maps) if self.training else peaks
+        references = expected_position(maps, self.window)
 
         all_states, all_references = [*states], [*references]
-        start = peaks[-1].detach()
+        start = references[-1].detach()
         branches = (kpt_branches or [])[self.num_pixel_layers - 1 :]
         for branch, layer, norm in zip(branches, self.refine_layers, self.refine_norms):
             state = all_states[-1]
@@ -223,24 +219,23 @@ class PixelPRTRTransformer(BaseTransformer):
         return TransformerOutput(torch.stack(all_states), torch.stack(all_references), maps)
 
 
-def expected_position(maps: Tensor, window: int | None = None) -> Tensor:
-    """Expected positions under the softmax over the pixels of maps.
+def expected_position(maps: Tensor, window: int) -> Tensor:
+    """Expected positions under the softmax over the pixels around the peak.
 
     Args:
         maps (Tensor): Logits in shape (..., h, w)
-        window (int, optional): Side of the window around the peak outside of
-            which pixels have no weight. Defaults to None, for all pixels
+        window (int): Side of the window around the peak outside of which
+            pixels have no weight
 
     Returns:
         Tensor: Points (x, y) relative to the map in shape (..., 2).
     """
     h, w = maps.shape[-2:]
     rows, columns = (torch.arange(size, device=maps.device) for size in (h, w))
-    if window is not None:
-        peak = maps.flatten(-2).argmax(dim=-1, keepdim=True)
-        far_rows = (rows - peak // w).abs() > window // 2
-        far_columns = (columns - peak % w).abs() > window // 2
-        maps = maps.masked_fill(far_rows[..., None] | far_columns[..., None, :], float('-inf'))
+    peak = maps.flatten(-2).argmax(dim=-1, keepdim=True)
+    far_rows = (rows - peak // w).abs() > window // 2
+    far_columns = (columns - peak % w).abs() > window // 2
+    maps = maps.masked_fill(far_rows[..., None] | far_columns[..., None, :], float('-inf'))
     probs = maps.flatten(-2).softmax(dim=-1).view_as(maps)
     x = (probs.sum(dim=-2) * (columns + 0.5) / w).sum(dim=-1)
     y = (probs.sum(dim=-1) * (rows + 0.5) / h).sum(dim=-1)

@@ -30,9 +30,9 @@ def feats(batch_size=2):
 
 def states(model, *args, **kwargs):
     """The query states; there are no reference points."""
-    hidden_states, references = model(*args, **kwargs)
-    assert references is None and not model.with_references
-    return hidden_states
+    output = model(*args, **kwargs)
+    assert output.references is None and not model.with_references
+    return output.hidden_states
 
 
 def test_post_norm_equals_mmdet():

@@ -1,0 +1,104 @@
+"""What the head has of its own with maps and a class bias; see also ``test_prtr_head.py``."""
+
+import numpy as np
+import pytest
+import torch
+from mmpose.registry import MODELS
+from small_heads import build as build_plain
+from small_heads import feats as maps_of
+from small_heads import samples, total
+
+CHANNELS = [6, 16]
+COSTS = [
+    dict(type='KeypointClassificationCost', weight=10.0),
+    dict(type='KeypointL1Cost', weight=1.0),
+]
+MAP_LOSS = dict(type='KeypointMapLoss', sigma=0.8, loss_weight=0.7)
+
+
+def build(num_keypoints=4, **kwargs):
+    cfg = dict(
+        in_channels=CHANNELS,
+        transformer=dict(
+            type='PixelPRTRTransformer', num_refine_layers=1, num_decoder_layers=2, pixel_channels=8
+        ),
+        with_kpt_refine=True,
+        loss_map=MAP_LOSS,
+        class_bias=4.0,
+        assigner=dict(type='KeypointHungarianAssigner', match_costs=COSTS),
+    )
+    head = build_plain(num_keypoints, **{**cfg, **kwargs})
+    head.init_weights()
+    return head
+
+
+def feats(batch_size=3, size=(4, 3)):
+    return maps_of(batch_size, size, CHANNELS)
+
+
+@pytest.mark.parametrize('num_keypoints', [1, 4, 12])
+def test_losses_and_predictions(num_keypoints):
+    head = build(num_keypoints)
+    losses = head.loss(feats(), samples(3, num_keypoints))
+    names = {f'{p}loss_{n}' for p in ('d0.', 'd1.', '') for n in ('cls', 'kpt')}
+    assert set(losses) == names | {'d0.loss_map', 'd1.loss_map', 'acc_pose'}
+    total(losses).backward()
+    for name, p in head.named_parameters():
+        assert p.grad is not None and p.grad.isfinite().all(), name
+    for pred in head.eval().predict(feats(), samples(3, num_keypoints)):
+        assert pred.keypoints.shape == (1, num_keypoints, 2)
+        assert (pred.keypoints >= 0).all() and (pred.keypoints <= (24, 32)).all()
+
+
+def test_map_loss_is_that_of_the_matched_queries():
+    head, data = build(), samples(3)
+    data[1].gt_instance_labels.keypoint_weights[0, 2] = 0
+    losses = head.loss(feats(), data)
+    cls_logits, coords = head.forward_layers(feats())
+    maps = head.transformer(feats(), kpt_branches=head.kpt_branches).maps
+    targets = torch.cat([d.gt_instance_labels.keypoint_labels for d in data])
+    weights = torch.cat([d.gt_instance_labels.keypoint_weights for d in data])
+    matches, _ = head._match(cls_logits, coords, targets)
+    loss_map = MODELS.build(MAP_LOSS)
+    for layer in range(2):
+        expected = 0
+        for b in range(3):
+            for k in range(4):
+                one = maps[layer, b, matches[layer, b, k]][None, None]
+                expected += loss_map(one, targets[b, k].view(1, 1, 2), weights[b, k].view(1, 1))
+        torch.testing.assert_close(losses[f'd{layer}.loss_map'], expected / 12)
+
+
+def test_class_bias_gives_each_joint_its_query():
+    head = build()
+    cls_logits, coords = head.forward_layers(feats())
+    targets = torch.cat([d.gt_instance_labels.keypoint_labels for d in samples(3)])
+    matches, read_out = head._match(cls_logits, coords, targets)
+    assert (matches == torch.arange(4)).all() and (read_out == torch.arange(4)).all()
+    # the spare queries start as "no keypoint"
+    assert (cls_logits[:, :, 4:].argmax(-1) == 4).all()
+    # and a query may still be matched to another joint
+    swapped = cls_logits.detach().clone()
+    swapped[..., [0, 1], :] = swapped[..., [1, 0], :]
+    matches, _ = head._match(swapped, coords, targets)
+    assert (matches == torch.tensor([1, 0, 2, 3])).all()
+    assert build(class_bias=0.0).class_bias is None
+
+
+def test_map_loss_needs_maps():
+    head = build_plain(loss_map=MAP_LOSS)
+    with pytest.raises(ValueError, match='loss_map needs maps, which PRTRTransformer does not'):
+        head.loss(maps_of(), samples(3))
+
+
+def test_learns_a_batch():
+    head, data = build(), samples(3)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=3e-3)
+    for _ in range(80):
+        optimizer.zero_grad()
+        total(head.loss(feats(), data)).backward()
+        optimizer.step()
+    preds = head.eval().predict(feats(), data)
+    for pred, sample in zip(preds, data):
+        expected = sample.gt_instance_labels.keypoint_labels.numpy() * (24, 32)
+        assert np.abs(pred.keypoints - expected).mean() < 2
