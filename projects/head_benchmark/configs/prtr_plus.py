@@ -34,6 +34,12 @@ model = dict(
                 dict(type='KeypointL1Cost', weight=1.0),
             ],
         ),
-        decoder=dict(type='HungarianKeypointCodec', input_size=(96, 128), num_keypoints=17),
+        decoder=dict(
+            type='HungarianKeypointCodec',
+            input_size=(96, 128),
+            num_keypoints=17,
+            # the scores of joints are then their confidences
+            include_background=True,
+        ),
     ),
 )

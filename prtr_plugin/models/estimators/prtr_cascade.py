@@ -250,7 +250,7 @@ class PRTRCascade(BasePoseEstimator):
                 everybody.keypoints_visible[persons],
                 kept.detach(),
             )
-        kpt_losses = self.head.loss_by_feat(*self.head.forward_layers((crops,)), labels, weights)
+        kpt_losses = self.head.loss_by_targets((crops,), labels, weights)
         weight = 0.0 if nobody else 1.0
         losses.update({k: v * weight for k, v in kpt_losses.items()})
         return losses

@@ -15,6 +15,7 @@ from prtr_plugin.assignment import batched_linear_assignment
 from prtr_plugin.codecs import HungarianKeypointCodec
 
 from ..layers import full_precision, non_finite_error
+from ..transformers import TransformerOutput
 
 
 @MODELS.register_module()
@@ -201,12 +202,13 @@ class PRTRHead(BaseHead):
         Raises:
             ValueError: If the maps do not have ``in_channels``.
         """
-        return self._forward(feats, last_layer_only)[:2]
+        cls_logits, coords, _ = self._forward(feats, last_layer_only)
+        return cls_logits, coords
 
     def _forward(
         self, feats: Sequence[Tensor], last_layer_only: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """See :meth:`forward_layers`, and the maps of the transformer."""
+    ) -> tuple[Tensor, Tensor, TransformerOutput]:
+        """See :meth:`forward_layers`, and what the transformer returned."""
         if self.mixed_precision:
             return self._forward_layers(feats, last_layer_only)
         with full_precision(self.fc_cls, *feats) as feats:
@@ -214,23 +216,23 @@ class PRTRHead(BaseHead):
 
     def _forward_layers(
         self, feats: Sequence[Tensor], last_layer_only: bool
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor, TransformerOutput]:
         """See :meth:`_forward`, in the precision of the caller."""
-        hidden_states, references, maps = self.transformer(
+        output = self.transformer(
             feats, last_layer_only, self.kpt_branches if self.with_kpt_refine else None
         )
-        with full_precision(self.fc_cls, hidden_states) as (hidden_states,):
+        with full_precision(self.fc_cls, output.hidden_states) as (hidden_states,):
             if self.with_kpt_refine:
                 branches = self.kpt_branches[-len(hidden_states) :]
                 coords = torch.stack([branch(x) for branch, x in zip(branches, hidden_states)])
             else:
                 coords = self.kpt_branches[0](hidden_states)
-            if references is not None:
-                coords = coords + inverse_sigmoid(references)
+            if output.references is not None:
+                coords = coords + inverse_sigmoid(output.references)
             cls_logits = self.fc_cls(hidden_states)
             if self.class_bias is not None:
                 cls_logits = cls_logits + self.class_bias
-            return cls_logits, coords.sigmoid(), maps
+            return cls_logits, coords.sigmoid(), output
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Forward to the outputs of the last decoder layer.
@@ -240,11 +242,15 @@ class PRTRHead(BaseHead):
 
         Returns:
             tuple:
-            - cls_logits (Tensor): Class logits in shape (B, Q, K + 1)
+            - cls_logits (Tensor): Class logits in shape (B, Q, K + 1). With a
+                transformer that has confidences, these multiply the
+                probabilities of the joints, and "no keypoint" has the rest
             - coords (Tensor): Normalised coordinates in shape (B, Q, 2)
         """
-        cls_logits, coords = self.forward_layers(feats, last_layer_only=True)
-        return cls_logits[-1], coords[-1]
+        cls_logits, coords, output = self._forward(feats, last_layer_only=True)
+        if output.confidences is None:
+            return cls_logits[-1], coords[-1]
+        return _discount(cls_logits[-1], output.confidences), coords[-1]
 
     def predict(
         self, feats: Features, batch_data_samples: OptSampleList, test_cfg: ConfigType = {}
@@ -313,8 +319,23 @@ class PRTRHead(BaseHead):
         keypoint_weights = torch.cat(
             [d.gt_instance_labels.keypoint_weights for d in batch_data_samples]
         )
-        cls_logits, coords, maps = self._forward(feats)
-        return self.loss_by_feat(cls_logits, coords, keypoint_labels, keypoint_weights, maps)
+        return self.loss_by_targets(feats, keypoint_labels, keypoint_weights)
+
+    def loss_by_targets(
+        self, feats: Sequence[Tensor], keypoint_labels: Tensor, keypoint_weights: Tensor
+    ) -> dict[str, Tensor]:
+        """Calculate losses from feature maps and targets.
+
+        Args:
+            feats (Sequence[Tensor]): See :meth:`forward_layers`
+            keypoint_labels (Tensor): See :meth:`loss_by_feat`
+            keypoint_weights (Tensor): See :meth:`loss_by_feat`
+
+        Returns:
+            dict: See :meth:`loss_by_feat`.
+        """
+        cls_logits, coords, output = self._forward(feats)
+        return self.loss_by_feat(cls_logits, coords, keypoint_labels, keypoint_weights, output.maps)
 
     def loss_by_feat(
         self,
@@ -410,6 +431,15 @@ class PRTRHead(BaseHead):
             torch.from_numpy(queries).to(coords.device).split((len(match_costs), batch_size))
         )
         return matches.unflatten(0, (num_layers, batch_size)), read_out
+
+
+def _discount(cls_logits: Tensor, confidences: Tensor) -> Tensor:
+    """Multiply the probabilities of the joints by confidences in shape (B, Q)."""
+    confidences = confidences.to(cls_logits).clamp(1e-6, 1 - 1e-6)
+    # of all probability, what the joints lose
+    lost = cls_logits.logsumexp(dim=-1) - confidences.logit()
+    none = torch.logaddexp(cls_logits[..., -1], lost)
+    return torch.cat((cls_logits[..., :-1], none[..., None]), dim=-1)
 
 
 def _gather_queries(coords: Tensor, queries: Tensor) -> Tensor:

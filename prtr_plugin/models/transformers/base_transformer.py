@@ -21,11 +21,14 @@ class TransformerOutput(NamedTuple):
             coordinates are relative to, in shape (L, B, Q, 2)
         maps (Tensor | None): For the first of the layers logits of each query
             over the pixels of a map, in shape (l, B, Q, h, w)
+        confidences (Tensor | None): How sure each query is of its place, from
+            0 to 1, in shape (B, Q)
     """
 
     hidden_states: Tensor
     references: Tensor | None = None
     maps: Tensor | None = None
+    confidences: Tensor | None = None
 
 
 class BaseTransformer(BaseModule, metaclass=ABCMeta):

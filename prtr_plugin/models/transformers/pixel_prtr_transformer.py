@@ -39,7 +39,8 @@ class PixelPRTRTransformer(BaseTransformer):
     within a window around the peak, which far pixels cannot bias; they learn
     from the loss of the maps, :class:`KeypointMapLoss`. Refinement layers
     follow: each samples the pixels around the last coordinates, which are
-    constants for it, and corrects them.
+    constants for it, and corrects them. The share of the window in the whole
+    softmax tells sure queries from unsure ones.
 
     Args:
         in_channels (Sequence[int]): Channels of the feature maps, from fine
@@ -202,7 +203,7 @@ class PixelPRTRTransformer(BaseTransformer):
             kernels = kernels + self.kernel_embedding.weight
         maps = torch.einsum('lbqc,bchw->lbqhw', kernels, pixels).float()
         maps = maps * pixels.shape[1] ** -0.5
-        references = expected_position(maps, self.window)
+        references, confidences = locate_peaks(maps, self.window)
 
         all_states, all_references = [*states], [*references]
         start = references[-1].detach()
@@ -216,11 +217,13 @@ class PixelPRTRTransformer(BaseTransformer):
             all_references.append(start)
         if last_layer_only:
             all_states, all_references = all_states[-1:], all_references[-1:]
-        return TransformerOutput(torch.stack(all_states), torch.stack(all_references), maps)
+        return TransformerOutput(
+            torch.stack(all_states), torch.stack(all_references), maps, confidences[-1]
+        )
 
 
-def expected_position(maps: Tensor, window: int) -> Tensor:
-    """Expected positions under the softmax over the pixels around the peak.
+def locate_peaks(maps: Tensor, window: int) -> tuple[Tensor, Tensor]:
+    """Find the peaks of maps between their pixels.
 
     Args:
         maps (Tensor): Logits in shape (..., h, w)
@@ -228,18 +231,23 @@ def expected_position(maps: Tensor, window: int) -> Tensor:
             pixels have no weight
 
     Returns:
-        Tensor: Points (x, y) relative to the map in shape (..., 2).
+        tuple:
+        - points (Tensor): Expected positions (x, y) under the softmax within
+            the window, relative to the map, in shape (..., 2)
+        - shares (Tensor): Share of the window in the softmax over the whole
+            map, from 0 to 1, in shape (...)
     """
     h, w = maps.shape[-2:]
     rows, columns = (torch.arange(size, device=maps.device) for size in (h, w))
     peak = maps.flatten(-2).argmax(dim=-1, keepdim=True)
     far_rows = (rows - peak // w).abs() > window // 2
     far_columns = (columns - peak % w).abs() > window // 2
-    maps = maps.masked_fill(far_rows[..., None] | far_columns[..., None, :], float('-inf'))
     probs = maps.flatten(-2).softmax(dim=-1).view_as(maps)
-    x = (probs.sum(dim=-2) * (columns + 0.5) / w).sum(dim=-1)
-    y = (probs.sum(dim=-1) * (rows + 0.5) / h).sum(dim=-1)
-    return torch.stack((x, y), dim=-1)
+    probs = probs.masked_fill(far_rows[..., None] | far_columns[..., None, :], 0)
+    shares = probs.sum(dim=(-2, -1))
+    x = (probs.sum(dim=-2) * (columns + 0.5) / w).sum(dim=-1) / shares
+    y = (probs.sum(dim=-1) * (rows + 0.5) / h).sum(dim=-1) / shares
+    return torch.stack((x, y), dim=-1), shares
 
 
 def sample_around(pixels: Tensor, points: Tensor) -> Tensor:

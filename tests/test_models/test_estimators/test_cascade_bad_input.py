@@ -10,7 +10,7 @@ from small_cascade import SIZE, Q, batch, build, gradients, loss, people, predic
 @pytest.mark.parametrize('num', [Q, Q + 3])
 def test_more_people_than_queries(num):
     model = build()
-    model.head.loss_by_feat = lambda *args: dict(num=len(args[-1]))
+    model.head.loss_by_targets = lambda *args: dict(num=len(args[-1]))
     assert loss(model, people(num))['num'] == Q
 
 

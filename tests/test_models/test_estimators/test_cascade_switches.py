@@ -64,7 +64,7 @@ def test_detector_levels():
 def test_max_persons_in_training(cap):
     model = build(train_cfg__max_persons=cap)
     seen = []
-    model.head.loss_by_feat = lambda *args: seen.append(args[2]) or {}
+    model.head.loss_by_targets = lambda *args: seen.append(args[1]) or {}
     for _ in range(8):
         model.loss(*batch(people(5), people(2)))
     assert {len(labels) for labels in seen} == {min(cap, 5) + min(cap, 2)}

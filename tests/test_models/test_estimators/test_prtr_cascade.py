@@ -44,11 +44,11 @@ def test_targets_are_relative_to_the_crop():
     samples[0].gt_instance_labels.keypoints_visible[1, 2] = 0
     seen = {}
 
-    def spy(cls_logits, coords, labels, weights):
+    def spy(feats, labels, weights):
         seen.update(labels=labels, weights=weights)
         return {}
 
-    model.head.loss_by_feat = spy
+    model.head.loss_by_targets = spy
     model.loss(images, samples)
     feats = model.extract_feat(images)
     boxes = model.forward_detector(feats, samples)[1][-1]
@@ -87,7 +87,7 @@ def test_people_without_keypoints_teach_the_box_only():
     }
     assert a['loss_kpt'] > 0 and b['loss_kpt'] == 0
     # one of two: the losses are those of the other alone
-    model.head.loss_by_feat = lambda *args: dict(num=args[-1].sum(1))
+    model.head.loss_by_targets = lambda *args: dict(num=args[-1].sum(1))
     with_keypoints.keypoints_visible[1] = 0
     with_keypoints.keypoints_visible[2, 0] = 0
     counts = loss(model, with_keypoints)['num'].tolist()

@@ -85,6 +85,16 @@ def test_class_bias_gives_each_joint_its_query():
     assert build(class_bias=0.0).class_bias is None
 
 
+def test_confidences_multiply_the_probabilities():
+    head = build().eval()
+    cls_logits, coords = head.forward_layers(feats(), last_layer_only=True)
+    output = head.transformer(feats(), kpt_branches=head.kpt_branches)
+    found, found_coords = head(feats())
+    torch.testing.assert_close(found_coords, coords[-1])
+    expected = cls_logits[-1].softmax(-1)[..., :-1] * output.confidences[..., None]
+    torch.testing.assert_close(found.softmax(-1)[..., :-1], expected)
+
+
 def test_map_loss_needs_maps():
     head = build_plain(loss_map=MAP_LOSS)
     with pytest.raises(ValueError, match='loss_map needs maps, which PRTRTransformer does not'):

@@ -187,7 +187,7 @@ def test_transformer_equals_mmdet(refine):
         reg_branches=kpt_branches,
         **shapes,
     )
-    out, references, _ = ours(feats(), kpt_branches=kpt_branches)
+    out, references, *_ = ours(feats(), kpt_branches=kpt_branches)
     torch.testing.assert_close(out, expected)
     torch.testing.assert_close(references, torch.cat((first[None], later[:-1])))
     if refine:
@@ -228,7 +228,7 @@ def test_checkpointing_gives_equal_gradients():
 def test_every_parameter_has_a_gradient(num_encoder_layers):
     """Also with no encoder, which the level embedding is for."""
     model = build(num_encoder_layers=num_encoder_layers)
-    out, references, _ = model(feats())
+    out, references, *_ = model(feats())
     (out.pow(2).sum() + references.sum()).backward()
     for name, p in model.named_parameters():
         assert p.grad is not None and p.grad.isfinite().all(), name
@@ -265,9 +265,9 @@ def test_half_precision_keeps_locations():
     """Under autocast reference points and sampling stay in full precision."""
     model = build().float()
     maps = [x.float() for x in feats()]
-    expected, references, _ = model(maps)
+    expected, references, *_ = model(maps)
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        out, half_references, _ = model(maps)
+        out, half_references, *_ = model(maps)
     torch.testing.assert_close(half_references, references)
     assert (out - expected).abs().mean() < 0.05
     out.float().sum().backward()
