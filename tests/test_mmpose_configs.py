@@ -98,7 +98,7 @@ def main() -> None:
 
 @pytest.fixture(scope='module')
 def report(tmp_path_factory):
-    import tiny_datasets
+    from helpers import tiny_datasets
 
     root = tmp_path_factory.mktemp('coco')
     tiny_datasets.write_coco(root)

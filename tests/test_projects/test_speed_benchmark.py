@@ -34,7 +34,7 @@ def modules():
     with pytest.MonkeyPatch.context() as patch:
         # new processes get this path, too
         patch.syspath_prepend(ROOT / 'projects' / 'speed_benchmark')
-        names = ('plain_prtr', 'tasks', 'variants')
+        names = ('benchmark', 'plain_prtr', 'tasks', 'variants')
         yield SimpleNamespace(**{name: import_module(name) for name in names})
 
 
@@ -99,7 +99,7 @@ def test_ratios_of_a_run(result):
     assert {r['ratio'] for r in result['memory'] if r['mode'] == 'fast'} == {1.5, None}
 
 
-def test_ratios(modules, load_tool):
+def test_ratios(modules):
     """In the same type of numbers and in float32, of each model and task."""
     seconds = dict(plain=(8.0, 6.0), config=(4.0, 2.0))
     rows = [
@@ -108,7 +108,7 @@ def test_ratios(modules, load_tool):
         for dtype, value in zip(('float32', 'bfloat16'), values)
     ]
     rows += [dict(rows[0], model='b', mode='config'), dict(rows[0], task='read_out', seconds=None)]
-    load_tool(f'../projects/{SCRIPT}').add_ratios(rows, 'seconds')
+    modules.benchmark.add_ratios(rows, 'seconds')
     found = [(row['ratio'], row['to_float32']) for row in rows]
     nothing = (None, None)
     assert found == [(1, 1), (1, 8 / 6), (2, 2), (3, 4), nothing, nothing]

@@ -10,13 +10,13 @@ import copy
 import gzip
 import json
 
-import golden
 import numpy as np
 import pytest
 import torch
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
+from helpers import golden
 from prtr_plugin.assignment import batched_linear_assignment
 from prtr_plugin.checkpoints import convert_sequential
 

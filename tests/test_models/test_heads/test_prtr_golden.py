@@ -8,7 +8,6 @@ import copy
 import gzip
 import json
 
-import golden
 import numpy as np
 import pytest
 import torch
@@ -17,6 +16,7 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.structures import PoseDataSample
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from helpers import golden
 from prtr_plugin.checkpoints import convert_two_stage, two_stage
 from prtr_plugin.checkpoints.renaming import rename
 
