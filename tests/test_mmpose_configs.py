@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
 CONFIGS = dict(
     heatmap='topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192',
     rle='topdown_regression/coco/td-reg_res50_rle-8xb64-210e_coco-256x192',

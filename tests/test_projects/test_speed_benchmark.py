@@ -136,6 +136,7 @@ def test_complexity(result, modules, small_cfg, mmpose_scope, monkeypatch):
     assert counted['GMACs'] == pytest.approx(config[1])
 
 
+@pytest.mark.slow
 def test_bfloat16(modules, run_project, small_config, tmp_path, capsys):
     out = tmp_path / 'result.json'
     args = ('--tasks', 'inference', 'train', '--plain', '--heads', 'rle', '--out', out)
@@ -311,6 +312,7 @@ def test_turns(modules):
         assert len(m.times) == 2 and 0.21 <= m.median < 1
 
 
+@pytest.mark.slow
 def test_memory_of_a_process(modules, small_cfg, mmpose_scope):
     tasks, variant = modules.tasks, modules.variants.Variant('a', 'config', small_cfg)
     if tasks.resident_set('VmHWM') is None:
