@@ -5,11 +5,11 @@ import re
 from collections import OrderedDict
 
 import pytest
-import small_cascade
 import torch
 from mmdet.registry import MODELS as DET_MODELS
 from mmengine.structures import InstanceData
 
+from helpers import small_cascade
 from prtr_plugin.checkpoints import convert_detr
 
 # mmcv writes a dropout into the default of all later attention layers: 0 here

@@ -34,7 +34,7 @@ def modules():
     with pytest.MonkeyPatch.context() as patch:
         # new processes get this path, too
         patch.syspath_prepend(ROOT / 'projects' / 'speed_benchmark')
-        names = ('plain_prtr', 'tasks', 'variants')
+        names = ('benchmark', 'plain_prtr', 'tasks', 'variants')
         yield SimpleNamespace(**{name: import_module(name) for name in names})
 
 
@@ -99,7 +99,7 @@ def test_ratios_of_a_run(result):
     assert {r['ratio'] for r in result['memory'] if r['mode'] == 'fast'} == {1.5, None}
 
 
-def test_ratios(modules, load_tool):
+def test_ratios(modules):
     """In the same type of numbers and in float32, of each model and task."""
     seconds = dict(plain=(8.0, 6.0), config=(4.0, 2.0))
     rows = [
@@ -108,7 +108,7 @@ def test_ratios(modules, load_tool):
         for dtype, value in zip(('float32', 'bfloat16'), values)
     ]
     rows += [dict(rows[0], model='b', mode='config'), dict(rows[0], task='read_out', seconds=None)]
-    load_tool(f'../projects/{SCRIPT}').add_ratios(rows, 'seconds')
+    modules.benchmark.add_ratios(rows, 'seconds')
     found = [(row['ratio'], row['to_float32']) for row in rows]
     nothing = (None, None)
     assert found == [(1, 1), (1, 8 / 6), (2, 2), (3, 4), nothing, nothing]
@@ -136,6 +136,7 @@ def test_complexity(result, modules, small_cfg, mmpose_scope, monkeypatch):
     assert counted['GMACs'] == pytest.approx(config[1])
 
 
+@pytest.mark.slow
 def test_bfloat16(modules, run_project, small_config, tmp_path, capsys):
     out = tmp_path / 'result.json'
     args = ('--tasks', 'inference', 'train', '--plain', '--heads', 'rle', '--out', out)
@@ -311,6 +312,7 @@ def test_turns(modules):
         assert len(m.times) == 2 and 0.21 <= m.median < 1
 
 
+@pytest.mark.slow
 def test_memory_of_a_process(modules, small_cfg, mmpose_scope):
     tasks, variant = modules.tasks, modules.variants.Variant('a', 'config', small_cfg)
     if tasks.resident_set('VmHWM') is None:

@@ -7,8 +7,6 @@ import pytest
 from prtr_plugin.visualization import draw_training, read_scalars
 from prtr_plugin.visualization.training_curve import metric_steps
 
-TOOL = 'analysis_tools/plot_training.py'
-
 
 def write(work_dir, name, records):
     folder = work_dir / name / 'vis_data'
@@ -69,13 +67,3 @@ def test_default_metrics(recorded):
         return
     axes = draw_training(train, val).axes
     assert axes[1].get_ylabel() == ', '.join(recorded)
-
-
-def test_command(run_tool, work_dir, tmp_path):
-    out = tmp_path / 'new' / 'curve.png'
-    assert run_tool(TOOL, work_dir, out).code == 0
-    assert out.stat().st_size > 1000
-    done = run_tool(TOOL, work_dir, tmp_path / 'x.png', '--metrics', 'PCK')
-    assert done.code.startswith('Error: ') and "['PCK']" in done.code
-    assert not (tmp_path / 'x.png').exists()
-    assert run_tool(TOOL, tmp_path / 'nothing', out).code.startswith('Error: ')

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import InstanceData
-from small_cascade import SIZE, Q, batch, build, gradients, loss, people, predict
+
+from helpers.small_cascade import SIZE, Q, batch, build, gradients, loss, people, predict
 
 
 @pytest.mark.parametrize('num', [Q, Q + 3])

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from small_heads import FLIP, build, feats, samples
+
+from helpers.small_heads import FLIP, build, feats, samples
 
 
 @pytest.mark.parametrize('num_keypoints', [1, 4, 12])

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from mmdet.models.layers import inverse_sigmoid
-from small_heads import CHANNELS, FLIP, samples, total
-from small_heads import build_deformable as build
-from small_heads import feats as maps_of
+
+from helpers.small_heads import CHANNELS, FLIP, samples, total
+from helpers.small_heads import build_deformable as build
+from helpers.small_heads import feats as maps_of
 
 
 def feats(batch_size=3, size=(4, 3), channels=CHANNELS):

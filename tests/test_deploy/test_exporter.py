@@ -38,10 +38,10 @@ def outputs_of(model, images):
     [
         ('.onnx', 'two_stage'),
         ('.onnx', 'cascade'),
-        ('.onnx', 'deformable'),
+        pytest.param('.onnx', 'deformable', marks=pytest.mark.slow),
         ('.pt', 'two_stage'),
         ('.pt', 'cascade'),
-        ('.pt2', 'two_stage'),
+        pytest.param('.pt2', 'two_stage', marks=pytest.mark.slow),
     ],
 )
 def test_formats(deploy_configs, exported, random_model, ending, kind):
