@@ -277,7 +277,7 @@ def test_number_of_classes(facebook):
         ('transformer_kpt.input_proj.bias', 'sequential_to_prtr_cascade'),
         ('kpt_embed.layers.0.bias', 'two-stage PRTR'),
         ('head.fc_cls.bias', 'two-stage PRTR'),
-        ('detector.bbox_head.fc_cls.bias', 'PRTRCascade already'),
+        ('detector.bbox_head.fc_cls.bias', 'already a file of PRTRCascade'),
         ('bbox_head.cls_branches.0.bias', 'a detector other than'),
         ('backbone.conv1.weight', 'not a DETR'),
     ],

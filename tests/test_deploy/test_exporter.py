@@ -204,7 +204,7 @@ def test_missing_package(fails, monkeypatch, package):
 
 
 def test_arguments(fails):
-    fails(ValueError, 'end with .onnx, .pt, .pt2, but is "m.xml"', out='m.xml')
+    fails(ValueError, 'end with one of .onnx, .pt, .pt2, but is "m.xml"', out='m.xml')
     fails(ValueError, 'GridSample, but is 15', opset=15)
     fails(ValueError, r'positive numbers, but is \[0\]', batch_sizes=[0])
     fails(ValueError, r'positive numbers, but is \[\]', batch_sizes=[])

@@ -390,9 +390,9 @@ def test_rle_pools_after_a_neck(modules, small_cfg, mmpose_scope):
         (('--batch-size', 0), 'must be at least 1, but is 0'),
         (('--turns', -1), 'must be at least 1'),
         (('--cascade', 0), 'must be at least 1'),
-        (('--cascade', '--plain'), '--cascade goes without --plain'),
+        (('--cascade', '--plain'), '--cascade cannot be combined with --plain'),
         (('--tasks', 'train', 'fly'), "'fly'"),
-        (('--conflicts', 2), 'a share is in [0, 1]'),
+        (('--conflicts', 2), 'must be in [0, 1], but is 2'),
         (('--device', 'nothing'), '--device nothing does not work'),
         (('--heads', 'none'), "'none'"),
         (('--dtype', 'int8'), "'int8'"),
@@ -410,8 +410,8 @@ def test_impossible_measurements(run_project, modules, small_config, cascade_con
         ('nowhere.py', 'nowhere.py', []),
         ('cannot take other heads: it is a PRTRCascade', cascade_config, ['--heads', 'rle']),
         ('has no plain version: its head is a RLEHead', rle, ['--plain']),
-        ('has no cascade, but a TopdownPoseEstimator', small_config, ['--cascade']),
-        ('1000 people are more than the', cascade_config, ['--cascade', 1000]),
+        ('has no PRTRCascade, but a TopdownPoseEstimator', small_config, ['--cascade']),
+        ('--cascade 1000 is more than the', cascade_config, ['--cascade', 1000]),
     ):
         done = run_project(SCRIPT, config, *FAST, *args, '--out', out)
         assert done.error is None

@@ -62,7 +62,7 @@ def test_default_metrics(recorded):
     train = [dict(epoch=1, step=10, loss=3.0)]
     val = [{'step': 1, 'other': 0.5, **{name: 0.1 for name in recorded}}]
     if not recorded:
-        with pytest.raises(ValueError, match=r"no record .*'coco/AP'.*, but of \['other'\]"):
+        with pytest.raises(ValueError, match=r"'coco/AP'.* not recorded. The log has \['other'\]"):
             draw_training(train, val)
         return
     axes = draw_training(train, val).axes

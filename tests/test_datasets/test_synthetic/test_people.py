@@ -163,7 +163,7 @@ def test_overwriting(tmp_path):
 
 def test_other_folders_are_never_replaced(tmp_path):
     (tmp_path / 'thesis.txt').write_text('irreplaceable')
-    with pytest.raises(FileExistsError, match='something else than synthetic people'):
+    with pytest.raises(FileExistsError, match='does not hold synthetic people'):
         generate_people(tmp_path, **TINY, force=True)
     assert list(tmp_path.iterdir()) == [tmp_path / 'thesis.txt']
 

@@ -221,7 +221,7 @@ def test_wrong_maps(maps, found):
 def test_non_finite_outputs_name_the_head():
     head = build()
     head.fc_cls.bias.data[0] = float('nan')
-    with pytest.raises(FloatingPointError, match='PRTRHead put out NaN'):
+    with pytest.raises(FloatingPointError, match='PRTRHead predicted NaN'):
         head.loss(feats(), samples(3))
 
 
