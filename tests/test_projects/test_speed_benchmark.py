@@ -72,6 +72,7 @@ def result(modules, run_project, small_config, tmp_path_factory):
     return json.loads(out.read_text())
 
 
+@pytest.mark.slow
 def test_times(result):
     assert result['environment']['threads'] == 1
     assert result['environment']['torch'] == torch.__version__
@@ -89,6 +90,7 @@ def test_times(result):
             assert row['ratio'] is None
 
 
+@pytest.mark.slow
 def test_ratios_of_a_run(result):
     for rows, value in ((result['times'], 'seconds'), (result['memory'], 'MiB')):
         plain = {row['task']: row[value] for row in rows if row['mode'] == 'plain'}
@@ -114,6 +116,7 @@ def test_ratios(modules):
     assert found == [(1, 1), (1, 8 / 6), (2, 2), (3, 4), nothing, nothing]
 
 
+@pytest.mark.slow
 def test_complexity(result, modules, small_cfg, mmpose_scope, monkeypatch):
     rows = {(r['model'], r['mode']): (r['Mparams'], r['GMACs']) for r in result['complexity']}
     (name,) = {model for model, _ in rows if '(' not in model}
