@@ -1,14 +1,14 @@
 """PRTR (Pose Recognition with Cascade Transformers) for mmpose.
 
-Importing the package checks the versions of the packages it is built on and
-registers its components; nothing else happens.
+Importing the package checks the versions of the required packages, registers
+the components and adds to PyTorch's list of types that are safe to load.
 """
 
 from ._versions import check_versions
 from .version import __version__
 
 # Before the components, so that a wrong version is reported as such and not
-# as the first name that it lacks.
+# as the first name missing from it.
 check_versions()
 
 from . import codecs, datasets, engine, evaluation, models  # noqa: E402, F401

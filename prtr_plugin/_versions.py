@@ -1,4 +1,4 @@
-"""The packages that the plugin is built on, and the versions of them that it works with."""
+"""The required packages and their supported versions."""
 
 import importlib
 from types import ModuleType
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class _Need(NamedTuple):
-    """A required package: import name, version range and where it is from."""
+    """A required package: import name, version range and how to install it."""
 
     name: str
     minimum: str
@@ -17,10 +17,9 @@ class _Need(NamedTuple):
         return f'{self.name} >= {self.minimum}, < {self.limit}'
 
 
-# The import names are the same for the original packages and for the
-# maintained forks (onedl-*), which new PyTorch releases need; so modules are
-# asked for their version and not pip. mmengine comes first because it
-# compares the versions.
+# The original packages and the maintained forks (onedl-*), which new PyTorch
+# releases need, share their import names; so the modules are asked for their
+# versions, not pip. mmengine comes first because it compares the versions.
 NEEDS = (
     _Need(
         'mmengine',
@@ -47,12 +46,12 @@ NEEDS = (
 
 
 def check_versions() -> None:
-    """Check the packages that the plugin is built on.
+    """Check the versions of the required packages.
 
     Raises:
-        ImportError: If one is missing, cannot be imported or is of a version
-            that this plugin was not made for. The message names the package,
-            the versions needed, the version found and a remedy.
+        ImportError: If a package is missing, cannot be imported or has an
+            unsupported version. The message names the package, the versions
+            needed, the version found and a remedy.
     """
     for need in NEEDS:
         found = _import(need).__version__
@@ -66,7 +65,7 @@ def check_versions() -> None:
 
 
 def _import(need: _Need) -> ModuleType:
-    """Import a needed package or say in one sentence why that fails."""
+    """Import a required package, or say in one sentence why that fails."""
     try:
         return importlib.import_module(need.name)
     except ModuleNotFoundError as error:

@@ -6,17 +6,17 @@ from torch import Tensor
 
 
 def batched_linear_assignment(cost: Tensor, maximize: bool = False) -> np.ndarray:
-    """Give every row its own column at minimum total cost, for each matrix.
+    """Assign a different column to each row at minimum total cost, per matrix.
 
-    The cost tensor is copied to the host once. Where the cheapest columns of
-    all rows of a matrix differ, they already are an optimal assignment, so
-    only the matrices with a conflict go through the Hungarian solver.
+    The cost tensor is copied to the host once. If the cheapest columns of all
+    rows of a matrix differ, they already are an optimal assignment, so only
+    matrices with a conflict go through the Hungarian solver.
 
     Args:
         cost (Tensor): Costs in shape (N, K, Q) with K <= Q, on any device.
-            Fastest if the columns of a row lie side by side
-        maximize (bool): Whether the total is to be largest instead. Defaults
-            to ``False``
+            Fastest if the columns of a row are contiguous in memory
+        maximize (bool): Whether to maximise the total instead. Defaults to
+            ``False``
 
     Returns:
         np.ndarray: Column indices in shape (N, K), int64.
@@ -29,7 +29,7 @@ def batched_linear_assignment(cost: Tensor, maximize: bool = False) -> np.ndarra
     if not finite.all():
         raise FloatingPointError(
             f'{np.count_nonzero(~finite)} of {len(costs)} assignment cost '
-            'matrices hold NaN or infinite values'
+            'matrices contain NaN or infinite values. Check the inputs and the learning rate.'
         )
 
     columns = costs.argmax(axis=-1) if maximize else costs.argmin(axis=-1)

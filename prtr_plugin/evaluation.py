@@ -6,10 +6,10 @@ from mmpose.registry import METRICS
 class PersonBoxMetric(CocoMetric):
     """COCO's box metric for the people that a pose model finds.
 
-    Stands beside mmpose's ``CocoMetric``, which evaluates the keypoints of
-    the same predictions: ``coco/AP`` is that of keypoints, ``coco/bbox_AP``
-    that of boxes. The scores are those of the boxes, and nothing is
-    suppressed. People without labelled joints count, unlike for keypoints.
+    Used beside mmpose's ``CocoMetric``, which evaluates the keypoints of the
+    same predictions: ``coco/AP`` is the AP of keypoints, ``coco/bbox_AP`` that
+    of boxes. The scores are those of the boxes, and there is no NMS. People
+    without labelled joints count, unlike for keypoints.
 
     The evaluation is that of ``pycocotools`` with ``iouType='bbox'``, through
     the same package as in the parent class. mmdet's metric gives the same
@@ -22,7 +22,7 @@ class PersonBoxMetric(CocoMetric):
             ``prefix``, see the parent class.
     """
 
-    # of what the parent class returns, in this order
+    # names of the figures that the parent class returns, in its order
     NAMES = (
         'bbox_AP',
         'bbox_AP .5',
@@ -41,8 +41,8 @@ class PersonBoxMetric(CocoMetric):
         )
 
     def _do_python_keypoint_eval(self, outfile_prefix: str) -> list:
-        """Evaluate boxes; the parent class gives the figures the names of
-        those of keypoints.
+        """Evaluate boxes and rename the figures, which the parent class names
+        like those of keypoints.
         """
         stats = super()._do_python_keypoint_eval(outfile_prefix)
         return [(name, value) for name, (_, value) in zip(self.NAMES, stats)]

@@ -1,4 +1,4 @@
-"""Files and folders that exist whole or not at all."""
+"""Writing files and folders whole or not at all."""
 
 import shutil
 import tempfile
@@ -9,10 +9,10 @@ from pathlib import Path
 
 @contextmanager
 def write_file(path: str | Path) -> Iterator[Path]:
-    """Write a file in one step, after all that can fail.
+    """Write a file whole or not at all.
 
-    The folders above it are made. If the block raises, nothing is written and
-    a file that was there before stays as it is.
+    Parent folders are created. If the block raises, nothing is written and an
+    existing file stays as it is.
 
     Args:
         path (str | Path): File to create or to replace
@@ -38,23 +38,23 @@ def write_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def write_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
-    """Write a folder in one step, after all that can fail.
+    """Write a folder whole or not at all.
 
-    The folders above it are made. If the block raises, nothing is written and
-    a folder that was there before stays as it is.
+    Parent folders are created. If the block raises, nothing is written and an
+    existing folder stays as it is.
 
     Args:
         path (str | Path): Folder to create
-        overwrite (bool): Whether a folder that holds something is replaced
-            as a whole. Defaults to ``False``
+        overwrite (bool): Whether to replace a folder that is not empty.
+            Defaults to ``False``
 
     Yields:
-        Path: Empty folder in a temporary one beside ``path``, to be filled by
-        the block.
+        Path: Empty temporary folder beside ``path``, to be filled by the
+        block.
 
     Raises:
-        FileExistsError: If the folder holds something already and
-            ``overwrite`` is not set.
+        FileExistsError: If the folder is not empty and ``overwrite`` is not
+            set.
         NotADirectoryError: If ``path`` is a file.
 
     Example:

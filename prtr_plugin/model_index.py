@@ -1,15 +1,15 @@
-"""The models that the package has configs of."""
+"""The models that the package has configs for."""
 
 from pathlib import Path
 
 import mmengine
 
-# what `mim` reads too: links in the repository, files where it is installed
+# also read by `mim`: links in the repository, files in an installed package
 _MIM_DIR = Path(__file__).parent / '.mim'
 
 
 def config_paths() -> dict[str, str]:
-    """Paths of the config files of the model index by name."""
+    """Paths of the config files in the model index, by model name."""
     index = mmengine.load(_MIM_DIR / 'model-index.yml')
     return {
         model['Name']: str(_MIM_DIR / model['Config'])

@@ -2,7 +2,6 @@
 
 Fixtures:
     shared: the optional folder of real images and reference numbers.
-    load_tool: loads a script of ``tools/`` as a module.
     mmpose_scope: makes ``mmpose`` the default scope during one test.
     data_dir: ``tests/data``.
     manifests: keys and shapes of published checkpoints.
@@ -18,18 +17,21 @@ Fixtures:
     no_network: makes connections fail.
 """
 
+import contextlib
+import ctypes
 import functools
+import gc
 import gzip
-import importlib.util
 import json
 import os
 import runpy
 import socket
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
+import mmengine.config.utils
 import pytest
 import torch
 from mmengine.logging import MessageHub, MMLogger
@@ -47,9 +49,15 @@ SHARED = Path(os.environ.get('PRTR_SHARED', ROOT.parent / 'shared'))
 
 # The tests are small: more threads only wait for each other.
 torch.set_num_threads(1)
+cv2.setNumThreads(1)
+
+# Freed tensors go back to the system: glibc would keep those of up to 32 MB, which
+# are gigabytes after the models of real size. -3 is M_MMAP_THRESHOLD.
+with contextlib.suppress(AttributeError, OSError):
+    ctypes.CDLL(None).mallopt(-3, 2**20)
 
 
-@contextmanager
+@contextlib.contextmanager
 def fresh_globals():
     """Put mmengine's global objects aside.
 
@@ -68,8 +76,38 @@ def fresh_globals():
 
 @pytest.fixture(scope='module', autouse=True)
 def independent_modules():
-    """No test file sees what another one has left behind."""
+    """No test file sees what another one has left behind.
+
+    Nor does it add to its memory: models that were traced refer to themselves.
+    """
     with fresh_globals():
+        yield
+    gc.collect()
+
+
+def pytest_collection_finish():
+    """What is imported stays: garbage collections, which datasets ask for, need not look at it."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def quick_mmengine():
+    """Without two things that take most of the time of a small run.
+
+    Every run logs and saves its config, which yapf formats in seconds, and
+    every config with a ``mmpose::`` base reads all metafiles of mmpose again.
+    """
+
+    def unformatted(text, **kwargs):
+        return text, True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('yapf.yapflib.yapf_api.FormatCode', unformatted)
+        # where other versions of mmengine have imported it
+        patch.setattr('mmengine.config.config.FormatCode', unformatted, raising=False)
+        read = functools.cache(mmengine.config.utils._get_cfg_metainfo)
+        patch.setattr(mmengine.config.utils, '_get_cfg_metainfo', read)
         yield
 
 
@@ -103,23 +141,6 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip('no shared folder (set PRTR_SHARED to its path)')
     return SHARED
-
-
-@pytest.fixture(scope='session')
-def load_tool():
-    """A function that loads ``tools/<path>`` as a module."""
-
-    def load(path: str):
-        file = ROOT / 'tools' / path
-        spec = importlib.util.spec_from_file_location(file.stem, file)
-        module = importlib.util.module_from_spec(spec)
-        with pytest.MonkeyPatch.context() as patch:
-            # as Python does for a script: files beside it can be imported
-            patch.syspath_prepend(str(file.parent))
-            spec.loader.exec_module(module)
-        return module
-
-    return load
 
 
 @pytest.fixture

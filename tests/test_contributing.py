@@ -33,6 +33,13 @@ def load(text, tmp_path):
     return cfg
 
 
+@pytest.fixture
+def define(monkeypatch):
+    """Runs an example with classes, which are registered during one test."""
+    monkeypatch.setattr(MODELS, '_module_dict', dict(MODELS._module_dict))
+    return lambda code: exec(code, {'__name__': 'example'})
+
+
 def train_step(cfg):
     """The losses of two random crops, and whether all parameters learn."""
     torch.manual_seed(0)
@@ -54,7 +61,7 @@ def train_step(cfg):
 
 
 def test_there_is_one_of_each():
-    assert len(CONFIGS) == 3 and len(CODE) == 1
+    assert len(CONFIGS) == 3 and len(CODE) == 2
 
 
 @pytest.mark.parametrize('text', CONFIGS)
@@ -62,10 +69,15 @@ def test_configs(text, tmp_path, mmpose_scope):
     assert train_step(load(text, tmp_path))['loss_kpt'] > 0
 
 
-def test_loss(tmp_path, mmpose_scope, monkeypatch):
-    modules = dict(MODELS._module_dict)
-    monkeypatch.setattr(MODELS, '_module_dict', modules)
-    exec(CODE[0], {'__name__': 'example'})
+def test_dataset(tmp_path):
+    cfg = load(CONFIGS[1], tmp_path)
+    steps = {step['type']: step for step in cfg.train_dataloader.dataset.pipeline}
+    assert steps['RandomBBoxClippedNormal']['rotate_factor'] == 20
+    assert steps['GenerateTarget']['encoder']['num_keypoints'] == 14
+
+
+def test_loss(tmp_path, mmpose_scope, define):
+    define(CODE[0])
     cfg = load(CONFIGS[0], tmp_path)
     cfg.model.head.loss_kpt = dict(type='DistanceLoss')
     losses = train_step(cfg)
@@ -74,6 +86,14 @@ def test_loss(tmp_path, mmpose_scope, monkeypatch):
     loss = MODELS.build(dict(type='DistanceLoss', loss_weight=2.0))
     output = torch.tensor([[[3.0, 4.0], [1.0, 1.0]]])
     assert loss(output, 0 * output, torch.tensor([[1.0, 0.0]])) == 5
+
+
+def test_transformer(tmp_path, mmpose_scope, define):
+    define(CODE[1])
+    cfg = load(CONFIGS[2], tmp_path)
+    cfg.model.head.transformer = dict(type='DecoderTransformer', num_decoder_layers=2)
+    losses = train_step(cfg)
+    assert losses['loss_kpt'] > 0 and losses['d0.loss_kpt'] > 0
 
 
 def test_files_that_are_named_exist():

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
 CONFIGS = dict(
     heatmap='topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192',
     rle='topdown_regression/coco/td-reg_res50_rle-8xb64-210e_coco-256x192',
@@ -98,7 +99,7 @@ def main() -> None:
 
 @pytest.fixture(scope='module')
 def report(tmp_path_factory):
-    import tiny_datasets
+    from helpers import tiny_datasets
 
     root = tmp_path_factory.mktemp('coco')
     tiny_datasets.write_coco(root)

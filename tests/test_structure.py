@@ -1,4 +1,7 @@
-"""The floors of docs/architecture.md: no import leads upward, none to a private name."""
+"""The floors of docs/architecture.md: no import leads upward, none to a private name.
+
+The tests stand beside them: they mirror the tree, and share nothing but helpers/.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -7,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = ROOT / 'prtr_plugin'
+PACKAGE, TESTS = ROOT / 'prtr_plugin', ROOT / 'tests'
 # from low to high; modules of one row may import each other, without a circle
 FLOORS = [
     ('_versions', 'assignment', 'fileio', 'model_index', 'version'),
@@ -91,3 +94,29 @@ def test_tools_import_no_sibling():
                 assert node.module not in names, path
             elif isinstance(node, ast.Import):
                 assert not names.intersection(alias.name for alias in node.names), path
+
+
+def test_tests_import_only_helpers_of_each_other():
+    names = {path.stem for path in TESTS.rglob('*.py')} | {'tests'}
+    for path in TESTS.rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, path
+                modules = [node.module]
+            elif isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            else:
+                continue
+            for module in modules:
+                assert module.split('.')[0] not in names, f'{path.relative_to(ROOT)}: {module}'
+
+
+def test_tests_mirror_the_tree():
+    """By folders; a file may be about a module, or about several at work together."""
+    for folder in {path.parent for path in TESTS.rglob('test_*.py')} - {TESTS}:
+        parts = [part.removeprefix('test_') for part in folder.relative_to(TESTS).parts]
+        assert any(root.joinpath(*parts).is_dir() for root in (PACKAGE, ROOT)), folder
+    for folder in PACKAGE.iterdir():
+        if any(folder.glob('*.py')):
+            tests = TESTS / f'test_{folder.name}'
+            assert any(tests.rglob('test_*.py')), folder

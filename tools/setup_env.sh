@@ -24,7 +24,7 @@ PYTHON=${PYTHON:-$(command -v python3.11 || command -v python3 || true)}
 REQUIREMENTS=tools/requirements
 
 # step TEXT REMEDY COMMAND...: say what is done, and what to do if it fails.
-# set -e has no effect inside of COMMAND: functions chain theirs with &&.
+# set -e has no effect inside COMMAND: functions chain theirs with &&.
 step() {
   local text=$1 remedy=$2
   shift 2

@@ -1,4 +1,4 @@
-"""Test a model: run it over the test data and evaluate.
+"""Evaluate a model on the test data.
 
 Example:
     python tools/test.py CONFIG CHECKPOINT --out metrics.json
@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='what started the processes of a distributed job',
+        help='how the processes of a distributed job were started',
     )
     # torch.distributed.launch passes one of these (by version of torch).
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)

@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
         const=True,
         default=False,
         metavar='CHECKPOINT',
-        help='go on from this checkpoint, or from the latest one of the work '
+        help='resume from this checkpoint, or from the latest one in the work '
         'folder if none is given',
     )
     parser.add_argument(
@@ -55,7 +55,7 @@ def parse_args() -> argparse.Namespace:
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='what started the processes of a distributed job',
+        help='how the processes of a distributed job were started',
     )
     # torch.distributed.launch passes one of these (by version of torch).
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)

@@ -1,4 +1,4 @@
-"""Cut the person detector out of a checkpoint of a PRTRCascade.
+"""Extract the person detector from a checkpoint of a PRTRCascade.
 
 Example:
     python projects/detector_and_pose/cascade_to_detector.py \
@@ -17,7 +17,7 @@ PREFIX = 'detector.'
 
 def main() -> None:
     """Run the script."""
-    parser = argparse.ArgumentParser(description='Cut the person detector out of a cascade')
+    parser = argparse.ArgumentParser(description='Extract the person detector from a cascade')
     parser.add_argument('input', metavar='IN', help='checkpoint to read')
     parser.add_argument('output', metavar='OUT', help='checkpoint to write')
     args = parser.parse_args()

@@ -1,8 +1,8 @@
-"""Find people with a detector of mmdet and read their joints with PRTR.
+"""Find people with a detector of mmdet and predict their joints with PRTR.
 
 Reads an image, a folder of images or a video, and writes a folder with
 ``predictions.json`` and the drawn images or video. The folder appears when
-everything is done: a run that fails leaves nothing.
+everything is done: a run that fails leaves nothing behind.
 
 Example:
     python projects/detector_and_pose/detect_and_read.py people.mp4 out \
@@ -40,7 +40,7 @@ from prtr_plugin.apis import Person, load_model, predict
 from prtr_plugin.fileio import write_folder
 
 try:
-    # else the registry of mmdet would only report a missing name
+    # otherwise the registry of mmdet would only report a missing name
     import mmdet.datasets  # noqa: F401
 except ModuleNotFoundError as error:
     sys.exit(
@@ -55,7 +55,7 @@ Frame = tuple[str | int, np.ndarray]
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Find people with a detector of mmdet and read their joints with PRTR',
+        description='Find people with a detector of mmdet and predict their joints with PRTR',
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
@@ -65,11 +65,11 @@ def parse_args() -> argparse.Namespace:
     add('--det-weights', required=True, help='its checkpoint')
     add('--pose', required=True, help='name of a two-stage model, or a config file')
     add('--pose-weights', required=True, help='its checkpoint')
-    add('--person-class', type=int, default=0, help='index of people among the detector classes')
-    add('--score-thr', type=float, default=0.3, help='score that a person exceeds')
-    add('--nms-thr', type=float, default=0.3, help='of boxes with a larger IoU the best is kept')
-    add('--kpt-thr', type=float, default=0.3, help='joints with a lower score are not drawn')
-    add('--batch-size', type=int, default=8, help='frames whose people are read together')
+    add('--person-class', type=int, default=0, help="index of the detector's person class")
+    add('--score-thr', type=float, default=0.3, help='lowest score of a person')
+    add('--nms-thr', type=float, default=0.3, help='largest IoU of two people')
+    add('--kpt-thr', type=float, default=0.3, help='lowest score of a joint that is drawn')
+    add('--batch-size', type=int, default=8, help='frames that are processed together')
     add('--device', default=get_device(), help='such as cpu or cuda:0')
     args = parser.parse_args()
     if args.batch_size < 1:
@@ -80,14 +80,14 @@ def parse_args() -> argparse.Namespace:
 class Detector:
     """A detector of mmdet.
 
-    mmdet looks its parts up in its own scope, which must be the default one
-    while it is built and while it runs, and must not be when mmpose does.
+    mmdet looks up its parts in its own scope, which must be the default one
+    while the detector is built and run, but not while mmpose runs.
 
     Args:
         config (str): Config file
         weights (str): Checkpoint
-        person_class (int): Index of the class of people
-        nms_thr (float): Of boxes with a larger IoU the best is kept
+        person_class (int): Index of the person class
+        nms_thr (float): Largest IoU of two people
         device (str): Device
 
     Raises:
@@ -111,7 +111,7 @@ class Detector:
         classes = self.model.dataset_meta['classes']
         if not 0 <= person_class < len(classes):
             raise ValueError(
-                f'--person-class {person_class} is none of the classes of the detector: '
+                f'--person-class {person_class} is not among the classes of the detector: '
                 f'{dict(enumerate(classes))}.'
             )
         self.person_class = person_class
@@ -124,7 +124,7 @@ class Detector:
         return [self._people(s.pred_instances.cpu().numpy()) for s in samples]
 
     def _people(self, found: InstanceData) -> np.ndarray:
-        # some detectors put out boxes without extent at the border
+        # some detectors predict empty boxes at the border
         low, high = found.bboxes[:, :2], found.bboxes[:, 2:]
         found = found[(found.labels == self.person_class) & (low < high).all(axis=1)]
         boxes = np.column_stack((found.bboxes, found.scores))
@@ -197,7 +197,7 @@ class FrameWriter:
 def paint(
     visualizer: PoseLocalVisualizer, frame: np.ndarray, people: list[Person], kpt_thr: float
 ) -> np.ndarray:
-    """Draw people into a copy of a frame."""
+    """Draw people on a copy of a frame."""
     if not people:
         return frame
     found = InstanceData(
@@ -220,11 +220,11 @@ def to_json(person: Person) -> dict:
 
 
 def run(args: argparse.Namespace, folder: Path) -> str:
-    """Write the predictions and the drawn frames, and sum them up.
+    """Write the predictions and the drawn frames, and return a summary.
 
     Raises:
         FileNotFoundError: If a file does not exist.
-        ValueError: If an argument does not fit.
+        ValueError: If an argument is wrong.
     """
     total, fps, frames = open_input(Path(args.input))
     detect = Detector(

@@ -1,4 +1,4 @@
-"""Score what detect_and_read.py has written against COCO's annotations.
+"""Evaluate predictions of detect_and_read.py on annotations in COCO's layout.
 
 Example:
     python projects/detector_and_pose/evaluate.py out/predictions.json \
@@ -17,7 +17,7 @@ from xtcocotools.cocoeval import COCOeval
 
 def main() -> None:
     """Run the script."""
-    parser = argparse.ArgumentParser(description="Score predictions against COCO's annotations")
+    parser = argparse.ArgumentParser(description='Evaluate predictions on annotations')
     parser.add_argument('predictions', help='predictions.json')
     parser.add_argument('annotations', help="file in COCO's layout")
     args = parser.parse_args()
@@ -33,7 +33,7 @@ def main() -> None:
     for frame in frames:
         for person in frame['people']:
             scores = np.array(person['keypoint_scores'])
-            # as CocoMetric: the box, times the joints that are seen
+            # as in CocoMetric: box score times the mean of the visible joints
             seen = scores[scores > 0.2]
             joints = np.column_stack((person['keypoints'], scores))
             results.append(

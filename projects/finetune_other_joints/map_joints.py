@@ -1,8 +1,8 @@
-"""Fit a checkpoint of PRTR to another set of joints.
+"""Adapt a checkpoint of PRTR to another set of joints.
 
-The class layer of the head has a row for each joint. The rows of joints that
-both sets name alike are kept, a new joint gets the row that the model of the
-config starts with, and all else has to fit exactly.
+The class layer of the head has a row for each joint. Rows of joints with the
+same name in both sets are kept, a new joint gets the initial row of the model
+of the config, and everything else must fit exactly.
 
 Example:
     python projects/finetune_other_joints/map_joints.py \
@@ -29,7 +29,7 @@ from prtr_plugin.fileio import write_file
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Fit a checkpoint of PRTR to another set of joints'
+        description='Adapt a checkpoint of PRTR to another set of joints'
     )
     parser.add_argument('input', metavar='IN', help='checkpoint to read')
     parser.add_argument('config', help='config file of the model with the other joints')
@@ -53,9 +53,9 @@ def main() -> None:
         meta = checkpoint.get('meta', {}).get('dataset_meta')
         if meta is None:
             raise ValueError(
-                f'"{args.input}" does not name its joints: give what a training run has saved.'
+                f'"{args.input}" does not name its joints: give a checkpoint of a training run.'
             )
-        # what a new joint starts with is the same in every run
+        # so that the rows of new joints are the same in every run
         torch.manual_seed(0)
         model = load_model(
             args.config, device='cpu', random_weights=True, cfg_options=args.cfg_options

@@ -1,6 +1,6 @@
 """Train the heads one after the other, evaluate and compare them.
 
-A head whose last checkpoint is there already is not trained again.
+A head whose last checkpoint exists is not trained again.
 
 Example:
     python projects/head_benchmark/compare_heads.py \
@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
         description="Compare PRTR with mmpose's heads under one budget",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument('--heads', nargs='+', choices=HEADS, default=list(HEADS), help='to compare')
+    parser.add_argument('--heads', nargs='+', choices=HEADS, default=list(HEADS), help='heads')
     parser.add_argument('--out', default='work_dirs/head_benchmark', help='folder to write to')
     parser.add_argument(
         '--cfg-options',

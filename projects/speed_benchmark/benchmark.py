@@ -26,9 +26,10 @@ Tasks:
     memory      peak of inference and train, or of the one among --tasks
 
 matching and read_out run alone, in float32, on outputs like those of a trained
-model, where each joint has a query of its own; two joints want the same one in
---conflicts of the crops. Ratios compare with plain or all queries, in the same
-type of numbers and in float32: larger than 1 is faster, or less memory.
+model, where each joint has its own query; in a share of --conflicts of the
+crops two joints compete for the same one. Ratios compare with plain or all
+queries, in the same data type and in float32: larger than 1 is faster, or less
+memory.
 """
 
 import argparse
@@ -71,16 +72,16 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add('configs', nargs='+', help='config files')
     add('--tasks', nargs='+', choices=TASKS, default=TASKS, metavar='TASK', help='see above')
-    add('--plain', action='store_true', help='measure the plain version, too')
-    add('--fast', action='store_true', help='measure the fast mode, too')
-    add('--heads', nargs='+', choices=HEADS, default=[], help="measure mmpose's, too")
-    add('--cascade', nargs='*', type=positive, metavar='N', help='without N 1 5 20 100')
-    add('--batch-size', type=positive, default=8, help='images at once')
+    add('--plain', action='store_true', help='also measure the plain version')
+    add('--fast', action='store_true', help='also measure the fast mode')
+    add('--heads', nargs='+', choices=HEADS, default=[], help="also measure mmpose's heads")
+    add('--cascade', nargs='*', type=positive, metavar='N', help='1 5 20 100 if no N is given')
+    add('--batch-size', type=positive, default=8, help='images per batch')
     add('--dtype', nargs='+', choices=['float32', 'bfloat16'], default=['float32'],
         help='bfloat16 is autocast')  # fmt: skip
-    add('--threads', type=positive, default=torch.get_num_threads(), help='of the CPU')
+    add('--threads', type=positive, default=torch.get_num_threads(), help='CPU threads')
     add('--device', default=get_device(), help='such as cpu or cuda:0')
-    add('--turns', type=positive, default=5, help='turns of 0.2 s or more')
+    add('--turns', type=positive, default=5, help='turns, each of 0.2 s or more')
     add('--conflicts', type=float, default=0.1, metavar='SHARE', help='see above')
     add('--profile', type=positive, nargs='?', const=12, metavar='ROWS',
         help="print the profiler's table of the slowest operators, 12 without ROWS")  # fmt: skip
@@ -89,12 +90,12 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.cascade is not None:
         if args.plain or args.fast or args.heads:
-            parser.error('--cascade goes without --plain, --fast and --heads')
+            parser.error('--cascade cannot be combined with --plain, --fast or --heads')
         args.cascade = args.cascade or [1, 5, 20, 100]
         if args.tasks is TASKS:
             args.tasks = ['complexity', 'inference', 'memory']
     if not 0 <= args.conflicts <= 1:
-        parser.error(f'--conflicts is {args.conflicts}, but a share is in [0, 1]')
+        parser.error(f'--conflicts must be in [0, 1], but is {args.conflicts}')
     try:
         torch.empty(1, device=args.device)
     except (RuntimeError, AssertionError) as error:
@@ -103,11 +104,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def measure(args: argparse.Namespace) -> dict:
-    """Measure what the arguments ask for, and print tables.
+    """Measure as requested, and print tables.
 
     Raises:
         FileNotFoundError: If a config does not exist.
-        ValueError: If a config does not have what is asked for.
+        ValueError: If a config does not fit the arguments.
     """
     variants = []
     for path in args.configs:
@@ -164,8 +165,8 @@ def measure_times(args: argparse.Namespace, task: str, variants: list[Variant]) 
 
 
 def add_ratios(rows: list[dict], value: str) -> None:
-    """How many times the value of a row the baseline's is, in the same type
-    of numbers and in float32.
+    """Add the baseline's value divided by a row's, for a baseline in the same
+    data type and in float32.
     """
     baselines = {
         (row['model'], row['task'], row['dtype']): row[value]

@@ -12,7 +12,7 @@ from torch import Tensor
 HEADS = ('heatmap', 'simcc', 'rle')
 
 
-# mmpose can neither read bfloat16 outputs out nor compute their accuracy
+# mmpose can neither decode bfloat16 outputs nor compute their accuracy
 @MODELS.register_module()
 class Float32HeatmapHead(HeatmapHead):
     def forward(self, feats: tuple[Tensor]) -> Tensor:
@@ -27,7 +27,7 @@ class Float32SimCCHead(SimCCHead):
 
 @MODELS.register_module()
 class Float32RLEHead(RLEHead):
-    """Also pools the feature map, whatever neck there is."""
+    """Also pools the feature map, whatever the neck."""
 
     def forward(self, feats: tuple[Tensor]) -> Tensor:
         return super().forward((feats[-1].mean(dim=(-2, -1), keepdim=True),)).float()
@@ -36,8 +36,8 @@ class Float32RLEHead(RLEHead):
 def with_head(cfg: Config, name: str) -> Config:
     """The config with one of ``HEADS`` on the same feature map.
 
-    Its settings are those of mmpose's configs for ResNet-50. Heatmaps are of
-    a quarter of the input size.
+    Its settings are those of mmpose's configs for ResNet-50. Heatmaps have a
+    quarter of the input size.
 
     Raises:
         ValueError: If the model is not a top-down one.

@@ -1,14 +1,14 @@
 """The plain PRTR: the same network, written the obvious way.
 
-``benchmark.py`` compares the plugin with it. A config becomes plain by three
-types, see :func:`plain_config`; parameters have the names of the plugin's, so
-that both take the same weights. Outputs, losses and read-out are equal; what
-differs is how they are computed:
+``benchmark.py`` compares the plugin with it. :func:`plain_config` makes a
+config plain by changing three types; parameters have the same names as in the
+plugin, so that both take the same weights. Outputs, losses and read-out are
+equal, but computed differently:
 
 - attention through ``nn.MultiheadAttention``, which also returns its weights
   and so cannot use fused kernels; positions are added to the embeddings of
   every image before they are projected
-- the head runs on all decoder layers in testing, too
+- the head runs on all decoder layers in testing as well
 - costs and matching layer by layer and crop by crop, each with a transfer to
   the host and a call of the solver
 - read-out crop by crop, each with its transfers and a call of the solver

@@ -1,4 +1,4 @@
-"""What ``benchmark.py`` measures of a model."""
+"""The tasks of ``benchmark.py``."""
 
 import copy
 import multiprocessing
@@ -19,7 +19,7 @@ from variants import Variant
 
 from prtr_plugin.apis import predict
 
-# runs a task once in the given type of numbers
+# runs a task once in the given data type
 Call = Callable[[str], object]
 
 
@@ -61,7 +61,7 @@ def train(variant: Variant, batch_size: int, device: str) -> Call:
 
 
 def matching(variant: Variant, num_crops: int, device: str, conflicts: float) -> Call:
-    """Matching and losses of all decoder layers alone."""
+    """Only matching and losses of all decoder layers."""
     head = MODELS.build(variant.cfg.model.head).to(device)
     shape = (num_crops, head.num_queries, head.out_channels)
     outputs = trained_outputs(head.transformer.num_decoder_layers, *shape, conflicts)
@@ -71,7 +71,7 @@ def matching(variant: Variant, num_crops: int, device: str, conflicts: float) ->
 
 
 def read_out(variant: Variant, num_crops: int, device: str, conflicts: float) -> Call:
-    """Read-out alone."""
+    """Only the read-out."""
     head = MODELS.build(variant.cfg.model.head)
     outputs = trained_outputs(1, num_crops, head.num_queries, head.out_channels, conflicts)
     logits, coords = (x[0].to(device) for x in outputs[:2])
@@ -82,8 +82,8 @@ def trained_outputs(
     num_layers: int, num_crops: int, num_queries: int, num_joints: int, conflicts: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Class logits (L, B, Q, K + 1), coordinates (L, B, Q, 2) and targets
-    (B, K, 2) as those of a trained model: each joint has its own query, but in
-    a share of the crops two joints at the same point have the same.
+    (B, K, 2) like those of a trained model: each joint has its own query, but
+    in a share of the crops two joints at the same point have the same one.
     """
     rng = torch.Generator().manual_seed(0)
     shape = (num_layers, num_crops, num_queries)
@@ -105,8 +105,8 @@ def measure_in_turns(
     calls: dict[tuple[str, str], Callable[[], object]], title: str, turns: int
 ) -> list[Measurement]:
     """Time all calls, by (row, column) of a table, in turns, so that a change
-    of the machine's load meets all of them. A call fills a turn of 0.2 s or
-    more, after a run that does not count.
+    of the machine's load affects all of them. A call is repeated for 0.2 s or
+    more in each turn, after a warm-up.
     """
     timers = [
         Timer('call()', globals=dict(call=call), label=title, sub_label=row, description=column,
@@ -140,14 +140,14 @@ def complexity(variant: Variant, batch_size: int, device: str) -> dict[str, floa
 def peak_memory(
     variant: Variant, task: Callable[..., Call], batch_size: int, dtype: str, device: str
 ) -> float | None:
-    """MiB that a model and two runs of a task need at the peak, in a new process.
+    """Peak memory in MiB of a model and two runs of a task, in a new process.
 
-    On CUDA it is what PyTorch allocates on the device. On the CPU it is what
-    is added to the resident set of the process: weights, gradients, the state
-    of the optimizer, activations, a batch of images, and the work space of
-    libraries; None where the system does not report it (other than Linux).
+    On CUDA it is the memory that PyTorch allocates on the device. On the CPU it
+    is the growth of the resident set of the process: weights, gradients, the
+    state of the optimizer, activations, a batch of images, and the work space
+    of libraries; None if the system does not report it (other than Linux).
     """
-    # the C library of Linux returns freed blocks to the system at once, so
+    # lets the C library of Linux return freed blocks to the system at once, so
     # that the resident set follows what is in use
     os.environ['MALLOC_MMAP_THRESHOLD_'] = str(2**16)
     try:

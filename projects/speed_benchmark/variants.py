@@ -28,7 +28,7 @@ BASELINES = ('plain', 'all queries')
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """A model that is measured: its name, mode (see ``benchmark.py``) and config."""
+    """A model to measure: its name, mode (see ``benchmark.py``) and config."""
 
     name: str
     mode: str
@@ -75,13 +75,13 @@ class Variant:
     def dataset_meta(self) -> dict:
         """Metainfo of the dataset."""
         with warnings.catch_warnings():
-            # that mmpose looks for its file in another folder
+            # mmpose warns that it looks for the metainfo file in another folder
             warnings.simplefilter('ignore')
             return dataset_meta_from_config(self.cfg)
 
     def images(self, num: int) -> list[dict]:
-        """That many random images, 640x480, with people somewhere, as what a
-        dataset gives to the pipeline.
+        """Random images, 640x480, with people at random locations, in the form
+        in which a dataset passes them to the pipeline.
         """
         meta, num_people = self.dataset_meta(), 1 if self.top_down else 4
         num_joints, ones = meta['num_keypoints'], np.ones(num_people, np.float32)
@@ -109,9 +109,9 @@ class Variant:
 
 
 def randomize(model: nn.Module) -> None:
-    """Random weights with which activations neither grow nor vanish and batch
-    norms do something. A tensor depends on its name and shape only, so that
-    models with the same names get the same.
+    """Set random weights with which activations neither grow nor vanish and
+    batch norms have an effect. A tensor depends only on its name and shape, so
+    that models with the same names get the same weights.
     """
     for name, module in model.named_modules():
         rng = torch.Generator().manual_seed(zlib.crc32(name.encode()))
@@ -133,7 +133,7 @@ def make_variants(
     of a cascade by the number of people that it keeps.
 
     Raises:
-        ValueError: If the config does not have what is asked for.
+        ValueError: If the config does not fit the arguments.
     """
     name = Path(cfg.filename).stem
     if num_persons is not None:
@@ -151,10 +151,12 @@ def make_variants(
 def cascade_variants(name: str, cfg: Config, num_persons: list[int]) -> list[Variant]:
     """A cascade that keeps some of the people, see :func:`make_variants`."""
     if cfg.model.type != 'PRTRCascade':
-        raise ValueError(f'{cfg.filename} has no cascade, but a {cfg.model.type}.')
+        raise ValueError(f'{cfg.filename} has no PRTRCascade, but a {cfg.model.type}.')
     total = cfg.model.detector.num_queries
     if max(num_persons) > total:
-        raise ValueError(f'{max(num_persons)} people are more than the {total} queries.')
+        raise ValueError(
+            f'--cascade {max(num_persons)} is more than the {total} queries of {cfg.filename}.'
+        )
     variants = []
     for num in sorted({*num_persons, total}):
         cfg = copy.deepcopy(cfg)

@@ -5,11 +5,11 @@ from mmengine.config import Config, ConfigDict
 
 
 def load_config(path: str, cfg_options: dict | None = None) -> Config:
-    """Load a config file and override settings of it.
+    """Load a config file and override some of its settings.
 
-    ``data_root`` needs care: a config file uses it to make paths, so that
-    setting the variable afterwards would change nothing. Here an override of
-    ``data_root`` replaces the old value at the start of every path.
+    A config file builds paths from ``data_root``, so setting this variable
+    afterwards would change nothing. Here an override of ``data_root`` replaces
+    the old value at the start of every path.
 
     Args:
         path (str): Config file
@@ -46,7 +46,7 @@ def _replace_prefix(value: Any, old: str, new: str) -> Any:
         return ConfigDict({k: _replace_prefix(v, old, new) for k, v in value.items()})
     if isinstance(value, (list, tuple)):
         return type(value)(_replace_prefix(v, old, new) for v in value)
-    # whole folders only: data/coco is no part of data/coco_sample
+    # whole folder names only: data/coco is not a parent of data/coco_sample
     old = old.rstrip('/')
     if isinstance(value, str) and f'{value}/'.startswith(f'{old}/'):
         return osp.join(new, value[len(old) :].lstrip('/'))

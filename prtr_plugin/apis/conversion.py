@@ -31,36 +31,36 @@ def convert_checkpoint(
     trust: bool = False,
     **options: Any,
 ) -> str:
-    """Convert a checkpoint of other code to one of this plugin.
+    """Convert a checkpoint of PRTR's authors or of DETR to this plugin's keys.
 
-    Every key of the file is used and every parameter of the model is filled,
-    or nothing is written and the error names the keys.
+    Every key of the file must be used and every parameter of the model must be
+    filled; otherwise nothing is written and the error names the keys.
 
     Args:
         source (str | Path): Checkpoint to read: a state dict, or a dict that
             holds one under ``state_dict`` or ``model``
-        target (str | Path): Checkpoint to write, of tensors and plain values
-            only
+        target (str | Path): Checkpoint to write. It holds only tensors and
+            plain values
         kind (str): What ``source`` is: ``'two_stage'`` or ``'sequential'`` for
             the models of PRTR's authors, ``'detr'`` for a DETR of mmdet or
             facebookresearch, which becomes the detector of a cascade
-        reverse (bool): Whether to convert to the layout of the authors
-            instead. Only for ``'two_stage'``. Defaults to ``False``
-        config (str, optional): Config file whose model the weights have to
-            fit. Defaults to None, for a published model or, except for
-            ``'two_stage'``, any that is complete in itself
+        reverse (bool): Whether to convert to the authors' layout instead.
+            Only for ``'two_stage'``. Defaults to ``False``
+        config (str, optional): Config file whose model the weights must fit.
+            Defaults to None, which accepts the published models and, for
+            the other two kinds, any complete model
         trust (bool): Whether to unpickle any Python object in ``source``,
-            which can run code of its author. Defaults to ``False``
+            which can run arbitrary code. Defaults to ``False``
         **options: Further arguments of :func:`convert_detr` (``origin``,
             ``person_row``) and :func:`convert_sequential` (``background``)
 
     Returns:
-        str: What was written, and a table of its parts.
+        str: Summary of what was written, with a table of its parts.
 
     Raises:
-        FileNotFoundError: If ``source`` or ``config`` is missing.
+        FileNotFoundError: If ``source`` or ``config`` does not exist.
         CheckpointError: If ``source`` cannot be read or converted.
-        ValueError: If there is no such kind, the options do not fit, or
+        ValueError: If ``kind`` is unknown, the options do not fit it, or
             ``target`` is ``source``.
 
     Example:
@@ -72,10 +72,10 @@ def convert_checkpoint(
     if reverse and kind != 'two_stage':
         raise ValueError(f"reverse=True needs kind='two_stage', but kind is {kind!r}.")
     if Path(source).resolve() == Path(target).resolve():
-        raise ValueError(f'OUT must not be IN ("{source}"). Give another path to write to.')
+        raise ValueError(f'The output must not replace the input "{source}". Give another path.')
     model = load_config(config).get('model') if config else None
     if config and not model:
-        raise ValueError(f'The config {config} has no model. Give one of a pose estimator.')
+        raise ValueError(f'The config {config} has no model. Give the config of a pose estimator.')
     checkpoint = read_checkpoint(source, trust)
     convert = revert_two_stage if reverse else _CONVERTERS[kind]
     try:

@@ -5,18 +5,18 @@ from ..models.estimators import PRTRCascade
 
 
 class PRTRInferencer(MMPoseInferencer):
-    """mmpose's inferencer with thresholds that :class:`PRTRCascade` obeys.
+    """mmpose's inferencer with a score threshold for :class:`PRTRCascade`.
 
-    ``MMPoseInferencer`` runs the cascade too, and neither needs a separate
-    detector. But it hands ``bbox_thr`` to models of the type
-    ``'BottomupPoseEstimator'`` only, whose name it compares; for the cascade
-    it returns and draws everybody above ``model.test_cfg.score_thr``, which
-    is low as evaluation wants it. Here ``bbox_thr`` takes the place of
-    ``score_thr``. Other models are treated as by the parent class.
+    ``MMPoseInferencer`` runs the cascade too, without a separate detector, but
+    passes ``bbox_thr`` only to models whose type is named
+    ``'BottomupPoseEstimator'``. For the cascade it returns and draws everybody
+    above ``model.test_cfg.score_thr``, which is low because evaluation needs
+    it so. Here ``bbox_thr`` replaces ``score_thr``. Other models are treated
+    as in the parent class.
 
-    For the cascade ``nms_thr``, ``bboxes`` and the ``det_*`` arguments have
-    no effect: it finds people itself, each once. Where it was trained too
-    little for that, ``pose_based_nms=True`` drops repetitions.
+    For the cascade, ``nms_thr``, ``bboxes`` and the ``det_*`` arguments have
+    no effect: it finds each person itself, once. If it was trained too briefly
+    for that, ``pose_based_nms=True`` drops duplicates.
 
     Args:
         *args: See the parent class
@@ -32,10 +32,10 @@ class PRTRInferencer(MMPoseInferencer):
     """
 
     def _dispatch_kwargs(self, **kwargs) -> tuple[dict, dict, dict, dict]:
-        """Tell :meth:`forward` of ``bbox_thr`` if the model is a cascade."""
+        """Pass ``bbox_thr`` to :meth:`forward` if the model is a cascade."""
         preprocess_kwargs, forward_kwargs, *others = super()._dispatch_kwargs(**kwargs)
         if isinstance(self.inferencer.model, PRTRCascade):
-            # as for the parent class' preprocess
+            # the default of the parent class's preprocess
             forward_kwargs['bbox_thr'] = kwargs.get('bbox_thr', 0.3)
         return preprocess_kwargs, forward_kwargs, *others
 
@@ -46,9 +46,8 @@ class PRTRInferencer(MMPoseInferencer):
 
         Args:
             inputs (dict | tuple): The inputs to be forwarded
-            bbox_thr (float, optional): Score that a person exceeds whom a
-                cascade finds. Defaults to None, for the one of its
-                ``test_cfg``
+            bbox_thr (float, optional): Score above which a cascade returns a
+                person. Defaults to None, for that of its ``test_cfg``
             **kwargs: See the parent class
 
         Returns:
@@ -56,6 +55,6 @@ class PRTRInferencer(MMPoseInferencer):
         """
         if bbox_thr is None:
             return super().forward(inputs, **kwargs)
-        # for this batch only: nothing of the model is changed between batches
+        # for this batch only, so that the model stays as it is
         with self.inferencer.model.score_threshold(bbox_thr):
             return super().forward(inputs, **kwargs)

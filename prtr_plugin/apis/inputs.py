@@ -1,4 +1,4 @@
-"""From images and datasets to what a model takes."""
+"""Model inputs from images and datasets."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ def prepare_images(
     bboxes: Sequence[np.ndarray | None] | None = None,
     score_thr: float = 0.3,
 ) -> Iterator[tuple[int, dict]]:
-    """Put images through the test pipeline of a model's config.
+    """Run images through the test pipeline of a model's config.
 
     Args:
         model (BaseModel): See :func:`predict`
@@ -34,8 +34,8 @@ def prepare_images(
         score_thr (float): See :func:`predict`. Defaults to 0.3
 
     Yields:
-        tuple[int, dict]: Index of the image, and ``inputs`` and
-        ``data_samples`` of a person; of the whole image for a cascade.
+        tuple[int, dict]: Index of the image, and the ``inputs`` and
+        ``data_samples`` of one person or, for a cascade, of the whole image.
 
     Raises:
         FileNotFoundError: If an image does not exist.
@@ -64,7 +64,7 @@ def prepare_images(
 def batch_of_images(
     model: BaseModel, images: Sequence[Image], bboxes: Sequence[np.ndarray | None] | None = None
 ) -> dict:
-    """Put people or, for a cascade, images into a batch.
+    """Make a batch of people or, for a cascade, of images.
 
     Args:
         model (BaseModel): See :func:`predict`
@@ -72,7 +72,7 @@ def batch_of_images(
         bboxes (Sequence[np.ndarray], optional): See :func:`predict`
 
     Returns:
-        dict: ``inputs`` and ``data_samples``, as the dataloader gives them.
+        dict: ``inputs`` and ``data_samples``, as from a dataloader.
 
     Raises:
         FileNotFoundError: If an image does not exist.
@@ -84,14 +84,14 @@ def batch_of_images(
 
 
 def batch_of_dataset(model: BaseModel, number: int) -> dict:
-    """Put evenly spaced entries of the test set of a model's config into a batch.
+    """Make a batch of evenly spaced entries of the test set of a model's config.
 
     Args:
         model (BaseModel): See :func:`predict`
-        number (int): Number of entries, at most
+        number (int): Maximum number of entries
 
     Returns:
-        dict: ``inputs`` and ``data_samples``, as the dataloader gives them.
+        dict: ``inputs`` and ``data_samples``, as from a dataloader.
     """
     dataset = build_dataset(model)
     chosen = np.linspace(0, len(dataset) - 1, min(number, len(dataset)))
@@ -99,12 +99,12 @@ def batch_of_dataset(model: BaseModel, number: int) -> dict:
 
 
 def build_dataset(model: BaseModel, split: str = 'test') -> BaseDataset:
-    """Build a dataset of a model's config for testing.
+    """Build a dataset of a model's config, in test mode.
 
     Args:
         model (BaseModel): See :func:`predict`
-        split (str): ``'train'``, ``'val'`` or ``'test'``. All go through the
-            test pipeline. Defaults to ``'test'``
+        split (str): ``'train'``, ``'val'`` or ``'test'``. All use the test
+            pipeline. Defaults to ``'test'``
 
     Returns:
         BaseDataset: The dataset.
@@ -138,7 +138,7 @@ def read_image(image: Image, i: int) -> np.ndarray:
     """
     if isinstance(image, np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise ValueError(f'images[{i}] must be of shape (H, W, 3), but is of {image.shape}.')
+            raise ValueError(f'images[{i}] must have shape (H, W, 3), but has {image.shape}.')
         return image
     if not isinstance(image, (str, Path)):
         raise TypeError(f'images[{i}] must be a path or an array, but is a {type(image).__name__}.')
@@ -158,7 +158,7 @@ def check_boxes(boxes: np.ndarray, i: int) -> np.ndarray:
     if not boxes.size:
         return boxes.reshape(0, 5)
     if boxes.ndim != 2 or boxes.shape[1] not in (4, 5):
-        raise ValueError(f'bboxes[{i}] must be of shape (N, 4) or (N, 5), but is of {boxes.shape}.')
+        raise ValueError(f'bboxes[{i}] must have shape (N, 4) or (N, 5), but has {boxes.shape}.')
     if boxes.shape[1] == 4:
         boxes = np.pad(boxes, ((0, 0), (0, 1)), constant_values=1)
     valid = (boxes[:, :2] < boxes[:, 2:4]) & np.isfinite(boxes[:, 2:4])

@@ -15,11 +15,10 @@ from .config import load_config
 
 
 def list_models(pattern: str = '*') -> list[str]:
-    """List the names that :func:`load_model` takes.
+    """List the names that :func:`load_model` accepts.
 
     Args:
-        pattern (str): Names to list, with the wildcards of a shell. Defaults
-            to all
+        pattern (str): Names to list, with shell wildcards. Defaults to all
 
     Returns:
         List[str]: The names, sorted.
@@ -44,29 +43,30 @@ def load_model(
 ) -> nn.Module:
     """Build a pose estimator and load its weights.
 
-    Nothing is downloaded, pretrained backbones neither.
+    Nothing is downloaded, not even a pretrained backbone.
 
     Args:
         name (str): One of :func:`list_models`, or the path of a config file
         weights (str | Path, optional): Path of a checkpoint that fits the model
-            exactly. It may only be left out with ``random_weights``
+            exactly. Required unless ``random_weights`` is set
         device (str, optional): Such as ``'cpu'`` or ``'cuda:0'``. Defaults to
-            None, for an accelerator if there is one
-        random_weights (bool): Whether to go without a checkpoint, for looking
-            at shapes or at speed. Defaults to ``False``
+            None, for an accelerator if there is one, else the CPU
+        random_weights (bool): Whether to keep random weights instead of
+            loading a checkpoint, to look at shapes or speed. Defaults to
+            ``False``
         cfg_options (dict, optional): Settings of the config to override
         trust (bool): Whether to unpickle any Python object in the checkpoint,
-            which can run code of its author. Checkpoints of training do not
-            need it. Defaults to ``False``
+            which can run arbitrary code. Checkpoints of training do not need
+            it. Defaults to ``False``
 
     Returns:
         nn.Module: The model in evaluation mode, for :func:`predict`, with its
         config as ``model.cfg`` and its joints in ``model.dataset_meta``.
 
     Raises:
-        ValueError: If there is no such model (the message has the names), or
-            it is not said which weights to take.
-        FileNotFoundError: If the config file or the checkpoint is missing.
+        ValueError: If the name is unknown (the message lists the known ones),
+            or not exactly one of ``weights`` and ``random_weights`` is given.
+        FileNotFoundError: If the config file or the checkpoint does not exist.
         CheckpointError: If the checkpoint cannot be read or does not fit the
             model.
 
@@ -88,9 +88,9 @@ def load_model(
 
     cfg = load_config(config, cfg_options)
     with DefaultScope.overwrite_default_scope('mmpose'), warnings.catch_warnings():
-        # that mmpose looks for its file of joints in another folder
+        # mmpose warns that it looks for the metainfo file in another folder
         warnings.filterwarnings('ignore', 'The metainfo config file')
-        # without options init_model looks for model.backbone, which some lack
+        # without options init_model needs model.backbone, which a cascade lacks
         model = init_model(cfg, device=device or get_device(), cfg_options={})
     if checkpoint is not None:
         try:
@@ -109,7 +109,7 @@ def _find_config(name: str) -> str:
     """Path of the config file of a model.
 
     Raises:
-        ValueError: If the model index has no such name.
+        ValueError: If the model index does not have the name.
         FileNotFoundError: If the name is the path of a missing file.
     """
     if name.endswith('.py'):
@@ -123,7 +123,7 @@ def _find_config(name: str) -> str:
         raise ValueError(
             f'There is no model "{name}". '
             + (f'Did you mean {" or ".join(close)}? ' if close else '')
-            + f'There are also: {", ".join(others)}. A config file is given by '
+            + f'There are also: {", ".join(others)}. To use a config file, give '
             'its path, which ends with .py.'
         )
     return paths[name]

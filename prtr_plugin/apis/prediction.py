@@ -17,14 +17,14 @@ from .inputs import Image, prepare_images
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """A person that a model has found or read.
+    """A person that a model has predicted.
 
     Attributes:
         keypoints (np.ndarray): In pixels of the image, in shape (K, 2)
         keypoint_scores (np.ndarray): In shape (K, )
         bbox (np.ndarray): The box in [x1, y1, x2, y2], in pixels of the
             image, in shape (4, )
-        bbox_score (float): Score of the box; 1 for a given one without score
+        bbox_score (float): Score of the box, 1 if it was given without one
         keypoint_names (Tuple[str, ...]): Names of the K joints
     """
 
@@ -42,37 +42,36 @@ def predict(
     batch_size: int = 32,
     score_thr: float = 0.3,
 ) -> list[list[Person]]:
-    """Read the people of some images.
+    """Predict the people in some images.
 
-    A top-down model reads the boxes that it is given, those of all images in
-    common batches. A cascade finds the people itself.
+    A top-down model predicts the joints in given boxes; boxes of different
+    images share batches. A cascade finds the people itself.
 
     Args:
-        model (BaseModel): What :func:`load_model` returns, or ``init_model``
-            of mmpose
+        model (BaseModel): Model from :func:`load_model` or from mmpose's
+            ``init_model``
         images (Sequence[str | Path | np.ndarray]): Paths, or arrays in shape
             (H, W, 3) with BGR channels as cv2 reads them. Sizes may differ
-        bboxes (Sequence[np.ndarray], optional): Boxes of the people of each
+        bboxes (Sequence[np.ndarray], optional): Boxes of the people in each
             image in [x1, y1, x2, y2], in shape (N_i, 4), or (N_i, 5) with a
-            score. None instead of an image's boxes, or of all, stands for one
-            box around the whole image. Only for top-down models
-        batch_size (int): Number of people, or for a cascade of images, that
-            go through the network at once. Has no effect on the results,
-            except that a cascade pads images of different sizes. Defaults to
-            32
-        score_thr (float): Score that the box of a person exceeds; a box
-            without score has 1. Defaults to 0.3
+            score. None, for one image or for all, stands for one box around
+            the whole image. Only for top-down models
+        batch_size (int): Number of people (for a cascade: images) per forward
+            pass. Does not affect the results, except that a cascade pads
+            images of different sizes. Defaults to 32
+        score_thr (float): Score above which the box of a person counts; a box
+            without a score has 1. Defaults to 0.3
 
     Returns:
-        List[List[Person]]: The people of each image, possibly none: those of
-        a top-down model in the order of the boxes, those of a cascade from
-        high to low score.
+        List[List[Person]]: The people in each image, possibly none: for a
+        top-down model in the order of the boxes, for a cascade from high to
+        low score.
 
     Raises:
         FileNotFoundError: If an image does not exist.
         TypeError: If ``images`` is not a sequence of paths and arrays.
-        ValueError: If an image cannot be read, a box is not valid, the lengths
-            do not fit, or a cascade is given boxes.
+        ValueError: If an image cannot be read, a box is not valid, ``bboxes``
+            and ``images`` differ in length, or a cascade is given boxes.
 
     Example:
         >>> from prtr_plugin.apis import load_model, predict
@@ -84,14 +83,14 @@ def predict(
     if isinstance(images, (str, Path)) or getattr(images, 'ndim', 4) != 4:
         raise TypeError(
             'images must be a list of paths or of arrays in shape '
-            '(H, W, 3). Put a single one into a list.'
+            '(H, W, 3). Put a single image into a list.'
         )
     if batch_size < 1:
         raise ValueError(f'batch_size must be at least 1, but got {batch_size}.')
     if bboxes is not None and finds_people:
         raise ValueError(
             f'{type(model).__name__} finds the people itself: '
-            'leave out bboxes, or take a top-down model.'
+            'leave out bboxes, or use a top-down model.'
         )
     if bboxes is not None and len(bboxes) != len(images):
         raise ValueError(
@@ -117,7 +116,7 @@ def predict(
 
 
 def _to_people(found: InstanceData, names: tuple[str, ...]) -> list[Person]:
-    """Split mmpose's predictions of a crop or an image."""
+    """Split mmpose's predictions for a crop or an image into people."""
     return [
         Person(
             keypoints=np.asarray(keypoints[:, :2], dtype=np.float32),

@@ -27,8 +27,9 @@ def train(config: str, **options) -> nn.Module:
         nn.Module: The trained model. The checkpoints are in the work folder.
 
     Raises:
-        CheckpointError: If the checkpoint to go on from does not fit.
-        ValueError: If an option or a data file does not fit.
+        CheckpointError: If the checkpoint to resume from does not fit.
+        ValueError: If an option does not fit the config, or an annotation
+            file is damaged.
         FileNotFoundError: If a file does not exist.
 
     Example:
@@ -40,7 +41,7 @@ def train(config: str, **options) -> nn.Module:
 
 
 def test(config: str, checkpoint: str, **options) -> dict[str, float]:
-    """Run a model over the test data and evaluate it.
+    """Evaluate a model on the test data.
 
     Args:
         config (str): Config file
@@ -52,7 +53,8 @@ def test(config: str, checkpoint: str, **options) -> dict[str, float]:
 
     Raises:
         CheckpointError: If the checkpoint does not fit.
-        ValueError: If an option or a data file does not fit.
+        ValueError: If an option does not fit the config, or an annotation
+            file is damaged.
         FileNotFoundError: If a file does not exist.
 
     Example:
@@ -75,14 +77,14 @@ def build_train_runner(
     cfg_options: dict | None = None,
     launcher: str = 'none',
 ) -> Runner:
-    """Build what :func:`train` runs, after a check of all that it is given.
+    """Build the runner of :func:`train`, after checking all arguments.
 
     Args:
         config (str): Config file
         work_dir (str, optional): Folder for logs and checkpoints. Defaults to
-            the one of the config, or ``work_dirs/<name of the config>``
-        resume (bool | str): Checkpoint to go on from; True for the latest one
-            of the work folder. Defaults to ``False``
+            that of the config, or ``work_dirs/<name of the config>``
+        resume (bool | str): Checkpoint to resume from; True for the latest one
+            in the work folder. Defaults to ``False``
         amp (bool): Whether to train in mixed precision: in float16 on a GPU,
             in bfloat16 on the CPU. Defaults to ``False``
         no_validate (bool): Whether to train without evaluation. Defaults to
@@ -92,12 +94,12 @@ def build_train_runner(
             config. Defaults to ``False``
         cfg_options (dict, optional): Settings of the config to override, see
             :func:`load_config`
-        launcher (str): What started the processes of a distributed job:
+        launcher (str): How the processes of a distributed job were started:
             ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``. Defaults to
             ``'none'``
 
     Returns:
-        Runner: mmengine's runner, with the model built. A checkpoint to go on
+        Runner: mmengine's runner, with the model built. A checkpoint to resume
         from is loaded by its ``train()``, which raises a ``CheckpointError``
         if it does not fit.
 
@@ -115,7 +117,7 @@ def build_train_runner(
         _check_checkpoint(
             cfg.load_from,
             'Set resume or load_from to another one; the README beside the '
-            'config says how its load_from is made.',
+            'config says how to make the one that it starts from.',
         )
     if no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -145,12 +147,12 @@ def build_test_runner(
     cfg_options: dict | None = None,
     launcher: str = 'none',
 ) -> Runner:
-    """Build what :func:`test` runs, after a check of all that it is given.
+    """Build the runner of :func:`test`, after checking all arguments.
 
     Args:
         config (str): Config file
         checkpoint (str): Checkpoint that fits the model exactly
-        work_dir (str, optional): Folder for logs. Defaults to the one of the
+        work_dir (str, optional): Folder for logs. Defaults to that of the
             config, or ``work_dirs/<name of the config>``
         out (str, optional): File for the metrics, .json, .yml or .pkl
         dump (str, optional): File for the predictions, .pkl or .pickle
@@ -213,13 +215,13 @@ def _check_checkpoint(path: str, remedy: str) -> None:
 
 
 def _use_amp(cfg: Config) -> None:
-    """Replace the optimizer's wrapper by one for mixed precision."""
+    """Replace the optimizer wrapper with one for mixed precision."""
     # float16, which is fast on GPUs only, needs its losses scaled
     amp = 'BFloat16OptimWrapper' if get_device() == 'cpu' else 'AmpOptimWrapper'
     wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if wrapper not in ('OptimWrapper', amp):
         raise ValueError(
-            f'amp replaces optim_wrapper.type="OptimWrapper" by "{amp}" on this '
+            f'amp replaces optim_wrapper.type="OptimWrapper" with "{amp}" on this '
             f'machine, but the config has "{wrapper}": remove one of the two.'
         )
     cfg.optim_wrapper.type = amp
@@ -236,10 +238,11 @@ def _build_runner(
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(config).stem)
     if cfg.get('visualizer'):
-        # named after the run then: mmengine keeps visualizers by name, and the
-        # next run of this process would log into the folder of this one
+        # mmengine keeps visualizers by name, and without one names them after
+        # the run; with one, the next run of this process would log into the
+        # folder of this one
         cfg.visualizer.pop('name', None)
-    # the processes of a distributed job have not met yet
+    # there is no process group yet that could give the rank
     if os.environ.get('RANK', '0') == '0':
         check_data_files(cfg, splits)
     setup_cpu_distributed(cfg)

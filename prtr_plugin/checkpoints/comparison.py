@@ -15,17 +15,17 @@ def check_state_dict(
     message: str = 'The checkpoint does not fit the model of the config. Use the config that the '
     'checkpoint was trained with.',
 ) -> None:
-    """Check that the tensors of a checkpoint are exactly a model's.
+    """Check that the tensors of a checkpoint fit a model exactly.
 
     Args:
-        model (nn.Module | dict): The model to load them into, or its config,
-            of which names and shapes only are made
+        model (nn.Module | dict): The model, or its config, which is built
+            without memory for weights
         state_dict (Mapping[str, Tensor]): Tensors by name
         message (str): Start of the error message
 
     Raises:
         CheckpointError: If a key is missing or unexpected, or a tensor has
-            another shape than the model's. The message names them.
+            another shape than in the model. The message names them.
     """
     if not isinstance(model, nn.Module):
         with DefaultScope.overwrite_default_scope('mmpose'), torch.device('meta'):
@@ -36,7 +36,7 @@ def check_state_dict(
             key
             for key in expected
             if key not in state_dict
-            # a counter of training steps, of no effect in testing
+            # a counter of training steps that testing does not use
             and not key.endswith('num_batches_tracked')
         ],
         'unexpected': [key for key in state_dict if key not in expected],

@@ -1,15 +1,15 @@
-"""Published DETRs as the person detector of a cascade.
+"""Conversion of published DETRs to the person detector of a cascade.
 
-DETR was trained on **RGB** pixels with ImageNet's mean and std, so the config
-of the cascade needs in its data preprocessor::
+DETR was trained on **RGB** pixels with ImageNet's mean and std, so the data
+preprocessor of the cascade needs::
 
     mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
     bgr_to_rgb=True
 
-and in its detector ``positional_encoding=dict(num_feats=128, normalize=True)``
-(mmdet and facebookresearch use the same encoding, without offset) with 8
-heads. These, and whether the backbone is dilated (facebookresearch's DC5
-files), are not in the weights: nothing can check them.
+and its detector ``positional_encoding=dict(num_feats=128, normalize=True)``
+(mmdet and facebookresearch use the same encoding, without offset) and 8
+heads. The weights show neither these settings nor whether the backbone is
+dilated (facebookresearch's DC5 files), so they cannot be checked.
 """
 
 import re
@@ -26,7 +26,7 @@ from .errors import CheckpointError
 from .reading import get_state_dict
 from .renaming import add_counters, count_layers, rename, transformer_rules
 
-# facebookresearch's keys, and those of mmdet and of our detector
+# facebookresearch's keys, and those of mmdet and our detector
 FACEBOOK_RULES = (
     ('backbone.0.body.{rest}', 'backbone.{rest}'),
     ('input_proj.{p}', 'neck.convs.0.conv.{p}'),
@@ -38,16 +38,16 @@ FACEBOOK_RULES = (
     ('bbox_embed.layers.2.{p}', 'bbox_head.fc_reg.{p}'),
 )
 
-# Keys that only the files of one origin have, and rows of the class layer
-# there and the one of people. facebookresearch's rows are COCO's ids 0 to 90,
-# mmdet's are the 80 classes in order of their ids. The last is "none".
+# For each origin: a key that only its files have, the number of rows of its
+# class layer, and the row of "person". facebookresearch's rows are COCO's ids 0
+# to 90, mmdet's are the 80 classes in order of their ids. The last is "none".
 ORIGINS = dict(mmdet=('bbox_head.fc_cls.weight', 81, 0), facebook=('class_embed.weight', 92, 1))
 
-# What else a file can be, by its keys.
+# Other kinds of files, recognised by their keys.
 _OTHERS = (
     (
         r'^(detr\.|mask_head\.|bbox_attention\.)',
-        'a segmentation file, whose DETR may have other classes. Give the detection file of the '
+        'a segmentation file, whose DETR may have other classes. Give the detection file with the '
         'same backbone.',
     ),
     (
@@ -60,11 +60,11 @@ _OTHERS = (
         "a sequential PRTR file of the authors. Convert it as kind 'sequential' "
         '(sequential_to_prtr_cascade.py).',
     ),
-    (r'^detector\.', 'a file of PRTRCascade already.'),
-    (r'^(kpt_embed\.|head\.)', 'a two-stage PRTR file, which has no detector. Give one of DETR.'),
+    (r'^detector\.', 'already a file of PRTRCascade. It needs no conversion.'),
+    (r'^(kpt_embed\.|head\.)', 'a two-stage PRTR file, which has no detector. Give a DETR.'),
     (
         r'sampling_offsets|^bbox_head\.cls_branches\.|^rpn_head\.',
-        'a detector other than the plain DETR. Give one of DETR.',
+        'a detector other than the plain DETR. Give a plain DETR.',
     ),
 )
 
@@ -76,24 +76,23 @@ def convert_detr(
 
     The checkpoints of mmdet 3.x (such as detr_r50_8xb2-150e_coco) and of
     facebookresearch/detr (such as detr-r50-e632da11.pth) are told apart by
-    their keys. Of the class layer two rows are kept, "person" and "none"; the
-    layer then knows no other classes, so that a car, say, can get a higher
-    person score than DETR gave it, until the detector has been trained a
-    little.
+    their keys. Only two rows of the class layer are kept, "person" and "none".
+    Without the other classes a car, say, can get a higher person score than
+    from DETR, until the detector has been trained a little.
 
     Args:
         checkpoint (Any): State dict, or a checkpoint that holds one
         model (dict, optional): Config of the ``PRTRCascade`` whose detector
-            the result has to fit. Defaults to one of the sizes that the file
-            has, so that a last layer that is missing as a whole is not noticed
+            the result must fit. Defaults to one with the sizes found in the
+            file, so that the lack of a whole last layer is not noticed
         origin (str): ``'mmdet'``, ``'facebook'`` or ``'auto'``. Defaults to
             ``'auto'``
-        person_row (int, optional): Row of people in the class layer, of any
+        person_row (int, optional): Row of "person" in a class layer with any
             number of classes. Defaults to that of COCO
 
     Returns:
         tuple[OrderedDict, str]: Weights with the prefix ``detector.``, and a
-        text that says what they are.
+        description of them.
 
     Raises:
         CheckpointError: If a key is unknown, missing or of the wrong shape, or
@@ -117,12 +116,12 @@ def convert_detr(
             )
     if found == 'facebook':
         state_dict = rename(
-            state_dict, FACEBOOK_RULES, 'This is no plain DETR of facebookresearch.'
+            state_dict, FACEBOOK_RULES, 'The file is not a plain DETR of facebookresearch.'
         )
     state_dict = _keep_person(add_counters(state_dict), num_rows, row)
     if model and 'detector' not in model:
         raise ValueError(
-            'The model of the config (--config) has no detector: give one of PRTRCascade.'
+            'The model of the config (--config) has no detector: give the config of a PRTRCascade.'
         )
     if model:
         check_state_dict(
@@ -132,7 +131,7 @@ def convert_detr(
             'backbone, width, layers and queries.',
         )
     else:
-        message = 'The file is no complete DETR. Get it again.'
+        message = 'The file is not a complete DETR. Download it again.'
         check_state_dict(infer_detector(state_dict), state_dict, message)
     summary = (
         f'DETR of {found}: {len(state_dict["query_embedding.weight"])} queries, '
@@ -144,15 +143,15 @@ def convert_detr(
 
 
 def _find_origin(state_dict: Mapping[str, Tensor]) -> str:
-    """Tell where a DETR comes from, ``'mmdet'`` or ``'facebook'``.
+    """Find out where a DETR comes from, ``'mmdet'`` or ``'facebook'``.
 
     Raises:
-        CheckpointError: If it is something else, which is named.
+        CheckpointError: If the file is something else. The message says what.
     """
     for pattern, name in _OTHERS:
         found = list(filter(re.compile(pattern).search, state_dict))
         if found:
-            raise CheckpointError(f'This (it has "{found[0]}") is {name}')
+            raise CheckpointError(f'The file (it has "{found[0]}") is {name}')
     for origin, (key, *_) in ORIGINS.items():
         if key in state_dict:
             return origin
@@ -167,7 +166,7 @@ def _keep_person(state_dict: Mapping[str, Tensor], num_rows: int, row: int) -> O
         state_dict (Mapping[str, Tensor]): Weights with the keys of
             ``PersonDETR``
         num_rows (int): Rows that the layer must have
-        row (int): Row of people. "None" is the last one
+        row (int): Row of "person". "None" is the last one
 
     Raises:
         CheckpointError: If the layer has another number of rows.
@@ -176,12 +175,12 @@ def _keep_person(state_dict: Mapping[str, Tensor], num_rows: int, row: int) -> O
     for key in ('bbox_head.fc_cls.weight', 'bbox_head.fc_cls.bias'):
         value = state_dict.get(key)
         if value is None:
-            continue  # which is reported with all that is missing
+            continue  # reported later, with all missing keys
         if len(value) != num_rows:
             raise CheckpointError(
                 f'The class layer has {len(value)} rows ({key}), but a DETR for COCO has '
-                f'{num_rows} there. If this one was trained on other classes, name the row of '
-                'people with person_row (--person-row).'
+                f'{num_rows}. If this one was trained on other classes, give the row of "person" '
+                'as person_row (--person-row).'
             )
         result[key] = value[[row, num_rows - 1]].clone()
     return result
@@ -201,13 +200,13 @@ def infer_detector(state_dict: Mapping[str, Tensor]) -> dict:
         dict: Config of a ``PersonDETR`` with a ResNet.
 
     Raises:
-        CheckpointError: If a key that tells a size is missing, or the backbone
+        CheckpointError: If a key that shows a size is missing, or the backbone
             is not a ResNet.
     """
 
     def shape(key: str) -> torch.Size:
         if key not in state_dict:
-            raise CheckpointError('The file has too few keys.', dict(missing=[key]))
+            raise CheckpointError('The file lacks keys.', dict(missing=[key]))
         return state_dict[key].shape
 
     num_queries, embed_dims = shape('query_embedding.weight')

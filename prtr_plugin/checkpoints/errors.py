@@ -6,9 +6,9 @@ class CheckpointError(ValueError):
 
     Args:
         message (str): What is wrong, and the remedy
-        keys (Mapping[str, Sequence[str]]): Lists of keys by their titles,
-            shown after the message as far as they are not empty, and long
-            ones in part. Defaults to none
+        keys (Mapping[str, Sequence[str]]): Lists of keys by title, shown after
+            the message; empty ones are left out and long ones shortened.
+            Defaults to none
     """
 
     def __init__(self, message: str, keys: Mapping[str, Sequence[str]] = {}) -> None:

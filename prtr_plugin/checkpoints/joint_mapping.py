@@ -15,25 +15,25 @@ def map_joints(
     new_state_dict: Mapping[str, Tensor],
     new_dataset_meta: Mapping[str, Any],
 ) -> OrderedDict:
-    """Fit weights of a PRTR to another set of joints.
+    """Adapt the weights of a PRTR to another set of joints.
 
-    Only the class layer of the head knows joints: it has a row for each, and
-    one for "no keypoint". The rows of joints that both sets name alike are
-    kept, and a new joint gets the row that the new model starts with.
+    Only the class layer of the head depends on the joints: it has a row for
+    each, and one for "no keypoint". Rows of joints with the same name in both
+    sets are kept; a new joint keeps the initial row of the new model.
 
     Args:
         state_dict (Mapping[str, Tensor]): Weights of a two-stage PRTR
         dataset_meta (Mapping[str, Any]): Metainfo of its dataset
-        new_state_dict (Mapping[str, Tensor]): Weights that the model with the
-            other joints starts with
+        new_state_dict (Mapping[str, Tensor]): Initial weights of the model
+            with the other joints
         new_dataset_meta (Mapping[str, Any]): Metainfo of its dataset
 
     Returns:
-        OrderedDict: ``state_dict`` with another class layer.
+        OrderedDict: ``state_dict`` with the new class layer.
 
     Raises:
-        CheckpointError: If a state dict has no class layer of that many
-            joints.
+        CheckpointError: If the class layer of a state dict does not have the
+            number of joints of its dataset.
     """
     names, new_names = joint_names(dataset_meta), joint_names(new_dataset_meta)
     result = OrderedDict(state_dict)
@@ -41,8 +41,8 @@ def map_joints(
         for weights, joints in ((state_dict, names), (new_state_dict, new_names)):
             if key not in weights or len(weights[key]) != len(joints) + 1:
                 raise CheckpointError(
-                    f'There is no {key} of {len(joints)} joints and "no keypoint". Give weights '
-                    'of a two-stage PRTR, and the metainfo of the dataset that they are for.'
+                    f'There is no {key} for {len(joints)} joints and "no keypoint". Give weights '
+                    'of a two-stage PRTR and the metainfo of their dataset.'
                 )
         rows = new_state_dict[key].clone()
         for i, name in enumerate(new_names):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .errors import CheckpointError
 
-# Types of the colours and joint weights of datasets, which mmpose saves.
+# Types of the datasets' colours and joint weights, which mmpose saves.
 _DTYPES: list[Any] = [type(np.dtype(name)) for name in ('uint8', 'float32')]
 
 
@@ -24,9 +24,9 @@ def _find_method(owner: type, name: str) -> str:
 _find_method.__module__, _find_method.__name__ = 'builtins', 'getattr'
 _find_method.__qualname__ = 'getattr'
 
-# What else the checkpoints of training hold: numbers and arrays of NumPy, and
-# mmengine's history of losses. That class registers methods that a file names
-# for all of its objects, so that a plain one stands in for it.
+# Training checkpoints also hold NumPy numbers and arrays, and mmengine's
+# history of losses. A file can make that class register methods for all of its
+# objects, so a plain class replaces it.
 _SAFE: list[Any] = [
     *_DTYPES,
     *(type(np.dtype(name)) for name in ('bool', 'int32', 'int64', 'uint32', 'float64')),
@@ -42,30 +42,30 @@ _SAFE: list[Any] = [
 def allow_safe_checkpoints() -> None:
     """Let PyTorch load mmpose's checkpoints as data, without running code.
 
-    They hold arrays of the dataset's colours and joint weights, of types that
-    mmengine's list of safe ones lacks; mmengine would print a long warning
-    and then load them in the unsafe way.
+    They hold arrays of the dataset's colours and joint weights, whose types
+    mmengine does not list as safe: it would print a long warning and then load
+    them unsafely.
     """
     if hasattr(torch.serialization, 'add_safe_globals'):  # torch >= 2.4
         torch.serialization.add_safe_globals(_DTYPES)
 
 
 def read_checkpoint(path: str | Path, trust: bool = False) -> Any:
-    """Read a checkpoint file to the CPU, without running code of its author.
+    """Read a checkpoint file to the CPU, without running code from it.
 
     Args:
-        path (str | Path): File that ``torch.save`` has written: tensors,
-            plain values, arrays of NumPy and mmengine's history of losses
+        path (str | Path): File written by ``torch.save`` that holds tensors,
+            plain values, NumPy arrays and mmengine's history of losses
         trust (bool): Whether to unpickle any other Python object in it, which
-            can run any code. Defaults to ``False``
+            can run arbitrary code. Defaults to ``False``
 
     Returns:
-        Any: What the file holds, mostly a dict.
+        Any: The content of the file, usually a dict.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        CheckpointError: If the file is damaged, no checkpoint, or holds other
-            Python objects and ``trust`` is not set.
+        FileNotFoundError: If the file does not exist.
+        CheckpointError: If the file is damaged or not a checkpoint, or holds
+            other Python objects and ``trust`` is not set.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'There is no file "{path}".')
@@ -73,23 +73,23 @@ def read_checkpoint(path: str | Path, trust: bool = False) -> Any:
         if trust:
             return torch.load(path, map_location='cpu', weights_only=False)
         return _load_safely(path)
-    except Exception as error:  # of many kinds, by what the file holds
+    except Exception as error:  # of many kinds, depending on the file
         refused = re.search(r'GLOBAL (\S+)', str(error))
         if refused and isinstance(error, pickle.UnpicklingError):
             raise CheckpointError(
                 f'"{path}" holds a Python object ({refused[1]}), and reading it could run code. If '
-                'you trust its source, give trust=True (--trust of the converters), or save its '
-                'weights alone in another file.'
+                'you trust its source, give trust=True (--trust of the converters), or save only '
+                'its weights to another file.'
             ) from error
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(
-            f'"{path}" cannot be read as a checkpoint. Get it again. ({reason:.100})'
+            f'"{path}" cannot be read as a checkpoint. Download it again. ({reason:.100})'
         ) from error
 
 
 def _load_safely(path: str | Path) -> Any:
     if hasattr(torch.serialization, 'safe_globals'):  # torch >= 2.5
-        # whose end forgets its types, even those that were known before
+        # its exit removes these types, even those that were known before
         known = torch.serialization.get_safe_globals()
         with torch.serialization.safe_globals([found for found in _SAFE if found not in known]):
             return torch.load(path, map_location='cpu', weights_only=True)
@@ -101,7 +101,7 @@ def _load_safely(path: str | Path) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Finds nothing but what PyTorch before 2.5 and this module call safe."""
+    """Finds only what PyTorch before 2.5 and this module consider safe."""
 
     def find_class(self, module: str, name: str) -> Any:
         known = torch._weights_only_unpickler._get_allowed_globals()
@@ -115,7 +115,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def get_state_dict(checkpoint: Any) -> OrderedDict:
-    """Take the bare state dict out of a checkpoint.
+    """Get the state dict of a checkpoint.
 
     Args:
         checkpoint (Any): A state dict, or a dict that holds one under
@@ -126,7 +126,7 @@ def get_state_dict(checkpoint: Any) -> OrderedDict:
         OrderedDict: Names without that prefix to tensors.
 
     Raises:
-        CheckpointError: If there is no state dict, or a value is no tensor.
+        CheckpointError: If there is no state dict, or a value is not a tensor.
     """
     state_dict = checkpoint
     if isinstance(checkpoint, Mapping):
@@ -134,14 +134,14 @@ def get_state_dict(checkpoint: Any) -> OrderedDict:
     if not isinstance(state_dict, Mapping) or not state_dict:
         raise CheckpointError(
             'The file must hold a dict of tensors, or a checkpoint with such a dict under '
-            f'"state_dict" or "model", but there is {state_dict!r:.80}.'
+            f'"state_dict" or "model", but it has {state_dict!r:.80}.'
         )
     wrong = [str(key) for key, value in state_dict.items() if not torch.is_tensor(value)]
     if wrong:
         raise CheckpointError(
-            'This is no state dict. Give a file that holds tensors only, or has the key '
+            'The file has no state dict. Give a file that holds only tensors, or has the key '
             '"state_dict" or "model".',
-            {'keys that hold no tensor': wrong},
+            {'not a tensor': wrong},
         )
     return strip_module({key: value.detach() for key, value in state_dict.items()})
 

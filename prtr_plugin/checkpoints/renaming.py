@@ -15,17 +15,18 @@ _FIELDS = dict(i=r'\d+', p=r'weight|bias', part=r'encoder|decoder', rest=r'.+')
 
 
 def rename(state_dict: Mapping[str, Tensor], rules: Rules, message: str) -> OrderedDict:
-    """Rename every key by the first rule that fits.
+    """Rename every key by the first rule that matches.
 
     Args:
         state_dict (Mapping[str, Tensor]): Weights
-        rules (Sequence[tuple[str, str]]): Pairs of templates of the old and
+        rules (Sequence[tuple[str, str]]): Pairs of templates for the old and
             the new key. ``{i}`` is a number, ``{p}`` weight or bias,
             ``{part}`` encoder or decoder, ``{rest}`` any ending
         message (str): Start of the error message
 
     Raises:
-        CheckpointError: If a key fits no rule; names all such keys.
+        CheckpointError: If a key matches no rule. The message names all such
+            keys.
     """
     patterns = [(_compile(old), new) for old, new in rules]
     renamed, unknown = OrderedDict(), []
@@ -42,7 +43,7 @@ def rename(state_dict: Mapping[str, Tensor], rules: Rules, message: str) -> Orde
 
 
 def _compile(template: str) -> re.Pattern:
-    """A template as a regular expression."""
+    """Make a template a regular expression."""
     pattern = re.escape(template)
     for name, regex in _FIELDS.items():
         pattern = pattern.replace(re.escape(f'{{{name}}}'), f'(?P<{name}>{regex})')
@@ -91,7 +92,7 @@ def add_counters(state_dict: Mapping[str, Tensor]) -> OrderedDict:
 
 
 def count_layers(state_dict: Mapping[str, Tensor], prefix: str) -> int:
-    """Number of layers by the highest index that follows ``prefix``."""
+    """Number of layers, from the highest index after ``prefix``."""
     pattern = re.compile(re.escape(prefix) + r'(\d+)\.')
     found = filter(None, map(pattern.match, state_dict))
     return max((int(match[1]) + 1 for match in found), default=0)

@@ -1,4 +1,4 @@
-"""The authors' sequential network as a cascade."""
+"""Conversion of the authors' sequential checkpoints."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ RULES = (
     *transformer_rules('transformer_kpt.transformer.', 'head.transformer.'),
     ('transformer_kpt.class_predictor.{p}', 'head.fc_cls.{p}'),
     ('transformer_kpt.coord_predictor.{rest}', 'head.kpt_branches.0.{rest}'),
-    # columns are counted along a row
+    # row_embed is indexed by x, col_embed by y
     ('row_embed.weight', 'head.transformer.positional_encoding.x_embed'),
     ('col_embed.weight', 'head.transformer.positional_encoding.y_embed'),
     *((theirs, f'detector.{ours}') for theirs, ours in FACEBOOK_RULES),
@@ -31,17 +31,17 @@ def convert_sequential(
     """Convert the weights of the authors' notebook to those of a cascade.
 
     The notebook's read-out takes the **first** keypoint class as background,
-    but the two-stage code and this plugin the last. By default the class layer
-    is rolled by one row, so that the joints read out are those of the
+    the two-stage code and this plugin the last one. By default the class layer
+    is rolled by one row, so that the same joints are read out as in the
     notebook. The person classes are [person, none] in both.
 
     Args:
         checkpoint (Any): State dict, or a checkpoint that holds one
-        model (dict, optional): Model config that the result has to fit.
-            Defaults to one of the sizes that the file has, so that a last
-            layer that is missing as a whole is not noticed
-        background (str): Keypoint class that the weights take as "no
-            keypoint", ``'first'`` or ``'last'``. Defaults to ``'first'``
+        model (dict, optional): Model config that the result must fit. Defaults
+            to one with the sizes found in the file, so that the lack of a
+            whole last layer is not noticed
+        background (str): Which keypoint class of the weights is "no keypoint",
+            ``'first'`` or ``'last'``. Defaults to ``'first'``
 
     Returns:
         OrderedDict: Weights for a ``PRTRCascade``; loads with ``strict=True``.
@@ -70,7 +70,7 @@ def convert_sequential(
     message = 'The file does not fit the model of the config (--config).'
     if not model:
         model = infer_cascade(result)
-        message = 'The file is no complete sequential PRTR. Get it again.'
+        message = 'The file is not a complete sequential PRTR. Download it again.'
     check_state_dict(model, result, message)
     return result
 
@@ -88,7 +88,7 @@ def infer_cascade(state_dict: Mapping[str, Tensor]) -> dict:
         dict: Config of a ``PRTRCascade``.
 
     Raises:
-        CheckpointError: If a key that tells a size is missing.
+        CheckpointError: If a key that shows a size is missing.
     """
     needed = [
         'head.transformer.query_embedding.weight',
@@ -100,7 +100,7 @@ def infer_cascade(state_dict: Mapping[str, Tensor]) -> dict:
     ]
     missing = [key for key in needed if key not in state_dict]
     if missing:
-        raise CheckpointError('The file has too few keys.', dict(missing=missing))
+        raise CheckpointError('The file lacks keys.', dict(missing=missing))
     query, proj, classes, x_embed, y_embed, ffn = (state_dict[key].shape for key in needed)
     detector = {
         key.removeprefix('detector.'): value

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def summarize(state_dict: Mapping[str, Tensor]) -> str:
-    """Table of groups: number of keys, parameters and buffer entries.
+    """Tabulate the keys, parameters and buffer entries of a model's parts.
 
     Args:
         state_dict (Mapping[str, Tensor]): Weights with the keys of this

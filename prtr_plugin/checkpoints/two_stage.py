@@ -1,4 +1,4 @@
-"""The authors' two-stage checkpoints, both directions."""
+"""Conversion of the authors' two-stage checkpoints, in both directions."""
 
 import re
 from collections import OrderedDict
@@ -15,9 +15,9 @@ from .errors import CheckpointError
 from .reading import get_state_dict
 from .renaming import add_counters, rename, transformer_rules
 
-# The whole maps, read in both directions; the first template that fits wins.
+# Used in both directions; the first template that matches wins.
 RULES = (
-    # The authors' HRNet class ends with what is the neck here.
+    # The last part of the authors' HRNet is the neck here.
     ('backbone.0.body.incre_modules.{rest}', 'neck.incre_modules.{rest}'),
     ('backbone.0.body.downsamp_modules.{rest}', 'neck.downsamp_modules.{rest}'),
     ('backbone.0.body.final_layer.{rest}', 'neck.final_layer.{rest}'),
@@ -33,7 +33,7 @@ _ENCODER = 'transformer.encoder.layers.{i}.'
 _DECODER = 'transformer.decoder.layers.{i}.'
 DEFORMABLE_RULES = (
     ('backbone.0.body.{rest}', 'backbone.{rest}'),
-    # three maps of the backbone, and a level made of the last one
+    # three feature levels of the backbone, and one made from the last of them
     ('input_proj.3.0.{p}', 'head.transformer.input_proj.extra_convs.0.conv.{p}'),
     ('input_proj.3.1.{p}', 'head.transformer.input_proj.extra_convs.0.gn.{p}'),
     ('input_proj.{i}.0.{p}', 'head.transformer.input_proj.convs.{i}.conv.{p}'),
@@ -43,7 +43,7 @@ DEFORMABLE_RULES = (
     ('transformer.reference_points.{p}', 'head.transformer.reference_points_fc.{p}'),
     (f'{_ENCODER}self_attn.{{rest}}', f'head.{_ENCODER}self_attn.{{rest}}'),
     (f'{_DECODER}cross_attn.{{rest}}', f'head.{_DECODER}cross_attn.{{rest}}'),
-    # they count the norms from cross-attention, which comes second
+    # their norm1 belongs to cross-attention, which comes second
     (f'{_DECODER}norm1.{{p}}', f'head.{_DECODER}norms.1.{{p}}'),
     (f'{_DECODER}norm2.{{p}}', f'head.{_DECODER}norms.0.{{p}}'),
     *transformer_rules('transformer.', 'head.transformer.'),
@@ -51,7 +51,7 @@ DEFORMABLE_RULES = (
     ('kpt_embed.0.layers.{i}.{p}', 'head.kpt_branches.0.layers.{i}.{p}'),
 )
 
-# Start of a key that tells a model from those below it, and its name.
+# Start of a key that only this model and those above it have, and the model's name.
 DEFORMABLE = (
     ('backbone.layer3.22.', 'td-deformable-prtr_res101_4xb16-100e_coco-384x288'),
     ('backbone.layer3.', 'td-deformable-prtr_res50_4xb16-100e_coco-384x288'),
@@ -65,21 +65,21 @@ PUBLISHED = (
 
 REMEDY = (
     'Without a config (--config) only the published models fit (100 queries, 6 encoder and 6 '
-    'decoder layers, width 256): give the config of this model if it is another one, or else get '
-    'the file again.'
+    'decoder layers, width 256): give the config if this is another model, or else download the '
+    'file again.'
 )
 
 
 def convert_two_stage(checkpoint: Any, model: dict | None = None) -> OrderedDict:
     """Convert the authors' weights to those of a ``TopdownPoseEstimator``.
 
-    The step counter of batch norms, which the authors' frozen ones lack, is
+    The step counters of batch norms, which the authors' frozen ones lack, are
     added as 0.
 
     Args:
         checkpoint (Any): State dict or training checkpoint of the authors
-        model (dict, optional): Model config that the result has to fit.
-            Defaults to the published one, see :func:`infer_model`
+        model (dict, optional): Model config that the result must fit. Defaults
+            to the published one, see :func:`infer_model`
 
     Returns:
         OrderedDict: Weights for a model with :class:`PRTRHead`; loads with
@@ -98,14 +98,15 @@ def convert_two_stage(checkpoint: Any, model: dict | None = None) -> OrderedDict
         )
     if any(key.startswith('head.') for key in state_dict):
         raise CheckpointError(
-            'The file has the mmpose layout already (keys start with "head."). Give reverse=True '
-            '(or use --reverse) for the way back.'
+            'The file already has the mmpose layout (keys start with "head."). To convert it back, '
+            'use --reverse (reverse=True).'
         )
     rules = RULES
     if _is_deformable(state_dict):
         rules = DEFORMABLE_RULES
         state_dict = _drop_copies(state_dict)
-    result = rename(state_dict, rules, 'This is no two-stage PRTR checkpoint of the authors.')
+    message = 'The file is not a two-stage PRTR checkpoint of the authors.'
+    result = rename(state_dict, rules, message)
     result = add_counters(result)
     _check_complete(result, model)
     return result
@@ -116,8 +117,8 @@ def revert_two_stage(checkpoint: Any, model: dict | None = None) -> OrderedDict:
 
     Args:
         checkpoint (Any): State dict or checkpoint of this plugin
-        model (dict, optional): Model config that the weights have to fit.
-            Defaults to the published one, see :func:`infer_model`
+        model (dict, optional): Model config that the weights must fit. Defaults
+            to the published one, see :func:`infer_model`
 
     Returns:
         OrderedDict: Weights with the authors' keys. The step counters of
@@ -130,7 +131,7 @@ def revert_two_stage(checkpoint: Any, model: dict | None = None) -> OrderedDict:
     state_dict = get_state_dict(checkpoint)
     if any(key.startswith('backbone.0.body.') for key in state_dict):
         raise CheckpointError(
-            'The file has the authors\' layout already (keys start with "backbone.0.body."). '
+            'The file already has the authors\' layout (keys start with "backbone.0.body."). '
             'To convert it, leave out --reverse (reverse=True).'
         )
     _check_complete(state_dict, model)
@@ -176,7 +177,7 @@ def infer_model(state_dict: Mapping[str, Tensor]) -> dict:
 
 def _check_complete(state_dict: Mapping[str, Tensor], model: dict | None) -> None:
     """Compare weights with a model config, or the published one."""
-    message = 'The file does not fit the model of the config (--config). Use one of its variant.'
+    message = 'The file does not fit the model of the config (--config). Use the matching config.'
     if not model:
         model = infer_model(state_dict)
         message = f'The file does not fit the published model that it resembles. {REMEDY}'
@@ -184,15 +185,15 @@ def _check_complete(state_dict: Mapping[str, Tensor], model: dict | None) -> Non
 
 
 def _is_deformable(state_dict: Mapping[str, Tensor]) -> bool:
-    """Whether weights, in either layout, are those of the deformable model."""
+    """Whether weights, in either layout, belong to the deformable model."""
     return any('.sampling_offsets.' in key for key in state_dict)
 
 
 def _add_copies(state_dict: Mapping[str, Tensor]) -> OrderedDict:
     """Add the copies that the authors' deformable model stores.
 
-    It has the class and coordinate layers once for each decoder layer, though
-    all of these share them; here are the copies of the first ones.
+    All decoder layers share the class and coordinate layers, but the authors'
+    model stores them once for each.
     """
     prefix = 'transformer.decoder.layers.'
     layers = {key.removeprefix(prefix).split('.')[0] for key in state_dict if prefix in key}
@@ -224,7 +225,7 @@ def _drop_copies(state_dict: Mapping[str, Tensor]) -> OrderedDict:
     if missing or other:
         raise CheckpointError(
             'The decoder layers of the published deformable models share class_embed and '
-            'kpt_embed, of which a file has one copy for each layer. Get the file again.',
+            'kpt_embed, and the file must have a copy for each layer. Download it again.',
             {'missing copies': missing, 'copies unlike that of layer 0': other},
         )
     return OrderedDict(

@@ -11,9 +11,9 @@ from prtr_plugin.assignment import batched_linear_assignment
 class HungarianKeypointCodec(BaseKeypointCodec):
     """Targets and read-out of `PRTR`_ (CVPR 2021, section 3.2).
 
-    Encoding normalises keypoints by the input size. Decoding gives each joint
-    the query of the assignment that maximises the summed class probability,
-    so that no query answers for two joints.
+    Encoding normalises keypoints by the input size. Decoding assigns a
+    different query to each joint, such that the sum of the class
+    probabilities is largest.
 
     Note:
         - instance number: N
@@ -118,7 +118,7 @@ class HungarianKeypointCodec(BaseKeypointCodec):
                 f'The dataset has {keypoints.shape[1]} keypoints per person, '
                 f'but the codec was built with num_keypoints='
                 f'{self.num_keypoints}. Set num_keypoints of the codec and '
-                'out_channels of the head to the number of the dataset.'
+                'out_channels of the head to that of the dataset.'
             )
         labelled = keypoints_visible > 0
         if self.drop_outside:
@@ -149,15 +149,15 @@ class HungarianKeypointCodec(BaseKeypointCodec):
             )
         if not self.include_background:
             cls_logits = cls_logits[..., :-1]
-        # faster along an axis that is not the last one, and the later
-        # search over the queries wants them side by side
+        # softmax is faster along an axis that is not the last one, and the
+        # later search over the queries is faster if they are contiguous
         probs = cls_logits.float().transpose(-1, -2).softmax(dim=-2)
         return probs[..., : self.num_keypoints, :].transpose(-1, -2)
 
     def decode(
         self, cls_logits: Tensor | np.ndarray, coords: Tensor | np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Read the joints of one instance out of its queries.
+        """Read out the joints of one instance.
 
         Args:
             cls_logits (Tensor | np.ndarray): Class logits in shape (Q, K + 1)
@@ -178,7 +178,7 @@ class HungarianKeypointCodec(BaseKeypointCodec):
     def batch_decode(
         self, cls_logits: Tensor, coords: Tensor
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Read the joints of a batch out, with one device-to-host transfer.
+        """Read out the joints of a batch, with one device-to-host transfer.
 
         Args:
             cls_logits (Tensor): Class logits in shape (B, Q, K + 1)
@@ -194,21 +194,23 @@ class HungarianKeypointCodec(BaseKeypointCodec):
         Raises:
             FloatingPointError: If a logit or coordinate is NaN or infinite.
         """
-        # (B, K, Q) and (B, 2, Q): the queries of a joint lie side by side
+        # (B, K, Q) and (B, 2, Q): the queries of a joint are contiguous
         probs, coords = _to_host(self.joint_probs(cls_logits).mT, coords.float().mT)
         queries = batched_linear_assignment(probs, maximize=True)
 
         scores = np.take_along_axis(probs.numpy(), queries[..., None], axis=2)
         keypoints = np.take_along_axis(coords.numpy(), queries[:, None], axis=2).swapaxes(1, 2)
         if not np.isfinite(keypoints).all():
-            raise FloatingPointError('Coordinates hold NaN or infinite values')
+            raise FloatingPointError(
+                'Coordinates contain NaN or infinite values. Check the inputs and the weights.'
+            )
         keypoints = keypoints * np.array(self.input_size, dtype=np.float32)
         # (B, K, 2) and (B, K, 1) to lists with an instance axis
         return list(keypoints[:, None]), list(scores[:, None, :, 0])
 
 
 def _to_host(probs: Tensor, coords: Tensor) -> tuple[Tensor, Tensor]:
-    """Copy to the host in one transfer, or not at all if they are there."""
+    """Copy to the host in one transfer, or not at all if already there."""
     probs, coords = probs.detach(), coords.detach()
     if probs.device.type == 'cpu':
         return probs, coords

@@ -20,7 +20,7 @@ def _data_files(cfg: Config, splits: Sequence[str]) -> Iterator[tuple[str, str]]
     seen = set()
     for split in splits:
         for dataset in _dataset_cfgs(cfg.get(f'{split}_dataloader') or {}):
-            # mmengine puts data_root before ann_file; bbox_file stands alone
+            # mmengine prepends data_root to ann_file, but not to bbox_file
             paths = dict(
                 ann_file=osp.join(dataset.get('data_root') or '', dataset['ann_file']),
                 bbox_file=dataset.get('bbox_file'),
@@ -48,10 +48,10 @@ def check_data_files(cfg: Config, splits: Sequence[str] = ('train', 'val', 'test
     the file nor the remedy. Only JSON files on this machine are checked.
 
     Args:
-        cfg (Config): Whole config with ``train_dataloader``,
-            ``val_dataloader`` and ``test_dataloader`` (those that it has).
+        cfg (Config): Whole config with any of ``train_dataloader``,
+            ``val_dataloader`` and ``test_dataloader``
         splits (Sequence[str]): Dataloaders that the run will use. Defaults
-            to all three.
+            to all three
 
     Raises:
         FileNotFoundError: If a file does not exist.
@@ -72,7 +72,7 @@ def check_data_files(cfg: Config, splits: Sequence[str] = ('train', 'val', 'test
         except ValueError as error:  # not JSON, or not even text
             raise ValueError(
                 f'{field} "{path}" is not valid JSON ({error}). It may be cut '
-                'off: get or write it again.'
+                'off: download or write it again.'
             ) from error
         if not isinstance(data, dict):
             continue  # MPII annotations and detections are lists

@@ -14,11 +14,11 @@ class CocoPersonDataset(CocoDataset):
         - images without any annotation, unless ``test_mode``. Here they are
           kept, unless ``filter_cfg`` says otherwise
 
-    and gives ``iscrowd`` in a form that gets lost on the way to the model.
-    Here it is an array with one flag per annotation, which
-    :class:`PackPersonInputs` hands on. Every annotation with a box counts as
-    a person, whatever its category, as in the parent class. For evaluation
-    the file needs ``keypoints`` everywhere: ``CocoMetric`` insists on them.
+    and stores ``iscrowd`` in a form that does not reach the model. Here it is
+    an array with one flag per annotation, which :class:`PackPersonInputs`
+    passes on. Every annotation with a box counts as a person, whatever its
+    category, as in the parent class. For evaluation every annotation needs
+    ``keypoints``: ``CocoMetric`` requires them.
 
     Args:
         *args: See the parent class
@@ -29,8 +29,8 @@ class CocoPersonDataset(CocoDataset):
         **kwargs: See the parent class.
 
     Raises:
-        ValueError: If ``data_mode`` is another one, or ``filter_cfg`` has an
-            unknown key.
+        ValueError: If ``data_mode`` is not ``'bottomup'``, or ``filter_cfg``
+            has an unknown key.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class CocoPersonDataset(CocoDataset):
     ) -> None:
         if data_mode != 'bottomup':
             raise ValueError(
-                f'CocoPersonDataset got data_mode={data_mode!r}. It gives '
+                f'CocoPersonDataset got data_mode={data_mode!r}. It loads '
                 "whole images: use 'bottomup', or CocoDataset for crops."
             )
         unknown = set(filter_cfg or ()) - {'filter_empty_gt'}
@@ -66,7 +66,7 @@ class CocoPersonDataset(CocoDataset):
     def _get_bottomup_data_infos(
         self, instance_list: list[dict], image_list: list[dict]
     ) -> list[dict]:
-        """Organize the data list, with the images that show nobody."""
+        """Organize the data list, including the images without people."""
         data_list = super()._get_bottomup_data_infos(instance_list, image_list)
         if not self.test_mode and not (self.filter_cfg or {}).get('filter_empty_gt', False):
             used = {info['img_id'] for info in data_list}

@@ -17,7 +17,7 @@ def write_coco_subset(
 
     Picks people (not crowds) with at least ``min_keypoints`` labelled joints
     and keeps only them and their images, for example to see whether a model
-    can overfit them. With ``num_images``, picks whole images that hold such a
+    can overfit them. With ``num_images``, picks whole images that show such a
     person and keeps everybody in them.
 
     Args:
@@ -29,16 +29,16 @@ def write_coco_subset(
             with at least one person of ``min_keypoints``. Defaults to None
         min_keypoints (int): Labelled joints a person must have. Defaults to
             12
-        seed (int): Which of the candidates are picked. Defaults to 0
+        seed (int): Seed of the choice among the candidates. Defaults to 0
 
     Returns:
-        dict: What was written: the same layout as ``in_json``, with images
-        and annotations in their old order.
+        dict: The content of the written file, in the layout of ``in_json``,
+        with images and annotations in their original order.
 
     Raises:
         OSError: If a file cannot be read or written.
-        ValueError: If ``in_json`` is no COCO keypoint annotation file, has
-            too few candidates, or a number is below 1.
+        ValueError: If ``in_json`` is not a COCO keypoint annotation file or
+            has too few candidates, or a number is below 1.
     """
     numbers = dict(num_people=num_people, num_images=num_images, min_keypoints=min_keypoints)
     for name, number in numbers.items():
@@ -71,7 +71,7 @@ def write_coco_subset(
 
 
 def _candidates(content: dict, min_keypoints: int) -> list[dict]:
-    """People in images of the file who are labelled well enough."""
+    """People in images of the file who have enough labelled joints."""
     image_ids = {image['id'] for image in content['images']}
     return [
         person

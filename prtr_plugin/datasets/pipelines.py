@@ -15,9 +15,9 @@ def topdown_pipelines(
 
     The defaults are the paper's augmentation for COCO.
 
-    A config imports this function below its ``_base_`` line. mmengine would
-    take a file with an import above that line, or without that line, for a
-    config of its other style, which cannot inherit from these.
+    A config must import this function below its ``_base_`` line. mmengine
+    takes a file with an import above that line, or without that line, for a
+    config in its pure Python style, which cannot inherit from text configs.
 
     Args:
         codec (dict): Config of the codec. Its ``input_size`` (w, h) is the

@@ -1,4 +1,4 @@
-"""A trained model made fit for use: faster, or as a file without mmpose."""
+"""Deployment of trained models: faster inference, and export to a single file."""
 
 from .exporter import export
 from .switches import switch_to_deploy, use_channels_last

@@ -1,4 +1,4 @@
-"""How an exported model is compared with the original, and timed."""
+"""Comparison of an exported model with the original, and timing."""
 
 import numpy as np
 import torch
@@ -29,12 +29,12 @@ def compare(
     expected = dict(zip(output_names, original(images)))
     try:
         found = dict(zip(output_names, exported(images)))
-    except Exception as error:  # of many kinds, by the format
+    except Exception as error:  # of many kinds, depending on the format
         raise ValueError(
             f'The exported model does not run for a batch of {len(images)}: {error}'
         ) from error
     if 'boxes' in found:
-        # rounding can swap two people of one score
+        # rounding can swap two people with equal scores
         cost = np.abs(expected['boxes'][:, :, None] - found['boxes'][:, None]).sum(-1)
         order = batched_linear_assignment(torch.from_numpy(cost))
         found = {name: np.stack([v[o] for v, o in zip(x, order)]) for name, x in found.items()}

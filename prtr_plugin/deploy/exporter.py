@@ -14,14 +14,14 @@ from .switches import switch_to_deploy
 
 
 class BatchCheck(NamedTuple):
-    """What :func:`export` has found with batches of one size.
+    """Result of :func:`export` for one batch size.
 
     Attributes:
         batch_size (int): Number of images
         differences (Dict[str, float]): The largest difference of each output,
             relative to its largest value if that is above 1
         torch_seconds (float): Mean time of a run in PyTorch, NaN if not timed
-        exported_seconds (float): The same of the exported model.
+        exported_seconds (float): The same for the exported model.
     """
 
     batch_size: int
@@ -39,21 +39,21 @@ def export(
     tolerance: float = 1e-4,
     repeats: int = 5,
 ) -> list[BatchCheck]:
-    """Export a two-stage model or a cascade as one file without mmpose.
+    """Export a two-stage model or a cascade to a file that runs without mmpose.
 
     The graph takes images as OpenCV reads them (BGR, uint8) and returns raw
     logits and coordinates, see README.md in ``tools/deployment``. The file
     appears only after its outputs have been compared with the model's.
 
     Args:
-        model (:obj:`BasePoseEstimator`): What :func:`load_model` returns. It
-            stays as it is. The files of PyTorch are made for its device
-        out (str | Path): File to write, in the format of its ending:
+        model (:obj:`BasePoseEstimator`): Model from :func:`load_model`. It is
+            not changed. Files in PyTorch's formats are for its device
+        out (str | Path): File to write. Its ending chooses the format:
             ``.onnx``, ``.pt`` (TorchScript) or ``.pt2`` (``torch.export``)
         opset (int): Version of the ONNX operators, at least 16. Defaults to
             17
-        batch_sizes (Sequence[int]): Numbers of random images to compare and
-            time with. Defaults to (1, 3, 8)
+        batch_sizes (Sequence[int]): Batch sizes to compare and to time, with
+            random images. Defaults to (1, 3, 8)
         tolerance (float): Largest allowed difference of an output, relative
             to its largest value if that is above 1. Defaults to 1e-4
         repeats (int): Number of runs to time, 0 for no timing. Defaults to 5
@@ -72,9 +72,9 @@ def export(
     """
     out = Path(out)
     if out.suffix not in FORMATS:
-        raise ValueError(f'out must end with {", ".join(FORMATS)}, but is "{out}".')
+        raise ValueError(f'out must end with one of {", ".join(FORMATS)}, but is "{out}".')
     if opset < 16:
-        raise ValueError(f'opset must be at least 16, which has GridSample, but is {opset}.')
+        raise ValueError(f'opset must be at least 16, for GridSample, but is {opset}.')
     if not batch_sizes or min(batch_sizes) < 1:
         raise ValueError(f'batch_sizes must be positive numbers, but is {list(batch_sizes)}.')
     if repeats < 0:

@@ -12,16 +12,16 @@ import torch
 
 from .raw_model import RawModel
 
-# from images to outputs, both as arrays
+# maps images to outputs, both as arrays
 Run = Callable[[np.ndarray], list[np.ndarray]]
 Write = Callable[[RawModel, Path, int], None]
 Load = Callable[[Path, torch.device], Run]
-# of the extra file in the formats of PyTorch
+# name of the extra file in PyTorch's formats
 EXTRA = 'metadata.json'
 
 
 def on_arrays(model: Callable, device: torch.device) -> Run:
-    """Let a model of PyTorch take and return arrays."""
+    """Make a PyTorch model take and return arrays."""
 
     def run(images: np.ndarray) -> list[np.ndarray]:
         return [output.cpu().numpy() for output in model(torch.from_numpy(images).to(device))]
@@ -53,7 +53,7 @@ def write_onnx(model: RawModel, path: Path, opset: int) -> None:
     axes = {name: {0: 'batch'} for name in model.output_names}
     axes['images'] = {0: 'batch', 2: 'height', 3: 'width'}
     with warnings.catch_warnings():
-        # that a traced value may be a constant: the comparison will tell
+        # warnings that a traced value may be a constant: the comparison checks it
         warnings.simplefilter('ignore')
         torch.onnx.export(
             model,

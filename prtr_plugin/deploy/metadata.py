@@ -10,14 +10,14 @@ from ..version import __version__
 
 
 def describe(model: BasePoseEstimator) -> dict:
-    """All that is needed to use an exported model, as JSON values.
+    """Everything needed to use an exported model, as JSON values.
 
     Args:
         model (:obj:`BasePoseEstimator`): The model, from
             :func:`prtr_plugin.apis.load_model`
 
     Returns:
-        dict: What README.md in ``tools/deployment`` lists.
+        dict: The metadata that README.md in ``tools/deployment`` lists.
 
     Raises:
         ValueError: If the model has no :class:`PRTRHead`, or its test
@@ -68,11 +68,11 @@ def describe(model: BasePoseEstimator) -> dict:
 
 
 def _find(cfg: Config, name: str) -> Config:
-    """The config of a transform of the test pipeline."""
+    """The config of a transform in the test pipeline."""
     for transform in cfg.test_dataloader.dataset.pipeline:
         if transform.type == name:
             return transform
     raise ValueError(
-        f'The test pipeline of the config has no {name}, which says how images become the '
-        'input of the network.'
+        f'The test pipeline of the config has no {name}, whose settings the exported model needs. '
+        'Add it.'
     )

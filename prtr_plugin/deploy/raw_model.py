@@ -7,7 +7,7 @@ from .metadata import describe
 
 
 class RawModel(nn.Module):
-    """A model from images as OpenCV reads them to its raw outputs.
+    """A model that maps images as OpenCV reads them to raw outputs.
 
     Args:
         model (:obj:`BasePoseEstimator`): A two-stage model with
@@ -15,7 +15,7 @@ class RawModel(nn.Module):
 
     Attributes:
         metadata (dict): See :func:`describe`
-        output_names (List[str]): Names of what :meth:`forward` returns
+        output_names (List[str]): Names of the outputs of :meth:`forward`
 
     Raises:
         ValueError: See :func:`describe`.
@@ -28,7 +28,7 @@ class RawModel(nn.Module):
         if isinstance(model, PRTRCascade):
             self.output_names = ['scores', 'boxes', *self.output_names]
         self.model = model
-        # which the data preprocessor keeps to itself
+        # the data preprocessor does not expose it
         cfg = model.cfg.model.get('data_preprocessor', {})
         self.swap_colors = cfg.get('bgr_to_rgb', False) or cfg.get('rgb_to_bgr', False)
 
@@ -40,14 +40,15 @@ class RawModel(nn.Module):
                 (B, 3, H, W), BGR, uint8
 
         Returns:
-            tuple[Tensor, ...]: For a two-stage model class logits in shape
+            tuple[Tensor, ...]: For a two-stage model, class logits in shape
             (B, Q, K + 1) and coordinates relative to the crop in shape
-            (B, Q, 2). For a cascade scores in shape (B, P) and boxes
+            (B, Q, 2). For a cascade, scores in shape (B, P) and boxes
             [cx, cy, w, h] in shape (B, P, 4) of P people, class logits in
             shape (B, P, Q, K + 1) and coordinates in shape (B, P, Q, 2), all
             relative to the image.
         """
-        # as the data preprocessor, but that pads to a size that a graph would fix
+        # like the data preprocessor, but without its padding, whose size a
+        # graph would fix
         preprocessor = self.model.data_preprocessor
         if self.swap_colors:
             images = images[:, [2, 1, 0]]
@@ -57,7 +58,7 @@ class RawModel(nn.Module):
         return tuple(self.model(images, None, mode='tensor'))
 
     def example(self, batch_size: int = 2) -> Tensor:
-        """Random images of the size that the model is made for.
+        """Random images of the model's input size.
 
         Args:
             batch_size (int): Number B of images. Defaults to 2

@@ -1,13 +1,12 @@
 r"""Find the joints of people with an exported ONNX model, without PyTorch.
 
-Needs numpy, scipy, opencv-python and onnxruntime, and this file alone: copy it
-to where the model goes. A two-stage model reads one person for each --bbox, a
-cascade finds the people.
+Needs numpy, scipy, opencv-python and onnxruntime, and nothing else from this
+project: copy this file along with the model. A two-stage model reads one person
+for each --bbox, a cascade finds the people itself.
 
 With --with-readout the result is JSON: joints in pixels of the image, with
-scores. Without it, the result is what goes into the network and comes out of
-it, as arrays for --out FILE.npz, to compare a deployment in another language
-with.
+scores. Without it, the result is the inputs and outputs of the network as
+arrays (--out FILE.npz), to check a deployment in another language against.
 
 Example:
     python reader.py model.onnx person.jpg --bbox 50 20 170 300 \
@@ -45,7 +44,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('model', help='.onnx file of export_onnx.py')
     parser.add_argument('image', help='image file')
-    readout = 'assign queries to joints and give joints, not raw outputs'
+    readout = 'assign queries to joints and return joints, not raw outputs'
     parser.add_argument('--with-readout', action='store_true', help=readout)
     parser.add_argument(
         '--bbox',
@@ -56,11 +55,11 @@ def parse_args() -> argparse.Namespace:
         help='box of a person, for two-stage models; once for each person '
         '(default: the whole image)',
     )
-    flip = 'average with the mirrored crop, as the configs do in testing; for two-stage models'
+    flip = 'average with the mirrored crop, as in testing; for two-stage models'
     parser.add_argument('--flip-test', action='store_true', help=flip)
     for name, what in (
-        ('--score-thr', 'score that a person of a cascade exceeds (default: 0.3)'),
-        ('--kpt-thr', 'joints with a lower score are not drawn (default: 0.3)'),
+        ('--score-thr', 'lowest score of a person, for cascades (default: 0.3)'),
+        ('--kpt-thr', 'lowest score of a joint that is drawn (default: 0.3)'),
     ):
         parser.add_argument(name, type=float, default=0.3, help=what)
     parser.add_argument(
@@ -107,11 +106,11 @@ class Model:
                 providers.insert(0, 'CUDAExecutionProvider')
         elif device == 'cuda':
             raise ValueError(
-                'This onnxruntime has no CUDA. Install onnxruntime-gpu, or take the device cpu.'
+                'This onnxruntime has no CUDA. Install onnxruntime-gpu, or use the device cpu.'
             )
         try:
             self.session = onnxruntime.InferenceSession(path, providers=providers)
-        except Exception as error:  # of many kinds, by what the file holds
+        except Exception as error:  # of many kinds, depending on the file
             raise ValueError(f'{path} cannot be read as an ONNX model: {error}') from error
         self.output_names = [x.name for x in self.session.get_outputs()]
         properties = self.session.get_modelmeta().custom_metadata_map
@@ -127,12 +126,12 @@ class Model:
         return self.meta['kind'] == 'cascade'
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """The outputs by name for images in shape (N, 3, H, W), uint8."""
+        """Run images in shape (N, 3, H, W), uint8; returns the outputs by name."""
         outputs = self.session.run(None, {'images': images})
         return dict(zip(self.output_names, outputs))
 
     def read_out(self, cls_logits: np.ndarray, coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give each joint the query of the best assignment.
+        """Assign a query to each joint.
 
         Args:
             cls_logits (np.ndarray): Class logits in shape (N, Q, K + 1), the
@@ -160,13 +159,13 @@ class Model:
 def crop_person(
     image: np.ndarray, bbox: Sequence[float], input_size: Sequence[int], padding: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Crop a person, as GetBBoxCenterScale and TopdownAffine of mmpose do.
+    """Crop a person like mmpose's GetBBoxCenterScale and TopdownAffine.
 
     Args:
         image (np.ndarray): Image in shape (H, W, 3)
         bbox (Sequence[float]): Box in [x1, y1, x2, y2], in pixels
         input_size (Sequence[int]): Size of the crop in [w, h]
-        padding (float): Size of the crop in boxes
+        padding (float): Size of the crop relative to the box
 
     Returns:
         tuple:
@@ -185,7 +184,7 @@ def crop_person(
     width, height = input_size
     center = (low + high) / 2
     w, h = (high - low) * np.float32(padding)
-    # the shorter side grows, as the crop must not be distorted
+    # extend one side, as the crop must not be distorted
     if w > h * (width / height):
         h = w / (width / height)
     else:
@@ -207,8 +206,9 @@ def resize_image(
         image (np.ndarray): Image in shape (H, W, 3)
         input_size (Sequence[int]): Largest size in [w, h], or in [h, w] for
             an image that is higher than wide
-        keep_ratio (bool): Whether to fit into that size, not to fill it
-        divisor (int): What width and height become multiples of
+        keep_ratio (bool): Whether to keep the aspect ratio and fit into that
+            size instead of filling it
+        divisor (int): Width and height become multiples of it
 
     Returns:
         np.ndarray: Image in shape (h, w, 3).
@@ -265,7 +265,7 @@ def predict(
     flip_test: bool = False,
     score_thr: float = 0.3,
 ) -> list[dict]:
-    """Read the joints of the people of an image.
+    """Predict the joints of the people in an image.
 
     Args:
         model (Model): Model
@@ -273,8 +273,8 @@ def predict(
         bboxes (List[Sequence[float]], optional): See :func:`prepare`
         flip_test (bool): Whether a two-stage model averages with the mirrored
             crops. Defaults to ``False``
-        score_thr (float): Score that a person exceeds, for cascades; a given
-            box has none. Defaults to 0.3
+        score_thr (float): Score above which a cascade returns a person.
+            Defaults to 0.3
 
     Returns:
         List[dict]: For each person ``bbox`` in [x1, y1, x2, y2],
@@ -358,7 +358,7 @@ def draw(image: np.ndarray, people: list[dict], meta: dict, kpt_thr: float) -> n
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read an image and write what is asked for."""
+    """Read an image and write the result."""
     model = Model(args.model, args.device)
     image = cv2.imread(args.image)
     if image is None:
@@ -374,7 +374,7 @@ def run(args: argparse.Namespace) -> None:
     names = model.meta['keypoint_names']
     people = predict(model, image, args.bbox, args.flip_test, args.score_thr)
     text = json.dumps(dict(image=args.image, keypoint_names=names, people=people), indent=2)
-    # the picture first, as its name may be wrong
+    # the picture first, as its file name may be invalid
     if args.draw and not cv2.imwrite(args.draw, draw(image, people, model.meta, args.kpt_thr)):
         raise ValueError(f'{args.draw} cannot be written. Does its folder exist?')
     if args.out:

@@ -9,9 +9,9 @@ def switch_to_deploy(
 ) -> BasePoseEstimator:
     """Make a trained model faster for inference, in place.
 
-    Predictions change by rounding only. The model cannot be trained any more
-    and its state dict no longer fits the config, so call this after loading
-    the weights.
+    Predictions change only by rounding. The model can no longer be trained and
+    its state dict no longer fits the config, so call this after loading the
+    weights.
 
     Args:
         model (:obj:`BasePoseEstimator`): Any pose estimator
@@ -36,13 +36,13 @@ def switch_to_deploy(
 def use_channels_last(model: nn.Module) -> None:
     """Keep the channels of a pixel together in memory, in place.
 
-    Results and checkpoints stay what they are. Feature maps follow the
-    weights of the convolutions.
+    Results and checkpoints do not change. Feature maps take the memory format
+    of the convolutions' weights.
 
     Args:
         model (nn.Module): Any model.
     """
     for module in model.modules():
-        # other 4-d parameters have no channels in this place
+        # other 4-d parameters have no channels in that dimension
         if isinstance(module, nn.Conv2d):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -8,8 +8,8 @@ from mmengine.device import get_device
 def setup_cpu_distributed(cfg: Config) -> None:
     """Let mmengine's launchers work on a machine without an accelerator.
 
-    mmengine's own start of a distributed job selects a CUDA device and gives
-    it to the model's wrapper, whatever the backend. Where there is none, this
+    mmengine selects a CUDA device for a distributed job and passes it to the
+    model wrapper, whatever the backend. On a machine without one, this function
     starts the process group with gloo and configures the wrapper for the CPU;
     elsewhere it does nothing.
 

@@ -1,7 +1,7 @@
-"""Where the queries and the tokens of a two-stage PRTR look.
+"""Attention of the queries and the tokens of a two-stage PRTR.
 
-The model attends through ``scaled_dot_product_attention``, which returns no
-weights. Here they are computed from the same inputs.
+The model uses ``scaled_dot_product_attention``, which returns no weights. Here
+they are computed from the same inputs.
 """
 
 from collections.abc import Sequence
@@ -29,15 +29,15 @@ def attention_weights(
     key_pos: Tensor | None = None,
     key_padding_mask: Tensor | None = None,
 ) -> Tensor:
-    """The weights with which a module attends.
+    """Compute the attention weights of a module.
 
     Args:
         module (FusedMultiheadAttention): The module
         query (Tensor): See :meth:`FusedMultiheadAttention.forward`
-        key (Tensor, optional): The same
-        query_pos (Tensor, optional): The same
-        key_pos (Tensor, optional): The same
-        key_padding_mask (Tensor, optional): The same
+        key (Tensor, optional): See there
+        query_pos (Tensor, optional): See there
+        key_pos (Tensor, optional): See there
+        key_padding_mask (Tensor, optional): See there
 
     Returns:
         Tensor: Weights in shape (B, heads, Nq, Nk), whose rows sum to 1.
@@ -50,7 +50,7 @@ def attention_weights(
 
 
 class JointAttention(NamedTuple):
-    """Which tokens of the image the joints of one person come from.
+    """Attention from the joints of one person to the image tokens.
 
     The feature map is H x W, with one token for each of its cells.
 
@@ -58,10 +58,10 @@ class JointAttention(NamedTuple):
         layer (int): Decoder layer, counted from 1
         sample (:obj:`PoseDataSample`): Data sample of the person
         keypoints (np.ndarray): Joints in pixels of the image, in shape (K, 2)
-        decoder (np.ndarray): Weights of the query that answers to each joint
-            over the tokens, in shape (heads, K, H, W)
-        encoder (np.ndarray, optional): Weights of each token over the tokens
-            in shape (heads, H, W, H, W). None without an encoder
+        decoder (np.ndarray): Weights over the tokens, for the query that is
+            assigned to each joint, in shape (heads, K, H, W)
+        encoder (np.ndarray, optional): Weights over the tokens, for each
+            token, in shape (heads, H, W, H, W). None without an encoder
     """
 
     layer: int
@@ -75,7 +75,7 @@ class JointAttention(NamedTuple):
 def attend_joints(
     model: BaseModel, data_batch: dict, layer: int | None = None, encoder_layer: int | None = None
 ) -> list[JointAttention]:
-    """Run a two-stage model and record where its joints come from.
+    """Run a two-stage model and record the attention of its joints.
 
     Args:
         model (BaseModel): See :func:`read_layers`, with
@@ -90,7 +90,7 @@ def attend_joints(
         List[JointAttention]: One per person.
 
     Raises:
-        TypeError: If the model is another one. For
+        TypeError: If the model is of another kind. For
             :class:`DeformablePRTRTransformer` see :func:`sample_joints`.
         ValueError: If there is no such layer.
     """
@@ -122,7 +122,7 @@ def attend_joints(
 
 
 def choose_head(weights: np.ndarray, head: int | None) -> np.ndarray:
-    """Weights in shape (heads, ...) of a head, or their mean for None.
+    """Choose a head of weights in shape (heads, ...), or their mean for None.
 
     Raises:
         ValueError: If there is no such head.
@@ -134,7 +134,7 @@ def weights_at(attention: JointAttention, point: Sequence[float], head: int | No
     """Weights of the encoder's token at a point of the image.
 
     Args:
-        attention (:obj:`JointAttention`): Of a person
+        attention (:obj:`JointAttention`): Attention of a person
         point (Sequence[float]): Point [x, y] in pixels of the image
         head (int, optional): See :func:`choose_head`
 
@@ -142,17 +142,21 @@ def weights_at(attention: JointAttention, point: Sequence[float], head: int | No
         np.ndarray: Weights over the tokens in shape (H, W).
 
     Raises:
-        ValueError: If the model has no encoder, or does not see the point.
+        ValueError: If the model has no encoder, or the point is outside the
+            crop.
     """
     if attention.encoder is None:
-        raise ValueError('There is no encoder (num_encoder_layers=0) to draw a point of.')
+        raise ValueError(
+            'There is no encoder (num_encoder_layers=0) whose attention at a point could be '
+            'drawn. Leave out the point.'
+        )
     height, width = attention.encoder.shape[-2:]
     x1, y1, x2, y2 = crop_region(attention.sample.metainfo)
     column = int(np.floor((point[0] - x1) / (x2 - x1) * width))
     row = int(np.floor((point[1] - y1) / (y2 - y1) * height))
     if not (0 <= column < width and 0 <= row < height):
         raise ValueError(
-            f'The point {tuple(point)} is outside of the crop, which reaches '
+            f'The point {tuple(point)} is outside of the crop, which extends '
             f'from ({x1:.0f}, {y1:.0f}) to ({x2:.0f}, {y2:.0f}).'
         )
     return choose_head(attention.encoder, head)[row, column]
@@ -166,11 +170,11 @@ def draw_attention(
     joints: Sequence[str] | None = None,
     point: Sequence[float] | None = None,
 ) -> Figure:
-    """Draw where the joints of a person come from.
+    """Draw the attention of the joints of a person over the image.
 
     Args:
         image (np.ndarray): RGB picture in shape (H, W, 3)
-        attention (:obj:`JointAttention`): Of the person
+        attention (:obj:`JointAttention`): Attention of the person
         dataset_meta (dict): Names and sides of the joints
         head (int, optional): Attention head, counted from 1. Defaults to the
             mean over all
@@ -184,7 +188,7 @@ def draw_attention(
 
     Raises:
         ValueError: If there is no such head or joint, no encoder for the
-            point, or the point is outside of the crop.
+            point, or the point is outside the crop.
     """
     names, colors = joint_names(dataset_meta), joint_colors(dataset_meta)
     panels: list[tuple] = []

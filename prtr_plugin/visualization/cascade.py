@@ -1,4 +1,4 @@
-"""What the cascade looks at: boxes, sampling grids and joints."""
+"""Boxes, sampling grids and joints of the cascade."""
 
 from typing import NamedTuple
 
@@ -17,10 +17,11 @@ from .style import joint_colors, new_figure, show_image, side_handles
 
 
 class CascadeResult(NamedTuple):
-    """What a cascade found in an image.
+    """People that a cascade found in an image.
 
     Args:
-        sample (:obj:`PoseDataSample`): With the ``pred_instances`` of P people
+        sample (:obj:`PoseDataSample`): Data sample with the ``pred_instances``
+            of P people
         grids (np.ndarray): Sampling locations of their crops, in pixels of
             the image, in shape (P, y_res, x_res, 2)
     """
@@ -37,28 +38,27 @@ def find_people(
 
     Args:
         model (PRTRCascade): The model
-        data_batch (dict): ``inputs`` and ``data_samples``, as the dataloader
-            gives them
-        score_thr (float): Score that the box of a person exceeds. Defaults to
-            0.3
+        data_batch (dict): ``inputs`` and ``data_samples``, as from a
+            dataloader
+        score_thr (float): Score above which a person is kept. Defaults to 0.3
 
     Returns:
         List[CascadeResult]: One per image.
 
     Raises:
-        TypeError: If the model is another one.
+        TypeError: If the model is not a :class:`PRTRCascade`.
     """
     if not isinstance(model, PRTRCascade):
         raise TypeError(
             f'This needs PRTRCascade, but the model is {type(model).__name__}. '
-            'For two-stage models there are the other scripts of tools/visualizations.'
+            'For two-stage models use the other scripts in tools/visualizations.'
         )
     crop = model.crop
     with record_arguments(crop) as recorded, model.score_threshold(score_thr):
         samples = model.test_step(data_batch)
     results = []
     for i, sample in enumerate(samples):
-        # without people in the whole batch nothing is cropped
+        # nothing is cropped if there are no people in the whole batch
         grids = np.zeros((0, *crop.resolution[::-1], 2))
         if crop in recorded:
             boxes, valid_hw = (recorded[crop][name][i] for name in ('boxes', 'valid_hw'))
@@ -76,7 +76,7 @@ def draw_cascade(image: np.ndarray, result: CascadeResult, dataset_meta: dict) -
 
     Args:
         image (np.ndarray): RGB picture in shape (H, W, 3)
-        result (:obj:`CascadeResult`): What was found in it
+        result (:obj:`CascadeResult`): The people in it
         dataset_meta (dict): Sides and links of the joints
 
     Returns:

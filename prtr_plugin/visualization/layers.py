@@ -1,4 +1,4 @@
-"""What the decoder layers of a two-stage PRTR put out."""
+"""Outputs of the decoder layers of a two-stage PRTR."""
 
 import inspect
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ from ..models.heads import PRTRHead
 
 
 class LayerOutputs(NamedTuple):
-    """What the L decoder layers of a two-stage model put out for B people.
+    """Outputs of the L decoder layers of a two-stage model for B people.
 
     Args:
-        data_samples (List[:obj:`PoseDataSample`]): Those of the batch
+        data_samples (List[:obj:`PoseDataSample`]): Data samples of the batch
         feats (tuple[Tensor]): Feature maps, the input of the head
         cls_logits (Tensor): Class logits in shape (L, B, Q, K + 1)
         coords (Tensor): Coordinates relative to the crop in shape (L, B, Q, 2)
@@ -40,19 +40,19 @@ class LayerOutputs(NamedTuple):
 
 @torch.no_grad()
 def read_layers(model: BaseModel, data_batch: dict) -> LayerOutputs:
-    """Run a two-stage model and read the joints out after every decoder layer.
+    """Run a two-stage model and read out the joints after every decoder layer.
 
     Args:
         model (BaseModel): ``TopdownPoseEstimator`` with :class:`PRTRHead`. It
             runs without flip test
-        data_batch (dict): ``inputs`` and ``data_samples`` of B people, as
-            the dataloader gives them
+        data_batch (dict): ``inputs`` and ``data_samples`` of B people, as from
+            a dataloader
 
     Returns:
         LayerOutputs: The outputs of all layers.
 
     Raises:
-        TypeError: If the model is another one.
+        TypeError: If the model is of another kind.
     """
     head = check_model(model)
     data = model.data_preprocessor(data_batch, False)
@@ -68,7 +68,7 @@ def read_layers(model: BaseModel, data_batch: dict) -> LayerOutputs:
 
 
 def crop_region(metainfo: dict) -> tuple[float, float, float, float]:
-    """The part of an image that a two-stage model sees.
+    """The region of an image that a two-stage model crops.
 
     Args:
         metainfo (dict): Meta information of a data sample, with
@@ -86,21 +86,19 @@ def check_model(model: BaseModel, transformer: type[nn.Module] = nn.Module) -> P
 
     Args:
         model (BaseModel): A pose estimator
-        transformer (type): What the transformer of its head has to be.
-            Defaults to any
+        transformer (type): Required class of its transformer. Defaults to any
 
     Returns:
         PRTRHead: The head of the model.
 
     Raises:
-        TypeError: If the model is another one. The message names what is
-            needed.
+        TypeError: If the model is of another kind.
     """
     head = getattr(model, 'head', None)
     if not (isinstance(model, TopdownPoseEstimator) and isinstance(head, PRTRHead)):
         raise TypeError(
             f'This needs a TopdownPoseEstimator with PRTRHead, but the model is '
-            f'{type(model).__name__} with {type(head).__name__}. For PRTRCascade there is '
+            f'{type(model).__name__} with {type(head).__name__}. For PRTRCascade use '
             'tools/visualizations/cascade.py.'
         )
     if not isinstance(head.transformer, transformer):
@@ -126,14 +124,14 @@ def to_index(name: str, number: int | None, count: int) -> int:
 
 @contextmanager
 def record_arguments(*modules: nn.Module) -> Iterator[dict[nn.Module, dict[str, Any]]]:
-    """Record what modules are called with. The modules stay as they are.
+    """Record the arguments that modules are called with.
 
     Args:
-        *modules (nn.Module): The modules
+        *modules (nn.Module): The modules, which are not changed
 
     Yields:
-        Dict[nn.Module, Dict[str, Any]]: Filled as they run: for each of them
-        the arguments of its last call by name, without those left out.
+        Dict[nn.Module, Dict[str, Any]]: For each module the arguments of its
+        last call by name, without omitted ones. Filled as the modules run.
     """
     recorded: dict[nn.Module, dict[str, Any]] = {}
 

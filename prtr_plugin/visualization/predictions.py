@@ -18,17 +18,17 @@ from .style import new_figure
 
 
 def annotated_people(infos: Sequence[dict]) -> InstanceData:
-    """The people of an image as they are annotated, in its pixels.
+    """The people of an image as annotated, in pixels of the image.
 
-    Those of the data samples went through the pipeline, which resizes whole
-    images together with the people in them.
+    Those in the data samples have gone through the pipeline, which resizes
+    whole images together with the people in them.
 
     Args:
-        infos (Sequence[dict]): Everything that the dataset has on this image
+        infos (Sequence[dict]): All entries of the dataset for this image
 
     Returns:
         InstanceData: ``bboxes``, ``keypoints`` and ``keypoints_visible``,
-        without crowds. It is empty for an image of nobody.
+        without crowds. It is empty for an image without people.
     """
     people = []
     for info in infos:
@@ -47,14 +47,13 @@ def annotated_people(infos: Sequence[dict]) -> InstanceData:
 def predict_images(
     model: BaseModel, dataset: BaseDataset, num_images: int, score_thr: float = 0.3
 ) -> Iterator[PoseDataSample]:
-    """Predict all people of evenly spaced images of a dataset.
+    """Predict all people in evenly spaced images of a dataset.
 
     Args:
         model (BaseModel): Model with mmpose's ``test_step``
         dataset (BaseDataset): Whole images or people
-        num_images (int): Number of images, at most
-        score_thr (float): Score that the box of a person exceeds. Defaults to
-            0.3
+        num_images (int): Maximum number of images
+        score_thr (float): Score above which a person is kept. Defaults to 0.3
 
     Yields:
         PoseDataSample: The ``gt_instances`` and ``pred_instances`` of a whole
@@ -94,9 +93,8 @@ def draw_predictions(
         samples (Sequence[:obj:`PoseDataSample`]): See :func:`predict_images`
         dataset_meta (dict): Colours and links of the joints
         columns (int): Number of pairs in a row. Defaults to 2
-        kpt_thr (float): Joints with a lower score are not drawn. Defaults to
-            0.3
-        with_boxes (bool): Whether to draw boxes, and the scores of found
+        kpt_thr (float): Lowest score of a joint that is drawn. Defaults to 0.3
+        with_boxes (bool): Whether to draw boxes, and the scores of predicted
             ones. Defaults to ``False``
 
     Returns:

@@ -1,4 +1,4 @@
-"""What the keypoint queries of a two-stage PRTR specialise in."""
+"""Specialisation of the keypoint queries of a two-stage PRTR."""
 
 from collections.abc import Iterable
 
@@ -12,20 +12,20 @@ from .style import SIDE_COLORMAPS, joint_colors, joint_names, joint_sides, new_f
 
 
 class QueryStatistics:
-    """Counts where queries land and which joints they answer to.
+    """Counts where queries land and which joints they are assigned to.
 
     Args:
         num_queries (int): Number of queries Q
         num_keypoints (int): Number of joints K
-        bins (int): Where queries land is counted in bins x bins parts of the
-            crop. Defaults to 32
+        bins (int): Number of bins per axis that the crop is divided into.
+            Defaults to 32
 
     Attributes:
         num_people (int): Number of people N counted so far
-        density (np.ndarray): How often each query landed in each part, in
+        density (np.ndarray): How often each query landed in each bin, in
             shape (Q, bins, bins) with y before x. Sums to N for every query
-        answers (np.ndarray): How often each query answered to each joint in
-            the read-out, in shape (Q, K). Sums to N for every joint
+        answers (np.ndarray): How often the read-out assigned each query to
+            each joint, in shape (Q, K). Sums to N for every joint
     """
 
     def __init__(self, num_queries: int, num_keypoints: int, bins: int = 32) -> None:
@@ -54,22 +54,22 @@ class QueryStatistics:
     def class_entropy(self) -> np.ndarray:
         """Entropy of the softmax over the joints and "no keypoint", in bits.
 
-        The mean over the people, in shape (Q, ): how undecided a query is
-        about one person.
+        The mean over the people, in shape (Q, ): how uncertain a query is for
+        a single person.
         """
         return self._entropy_sum / max(self.num_people, 1)
 
     @property
     def uses(self) -> np.ndarray:
-        """How often each query answered to any joint, in shape (Q, )."""
+        """How often each query was assigned to any joint, in shape (Q, )."""
         return self.answers.sum(axis=1)
 
     @property
     def joint_entropy(self) -> np.ndarray:
-        """Entropy of the joints that a query answered to, in bits.
+        """Entropy of the joints that a query was assigned to, in bits.
 
-        0 for a query that always answered to the same joint, and NaN for one
-        that never answered, in shape (Q, ).
+        In shape (Q, ). 0 for a query that was always assigned to the same
+        joint, and NaN for one that was never assigned.
         """
         with np.errstate(invalid='ignore'):
             return entropy(self.answers, axis=1, base=2)
@@ -78,7 +78,7 @@ class QueryStatistics:
     def order(self) -> np.ndarray:
         """Indices of the queries, the most used first, in shape (Q, ).
 
-        Those that are used alike are in the order of their main joints.
+        Equally used queries are in the order of their main joints.
         """
         return np.lexsort((self.answers.argmax(axis=1), -self.uses))
 
@@ -123,10 +123,10 @@ def count_queries(model: BaseModel, data_loader: Iterable[dict]) -> QueryStatist
         data_loader (Iterable[dict]): Batches, see :func:`read_layers`
 
     Returns:
-        QueryStatistics: What was counted.
+        QueryStatistics: The statistics.
 
     Raises:
-        TypeError: If the model is another one.
+        TypeError: If the model is of another kind.
     """
     head = check_model(model)
     statistics = QueryStatistics(head.num_queries, head.out_channels)
@@ -146,10 +146,10 @@ def draw_density(
     """Draw where the most used queries land in the crop.
 
     Args:
-        statistics (:obj:`QueryStatistics`): What was counted
+        statistics (:obj:`QueryStatistics`): The statistics
         dataset_meta (dict): Names and sides of the joints
         aspect (float): Width of the crop divided by its height
-        num_shown (int): Number of queries, at most. Defaults to 20
+        num_shown (int): Maximum number of queries. Defaults to 20
 
     Returns:
         Figure: One panel for each query.
@@ -168,7 +168,7 @@ def draw_density(
             share = statistics.answers[q, best] / statistics.uses[q]
             colormap = SIDE_COLORMAPS[sides[best]]
             what = f'{names[best]} {share:.0%}'
-        # a few parts hold most of it: the root shows the others, too
+        # a few bins hold most of it: the square root makes the others visible
         axis.imshow(np.sqrt(statistics.density[q]), cmap=colormap, extent=(0, aspect, 1, 0))
         axis.set(xticks=[], yticks=[])
         axis.set_title(f'query {q}: used {uses:.0%}\n{what}', fontsize=7)
@@ -185,15 +185,15 @@ def draw_density(
 
 
 def draw_answers(statistics: QueryStatistics, dataset_meta: dict) -> Figure:
-    """Draw which joints the queries answer to, and their entropies.
+    """Draw which joints the queries are assigned to, and their entropies.
 
     Args:
-        statistics (:obj:`QueryStatistics`): What was counted
+        statistics (:obj:`QueryStatistics`): The statistics
         dataset_meta (dict): Names and sides of the joints
 
     Returns:
-        Figure: The matrix of all queries that ever answered, in the order of
-        their main joints, with bars for the entropies beside it.
+        Figure: The matrix of all queries that were ever assigned, in the order
+        of their main joints, with bars for the entropies beside it.
     """
     used = np.flatnonzero(statistics.uses)
     used = used[np.argsort(statistics.answers[used].argmax(1), kind='stable')]

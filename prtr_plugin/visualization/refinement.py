@@ -1,4 +1,4 @@
-"""How the joints of a two-stage PRTR move from decoder layer to decoder layer."""
+"""How the joints of a two-stage PRTR move from one decoder layer to the next."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -34,19 +34,19 @@ from .style import (
 def layer_errors(keypoints: np.ndarray, people: InstanceData, thr: float) -> list[dict[str, float]]:
     """Errors of the decoder layers over the annotated joints of people.
 
-    Distances count in units of the longer side of the person's box, as in
+    Distances are in units of the longer side of the person's box, as in
     mmpose's ``PCKAccuracy`` with ``norm_item='bbox'``.
 
     Args:
-        keypoints (np.ndarray): Joints read out in shape (L, N, K, 2)
-        people (InstanceData): ``keypoints``, ``keypoints_visible`` and
-            ``bboxes`` of the N people, as they are annotated
-        thr (float): Distance up to which a joint is found
+        keypoints (np.ndarray): Predicted joints in shape (L, N, K, 2)
+        people (InstanceData): Annotated ``keypoints``, ``keypoints_visible``
+            and ``bboxes`` of the N people
+        thr (float): Largest distance of a correct joint
 
     Returns:
         List[Dict[str, float]]: For each layer its number ``layer``, counted
-        from 1, the mean distance ``NME`` and the share ``PCK`` of joints that
-        are found, averaged over the kinds of joints.
+        from 1, the mean distance ``NME`` and the share ``PCK`` of correct
+        joints, averaged over the K joints.
 
     Raises:
         ValueError: If no joint is annotated.
@@ -82,7 +82,7 @@ def save_errors(
         List[Dict[str, float]]: See :func:`layer_errors`.
 
     Raises:
-        TypeError: If the model is another one.
+        TypeError: If the model is of another kind.
         ValueError: If no joint is annotated.
     """
     keypoints, people = [], []
@@ -160,7 +160,7 @@ def draw_refinement(
         images (Sequence[np.ndarray]): RGB picture of each person
         keypoints (np.ndarray): Joints after each decoder layer, in pixels of
             the pictures, in shape (L, B, K, 2)
-        samples (List[:obj:`PoseDataSample`]): Those of the B people
+        samples (List[:obj:`PoseDataSample`]): Data samples of the B people
         dataset_meta (dict): Names and sides of the joints
 
     Returns:
@@ -194,11 +194,11 @@ def draw_refinement(
 def save_refinement(
     model: BaseModel, data_batch: dict, out_dir: Path, columns: int = 1
 ) -> Iterator[Path]:
-    """Write the refinement of the people of a batch.
+    """Write pictures of the refinement of the people of a batch.
 
     Args:
         model (BaseModel): See :func:`read_layers`
-        data_batch (dict): See :func:`read_layers`. Its images are files
+        data_batch (dict): See :func:`read_layers`. Its images must be files
         out_dir (Path): Folder to write to
         columns (int): Number of people in a picture. Defaults to 1
 

@@ -17,7 +17,7 @@ from .style import crop_panels, joint_colors, joint_indices, joint_names
 
 
 class JointSampling(NamedTuple):
-    """Where the joints of one person come from.
+    """Sampling locations for the joints of one person.
 
     Args:
         layer (int): Decoder layer, counted from 1
@@ -41,7 +41,7 @@ class JointSampling(NamedTuple):
 def sample_joints(
     model: BaseModel, data_batch: dict, layer: int | None = None
 ) -> list[JointSampling]:
-    """Run a deformable two-stage model and record what its joints sample.
+    """Run a deformable two-stage model and record the locations its joints sample.
 
     Args:
         model (BaseModel): See :func:`read_layers`, with
@@ -54,7 +54,7 @@ def sample_joints(
         List[JointSampling]: One per person.
 
     Raises:
-        TypeError: If the model is another one.
+        TypeError: If the model is of another kind.
         ValueError: If there is no such layer.
     """
     layers = check_model(model, DeformablePRTRTransformer).transformer.decoder.layers
@@ -89,7 +89,7 @@ def draw_sampling(
 
     Args:
         image (np.ndarray): RGB picture in shape (H, W, 3)
-        sampling (:obj:`JointSampling`): Of the person
+        sampling (:obj:`JointSampling`): Sampling locations of the person
         dataset_meta (dict): Names and sides of the joints
         head (int, optional): Attention head, counted from 1. Defaults to all
         joints (Sequence[str], optional): Names of the joints to draw.

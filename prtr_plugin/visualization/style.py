@@ -1,4 +1,4 @@
-"""Colours, names, legends and files that all pictures share."""
+"""Colours, names, legends and files of all pictures."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ LABEL_MARGIN = 0.3
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure that needs no window and that nobody has to close.
+    """Make a figure that needs no window and need not be closed.
 
     Args:
         width (float): Width in inches
@@ -40,7 +40,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def figure_to_image(figure: Figure) -> np.ndarray:
-    """Draw a figure of :func:`new_figure`.
+    """Render a figure of :func:`new_figure`.
 
     Returns:
         np.ndarray: RGB picture in shape (H, W, 3), uint8.
@@ -49,14 +49,14 @@ def figure_to_image(figure: Figure) -> np.ndarray:
 
 
 def save_figure(figure: Figure, path: Path, all_colors: bool = False) -> None:
-    """Write a picture, and its folder if there is none.
+    """Write a picture, and make its folder if there is none.
 
     Args:
         figure (Figure): A figure of :func:`new_figure`
         path (Path): File to write, in a format that matplotlib knows
         all_colors (bool): Whether a PNG file keeps all colours, for
-            photographs, instead of 256, which makes it a fraction of the
-            size. Defaults to ``False``
+            photographs, instead of 256, which are a fraction of the size.
+            Defaults to ``False``
 
     Raises:
         ValueError: If matplotlib does not know the format.
@@ -72,15 +72,14 @@ def save_figure(figure: Figure, path: Path, all_colors: bool = False) -> None:
 
 
 def reduce_colors(pixels: np.ndarray) -> Image.Image:
-    """A picture with 256 colours, of RGB pixels in shape (H, W, 3)."""
+    """A picture with 256 colours, from RGB pixels in shape (H, W, 3)."""
     image = Image.fromarray(pixels)
-    # this method keeps colours that only a few pixels have, except that
-    # white may become nearly white
+    # this method keeps rare colours, except that white may become nearly white
     palette = image.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
     colors = np.array(palette.getpalette()).reshape(-1, 3)
     colors[(colors > 248).all(axis=1)] = 255
     palette.putpalette(colors.flatten().tolist())
-    # with a palette given the other colours are dithered
+    # colours that are not in a given palette are dithered
     return image.quantize(palette=palette)
 
 
@@ -93,7 +92,7 @@ def joint_names(dataset_meta: dict) -> list[str]:
 
 
 def joint_indices(names: Sequence[str] | None, dataset_meta: dict) -> list[int]:
-    """Indices of joints by their names in the dataset, of all for None.
+    """Indices of joints by their names in the dataset, or of all for None.
 
     Raises:
         ValueError: If there is no such joint.
@@ -112,12 +111,12 @@ def joint_indices(names: Sequence[str] | None, dataset_meta: dict) -> list[int]:
 def joint_sides(dataset_meta: dict) -> list[str]:
     """The side of the body that each joint is on.
 
-    It follows from the names, or else from the pairs that a flip exchanges:
-    of a pair without a side in its names the first joint is on the right, as
-    in the face datasets.
+    It follows from the names, or else from the pairs that a flip exchanges: in
+    a pair without sides in its names, the first joint is on the right, as in
+    the face datasets.
 
     Args:
-        dataset_meta (dict): As mmpose makes it of a dataset's ``METAINFO``
+        dataset_meta (dict): Metainfo of the dataset, as mmpose parses it
 
     Returns:
         List[str]: ``'left'``, ``'right'`` or ``'middle'`` for each joint.
@@ -167,11 +166,11 @@ def side_handles(dataset_meta: dict) -> list[Line2D]:
 
 
 def spread(wanted: np.ndarray, gap: float) -> np.ndarray:
-    """Move positions apart that are too close, and into [0, 1].
+    """Move apart positions that are too close, within [0, 1].
 
     Args:
         wanted (np.ndarray): Positions in ascending order in shape (N, )
-        gap (float): Least distance of two positions, at most 1 / (N - 1)
+        gap (float): Smallest distance of two positions, at most 1 / (N - 1)
 
     Returns:
         np.ndarray: Positions in ascending order in shape (N, ).
@@ -185,10 +184,10 @@ def show_image(axis: Axes, image: np.ndarray, region: Sequence[float], alpha: fl
     """Show a part of an image.
 
     Args:
-        axis (Axes): What to draw on
+        axis (Axes): Axes to draw on
         image (np.ndarray): RGB picture in shape (H, W, 3)
-        region (Sequence[float]): [x1, y1, x2, y2] in pixels. Where it is
-            outside of the image the picture is white
+        region (Sequence[float]): [x1, y1, x2, y2] in pixels. Parts outside
+            the image are white
         alpha (float): Opacity of the image; less than 1 makes what is drawn
             over it stand out. Defaults to 1.0
     """
@@ -207,7 +206,7 @@ def show_image(axis: Axes, image: np.ndarray, region: Sequence[float], alpha: fl
 def crop_panels(
     image: np.ndarray, region: Sequence[float], number: int
 ) -> tuple[Figure, list[Axes]]:
-    """Show a crop several times in grey, so that all colour is what is drawn.
+    """Show a crop several times in grey, so that only drawings have colour.
 
     Args:
         image (np.ndarray): RGB picture in shape (H, W, 3)
@@ -239,11 +238,11 @@ def label_points(
 ) -> None:
     """Write names beside a picture, with lines to their points.
 
-    Names never cover the picture or each other. Without enough room for all
-    of them there are none.
+    Names never cover the picture or each other. If there is not enough room
+    for all of them, none is written.
 
     Args:
-        axis (Axes): Shows the picture, about as high as its figure
+        axis (Axes): Axes with the picture, about as high as the figure
         region (Sequence[float]): See :func:`show_image`
         points (np.ndarray): Points in shape (K, 2)
         names (Sequence[str]): K names

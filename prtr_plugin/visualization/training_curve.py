@@ -10,15 +10,15 @@ DEFAULT_METRICS = ('coco/AP', 'coco/bbox_AP')
 
 
 def read_scalars(work_dir: str | Path) -> tuple[list[dict], list[dict]]:
-    """Read what mmengine logged, resumed runs included.
+    """Read mmengine's log of a run, including resumed runs.
 
     Args:
         work_dir (str | Path): Folder of the run
 
     Returns:
         Tuple[List[dict], List[dict]]: Records of training and of validation
-        in the order of their steps. Where a resumed run repeats a step, its
-        record counts.
+        in the order of their steps. If a resumed run repeats a step, its
+        record replaces the earlier one.
 
     Raises:
         FileNotFoundError: If there is no log.
@@ -39,7 +39,7 @@ def read_scalars(work_dir: str | Path) -> tuple[list[dict], list[dict]]:
 
 
 def metric_steps(train: Sequence[dict], val: Sequence[dict]) -> dict[int, int]:
-    """Map the steps of validation to those of training.
+    """Map validation steps to training steps.
 
     Epoch-based runs count epochs in validation and iterations in training.
 
@@ -48,7 +48,7 @@ def metric_steps(train: Sequence[dict], val: Sequence[dict]) -> dict[int, int]:
         val (Sequence[dict]): See :func:`read_scalars`
 
     Returns:
-        Dict[int, int]: Step of training for each step of validation.
+        Dict[int, int]: Training step of each validation step.
     """
     last_step: dict[int, int] = {}
     for record in train:
@@ -69,22 +69,23 @@ def draw_training(
     Args:
         train (Sequence[dict]): Records of training, see :func:`read_scalars`
         val (Sequence[dict]): Records of validation
-        metrics (Sequence[str], optional): What to draw beside the loss, on an
-            axis from 0 to 1. Defaults to those of ``coco/AP`` and
-            ``coco/bbox_AP`` that were recorded
+        metrics (Sequence[str], optional): Metrics to draw beside the loss, on
+            an axis from 0 to 1. Defaults to ``coco/AP`` and ``coco/bbox_AP``,
+            if they were recorded
 
     Returns:
         Figure: The figure.
 
     Raises:
-        ValueError: If there is no record of a metric.
+        ValueError: If a metric was not recorded.
     """
     known = sorted({name for record in val for name in record} - {'step'})
     metrics = metrics or [name for name in DEFAULT_METRICS if name in known]
     unknown = [name for name in metrics if name not in known]
     if unknown or not metrics:
         raise ValueError(
-            f'There is no record of the metrics {unknown or list(DEFAULT_METRICS)}, but of {known}.'
+            f'The metrics {unknown or list(DEFAULT_METRICS)} were not recorded. '
+            f'The log has {known}.'
         )
     steps = metric_steps(train, val)
     figure = new_figure(7, 4)

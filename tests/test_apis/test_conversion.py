@@ -95,7 +95,7 @@ def test_bad_arguments(source, tmp_path):
     (tmp_path / 'empty.py').write_text('data_root = "data/"')
     with pytest.raises(ValueError, match='empty.py has no model'):
         convert_checkpoint(source, out, 'two_stage', config=str(tmp_path / 'empty.py'))
-    with pytest.raises(ValueError, match='must not be IN'):
+    with pytest.raises(ValueError, match='must not replace the input'):
         convert_checkpoint(source, source, 'two_stage')
     with pytest.raises(ValueError, match="two_stage, detr, sequential, but got 'prtr'"):
         convert_checkpoint(source, out, 'prtr')

@@ -135,6 +135,7 @@ print(json.dumps(person['keypoints']))
 """
 
 
+@pytest.mark.slow
 def test_plugin_need_not_be_imported(config, checkpoint, picture, inferencer, tmp_path):
     """The config's custom_imports are enough, in any folder."""
     done = subprocess.run(

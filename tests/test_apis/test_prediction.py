@@ -208,7 +208,7 @@ def test_scope(model, paths):
 
 def test_a_single_image(model, paths):
     for image in (paths[0], Path(paths[0]), cv2.imread(paths[0])):
-        with pytest.raises(TypeError, match='Put a single one into a list'):
+        with pytest.raises(TypeError, match='Put a single image into a list'):
             predict(model, image)
 
 
@@ -220,7 +220,7 @@ def test_bad_images(model, paths, tmp_path):
     with pytest.raises(ValueError, match=r'images\[1\].*text.jpg", is no'):
         predict(model, [paths[0], str(text)])
     for shape in ((10, 10), (10, 10, 4), (0, 10, 3)):
-        with pytest.raises(ValueError, match=r'images\[0\] must be of shape'):
+        with pytest.raises(ValueError, match=r'images\[0\] must have shape'):
             predict(model, [np.zeros(shape, np.uint8)])
     with pytest.raises(TypeError, match=r'images\[1\] .* is a NoneType'):
         predict(model, [paths[0], None])
@@ -231,7 +231,7 @@ def test_bad_boxes(model, cascade, paths):
         predict(cascade, paths[:1], [[[0, 0, 9, 9]]])
     with pytest.raises(ValueError, match='3 images, but has 1'):
         predict(model, paths, [[[0, 0, 9, 9]]])
-    with pytest.raises(ValueError, match=r'bboxes\[0\].*is of \(4,\)'):
+    with pytest.raises(ValueError, match=r'bboxes\[0\].*but has \(4,\)'):
         predict(model, paths[:1], [[0, 0, 9, 9]])
     for wrong in ([9, 0, 9, 9], [0, 9, 9, 8], [0, 0, 9, np.nan], [0, 0, np.inf, 9]):
         with pytest.raises(ValueError, match=r'bboxes\[0\] must have x1 <'):

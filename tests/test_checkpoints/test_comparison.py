@@ -1,10 +1,10 @@
 """A state dict has to fit a model exactly."""
 
 import pytest
-import small_cascade
 import torch
 from torch import nn
 
+from helpers import small_cascade
 from prtr_plugin.checkpoints import CheckpointError, check_state_dict
 
 

@@ -5,11 +5,11 @@ import re
 from collections import OrderedDict
 
 import pytest
-import small_cascade
 import torch
 from mmdet.registry import MODELS as DET_MODELS
 from mmengine.structures import InstanceData
 
+from helpers import small_cascade
 from prtr_plugin.checkpoints import convert_detr
 
 # mmcv writes a dropout into the default of all later attention layers: 0 here
@@ -277,7 +277,7 @@ def test_number_of_classes(facebook):
         ('transformer_kpt.input_proj.bias', 'sequential_to_prtr_cascade'),
         ('kpt_embed.layers.0.bias', 'two-stage PRTR'),
         ('head.fc_cls.bias', 'two-stage PRTR'),
-        ('detector.bbox_head.fc_cls.bias', 'PRTRCascade already'),
+        ('detector.bbox_head.fc_cls.bias', 'already a file of PRTRCascade'),
         ('bbox_head.cls_branches.0.bias', 'a detector other than'),
         ('backbone.conv1.weight', 'not a DETR'),
     ],

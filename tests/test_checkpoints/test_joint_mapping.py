@@ -39,10 +39,10 @@ def test_names_in_their_order():
 def test_errors():
     old, new = weights(3, 0.0), weights(2, 0.0)
     names, new_names = meta('a', 'b', 'c'), meta('a', 'b')
-    with pytest.raises(CheckpointError, match='no head.fc_cls.weight of 2 joints'):
+    with pytest.raises(CheckpointError, match='no head.fc_cls.weight for 2 joints'):
         map_joints(old, new_names, new, new_names)
-    with pytest.raises(CheckpointError, match='no head.fc_cls.weight of 3 joints'):
+    with pytest.raises(CheckpointError, match='no head.fc_cls.weight for 3 joints'):
         map_joints(old, names, new, names)
     del old['head.fc_cls.bias']
-    with pytest.raises(CheckpointError, match='no head.fc_cls.bias of 3 joints'):
+    with pytest.raises(CheckpointError, match='no head.fc_cls.bias for 3 joints'):
         map_joints(old, names, new, new_names)

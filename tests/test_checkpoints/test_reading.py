@@ -129,5 +129,5 @@ def test_wrapped():
 def test_no_state_dict(checkpoint):
     with pytest.raises(CheckpointError, match='state_dict'):
         get_state_dict(checkpoint)
-    with pytest.raises(CheckpointError, match=r'(?s)no tensor \(1\):\n  epoch'):
+    with pytest.raises(CheckpointError, match=r'(?s)not a tensor \(1\):\n  epoch'):
         get_state_dict(dict(STATE, epoch=3))

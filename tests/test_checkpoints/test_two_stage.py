@@ -166,7 +166,7 @@ def test_deformable_unknown_key(deformable):
 def test_deformable_copies_must_be_the_same(deformable, change):
     """Else the decoder layers would not share their outputs."""
     change(deformable)
-    with pytest.raises(CheckpointError, match=r'(?s)one copy.*kpt_embed\.4\.layers\.1\.bias'):
+    with pytest.raises(CheckpointError, match=r'(?s)a copy.*kpt_embed\.4\.layers\.1\.bias'):
         convert_two_stage(deformable)
 
 

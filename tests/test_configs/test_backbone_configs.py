@@ -4,12 +4,20 @@ import copy
 
 import pytest
 import torch
-from catalog import VARIANTS, count_multiply_adds, load, metafile_entry, readme_row, set_input_size
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 from mmpose.registry import MODELS
 from mmpose.testing import get_packed_inputs
+
+from helpers.catalog import (
+    VARIANTS,
+    count_multiply_adds,
+    load,
+    metafile_entry,
+    readme_row,
+    set_input_size,
+)
 
 BACKBONES = [name for name in VARIANTS if '_res50_' not in name]
 GTBOX = 'td-prtr_res50_4xb32-200e_coco-384x288_paper-gtbox'

@@ -3,10 +3,11 @@
 import itertools
 
 import pytest
-from catalog import FILES, build_without_memory, load
 from mmengine.dataset import Compose
 from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
+
+from helpers.catalog import FILES, build_without_memory, load
 
 CASCADE = [name for name in FILES if name.startswith('prtr-cascade_')]
 CASCADE_COCO = [name for name in CASCADE if '_coco-800x1333' in name]

@@ -4,13 +4,13 @@ import copy
 
 import numpy as np
 import pytest
-import tiny_datasets
 import torch
-from catalog import load_small
 from mmengine.runner import Runner
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import DATASETS
 
+from helpers import tiny_datasets
+from helpers.catalog import load_small
 from prtr_plugin.datasets import check_data_files
 
 NAME = 'td-prtr_res50_4xb32-200e_coco-mpii-384x288'

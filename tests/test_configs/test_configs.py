@@ -7,7 +7,11 @@ from collections import Counter
 
 import pytest
 import torch
-from catalog import (
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmpose.registry import KEYPOINT_CODECS, METRICS, MODELS
+
+from helpers.catalog import (
     FILES,
     ROOT,
     build,
@@ -19,10 +23,6 @@ from catalog import (
     metafiles,
     readme_row,
 )
-from mmengine.config import Config
-from mmengine.dataset import Compose
-from mmpose.registry import KEYPOINT_CODECS, METRICS, MODELS
-
 from prtr_plugin.models.heads import PRTRHead
 
 # one of each file in _base_ folders that has a head of its own

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-import tiny_datasets
 import torch
-from catalog import load_small
 from mmengine.runner import Runner
 
+from helpers import tiny_datasets
+from helpers.catalog import load_small
 from prtr_plugin.datasets import check_data_files
 
 # number of joints, config, dataset, and what a perfect prediction scores

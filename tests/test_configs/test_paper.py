@@ -4,7 +4,11 @@ import inspect
 
 import pytest
 import torch
-from catalog import (
+from mmengine.optim import build_optim_wrapper
+from mmpose.registry import MODELS
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from helpers.catalog import (
     FILES,
     PAPER,
     build_without_memory,
@@ -15,10 +19,6 @@ from catalog import (
     metafile_entry,
     readme_row,
 )
-from mmengine.optim import build_optim_wrapper
-from mmpose.registry import MODELS
-from torch.nn.modules.batchnorm import _BatchNorm
-
 from prtr_plugin.models.heads import PRTRHead
 
 WITH_GFLOPS = [name for name in PAPER if 'gflops' in PAPER[name] and 'deformable' not in name]

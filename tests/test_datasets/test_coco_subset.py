@@ -95,16 +95,3 @@ def test_bad_file(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ValueError, match='in.json is not a COCO keypoint annotation file'):
         write_coco_subset(path, tmp_path / 'out.json')
-
-
-def test_command(run_tool, source, tmp_path, capsys):
-    """The options of the command are those of the function."""
-    tool, out = 'dataset_tools/coco_subset.py', tmp_path / 'out.json'
-    assert run_tool(tool, source, out, '--num-people=3', '--min-keypoints=8', '--seed=1').code == 0
-    assert 'out.json: 3 people in 3 images' in capsys.readouterr().out
-    write_coco_subset(source, tmp_path / 'other.json', num_people=3, min_keypoints=8, seed=1)
-    assert out.read_bytes() == (tmp_path / 'other.json').read_bytes()
-    assert run_tool(tool, source, out, '--num-images=2').code == 0
-    assert len(json.loads(out.read_text())['images']) == 2
-    assert run_tool(tool, tmp_path / 'gone.json', out).code.startswith('Error: ')
-    assert 'only 5 people' in run_tool(tool, source, out, '--num-people=6').code

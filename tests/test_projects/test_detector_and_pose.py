@@ -215,7 +215,7 @@ def test_bad_arguments(run, folder, tmp_path, cascade_config, train_an_epoch, qu
         ('"no.pth" does not exist', folder, [], {'det-weights': 'no.pth'}),
         ('"no.pth" do not exist', folder, [], {'pose-weights': 'no.pth'}),
         ('There is no model "prtr"', folder, [], {'pose': 'prtr'}),
-        ("--person-class 80 is none of .* {0: 'person', 1: 'bicycle'", folder,
+        ("--person-class 80 is not among .* {0: 'person', 1: 'bicycle'", folder,
          ['--person-class=80'], {}),
         ('finds the people itself', folder, [], {
             'pose': cascade, 'pose-weights': train_an_epoch(cascade_config)

@@ -34,7 +34,7 @@ def modules():
     with pytest.MonkeyPatch.context() as patch:
         # new processes get this path, too
         patch.syspath_prepend(ROOT / 'projects' / 'speed_benchmark')
-        names = ('plain_prtr', 'tasks', 'variants')
+        names = ('benchmark', 'plain_prtr', 'tasks', 'variants')
         yield SimpleNamespace(**{name: import_module(name) for name in names})
 
 
@@ -72,6 +72,7 @@ def result(modules, run_project, small_config, tmp_path_factory):
     return json.loads(out.read_text())
 
 
+@pytest.mark.slow
 def test_times(result):
     assert result['environment']['threads'] == 1
     assert result['environment']['torch'] == torch.__version__
@@ -89,6 +90,7 @@ def test_times(result):
             assert row['ratio'] is None
 
 
+@pytest.mark.slow
 def test_ratios_of_a_run(result):
     for rows, value in ((result['times'], 'seconds'), (result['memory'], 'MiB')):
         plain = {row['task']: row[value] for row in rows if row['mode'] == 'plain'}
@@ -99,7 +101,7 @@ def test_ratios_of_a_run(result):
     assert {r['ratio'] for r in result['memory'] if r['mode'] == 'fast'} == {1.5, None}
 
 
-def test_ratios(modules, load_tool):
+def test_ratios(modules):
     """In the same type of numbers and in float32, of each model and task."""
     seconds = dict(plain=(8.0, 6.0), config=(4.0, 2.0))
     rows = [
@@ -108,12 +110,13 @@ def test_ratios(modules, load_tool):
         for dtype, value in zip(('float32', 'bfloat16'), values)
     ]
     rows += [dict(rows[0], model='b', mode='config'), dict(rows[0], task='read_out', seconds=None)]
-    load_tool(f'../projects/{SCRIPT}').add_ratios(rows, 'seconds')
+    modules.benchmark.add_ratios(rows, 'seconds')
     found = [(row['ratio'], row['to_float32']) for row in rows]
     nothing = (None, None)
     assert found == [(1, 1), (1, 8 / 6), (2, 2), (3, 4), nothing, nothing]
 
 
+@pytest.mark.slow
 def test_complexity(result, modules, small_cfg, mmpose_scope, monkeypatch):
     rows = {(r['model'], r['mode']): (r['Mparams'], r['GMACs']) for r in result['complexity']}
     (name,) = {model for model, _ in rows if '(' not in model}
@@ -136,6 +139,7 @@ def test_complexity(result, modules, small_cfg, mmpose_scope, monkeypatch):
     assert counted['GMACs'] == pytest.approx(config[1])
 
 
+@pytest.mark.slow
 def test_bfloat16(modules, run_project, small_config, tmp_path, capsys):
     out = tmp_path / 'result.json'
     args = ('--tasks', 'inference', 'train', '--plain', '--heads', 'rle', '--out', out)
@@ -311,6 +315,7 @@ def test_turns(modules):
         assert len(m.times) == 2 and 0.21 <= m.median < 1
 
 
+@pytest.mark.slow
 def test_memory_of_a_process(modules, small_cfg, mmpose_scope):
     tasks, variant = modules.tasks, modules.variants.Variant('a', 'config', small_cfg)
     if tasks.resident_set('VmHWM') is None:
@@ -385,9 +390,9 @@ def test_rle_pools_after_a_neck(modules, small_cfg, mmpose_scope):
         (('--batch-size', 0), 'must be at least 1, but is 0'),
         (('--turns', -1), 'must be at least 1'),
         (('--cascade', 0), 'must be at least 1'),
-        (('--cascade', '--plain'), '--cascade goes without --plain'),
+        (('--cascade', '--plain'), '--cascade cannot be combined with --plain'),
         (('--tasks', 'train', 'fly'), "'fly'"),
-        (('--conflicts', 2), 'a share is in [0, 1]'),
+        (('--conflicts', 2), 'must be in [0, 1], but is 2'),
         (('--device', 'nothing'), '--device nothing does not work'),
         (('--heads', 'none'), "'none'"),
         (('--dtype', 'int8'), "'int8'"),
@@ -405,8 +410,8 @@ def test_impossible_measurements(run_project, modules, small_config, cascade_con
         ('nowhere.py', 'nowhere.py', []),
         ('cannot take other heads: it is a PRTRCascade', cascade_config, ['--heads', 'rle']),
         ('has no plain version: its head is a RLEHead', rle, ['--plain']),
-        ('has no cascade, but a TopdownPoseEstimator', small_config, ['--cascade']),
-        ('1000 people are more than the', cascade_config, ['--cascade', 1000]),
+        ('has no PRTRCascade, but a TopdownPoseEstimator', small_config, ['--cascade']),
+        ('--cascade 1000 is more than the', cascade_config, ['--cascade', 1000]),
     ):
         done = run_project(SCRIPT, config, *FAST, *args, '--out', out)
         assert done.error is None

@@ -70,7 +70,7 @@ def test_export_and_read(export, run_tool, tmp_path, capsys):
             dict(out='none.onnx', weights='nothing.pth'),
             'Error: The weights .*nothing.pth" do not exist',
         ),
-        ([], dict(out='model.xml'), 'Error: out must end with .onnx, .pt, .pt2'),
+        ([], dict(out='model.xml'), 'Error: out must end with one of .onnx, .pt, .pt2'),
     ],
 )
 def test_errors(export, args, kwargs, message):

@@ -142,6 +142,7 @@ def recorded(work_dir, *names):
     return [json.loads((work_dir / f'{name}.json').read_text()) for name in names]
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(trained):
     one, first, second = recorded(trained, '0_of_1', '0_of_2', '1_of_2')
     assert len(one) == len(first) == len(second) == 3
@@ -156,6 +157,7 @@ def test_two_processes_equal_one(trained):
         assert a['weights'] == b['weights']
 
 
+@pytest.mark.slow
 def test_cascade_with_images_of_nobody(start, config, quick_options, synthetic_people, tmp_path):
     """All parameters take part on all processes, whoever sees people."""
     data = shutil.copytree(synthetic_people, tmp_path / 'data')
@@ -205,6 +207,7 @@ def test_cascade_with_images_of_nobody(start, config, quick_options, synthetic_p
         assert first[0]['weights'] != first[1]['weights']
 
 
+@pytest.mark.slow
 def test_dist_test(trained, start, config, quick_options, tmp_path):
     checkpoint = trained / 'epoch_1.pth'
     out = tmp_path / 'two.json'
@@ -288,6 +291,7 @@ def check_slurm(log, *expected):
     return arguments[command + 1 :]
 
 
+@pytest.mark.slow
 def test_slurm(start, srun, small_config, quick_options, checkpoint, tmp_path):
     path = f'{srun}{os.pathsep}{os.environ["PATH"]}'
     work_dir, out = tmp_path / 'work dir', tmp_path / 'metrics.json'

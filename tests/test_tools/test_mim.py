@@ -64,6 +64,7 @@ def test_search(mim, tmp_path):
     assert found['epochs']['td-prtr_res50_4xb32-200e_coco-384x288'] == 200
 
 
+@pytest.mark.slow
 def test_train_and_test_the_plugin(mim, each_config, quick_options, tmp_path):
     """By the name of the config, wherever it is installed."""
     name = Path(each_config).name
@@ -88,6 +89,7 @@ def test_train_and_test_the_plugin(mim, each_config, quick_options, tmp_path):
     assert 'coco/AP' in json.loads((tmp_path / 'metrics.json').read_text())
 
 
+@pytest.mark.slow
 def test_train_and_test_mmpose(mim, small_config, quick_options, synthetic_people, tmp_path):
     """mmpose's own scripts import the plugin because the config says so.
 

@@ -107,7 +107,7 @@ def test_test(trained, run_tool, config, metrics, quick_options, tmp_path, capfd
     assert list((tmp_path / 'pictures').rglob('*.jpg'))
 
 
-@pytest.mark.parametrize('num_workers', [0, 2])
+@pytest.mark.parametrize('num_workers', [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_resume(run_tool, config, trained, num_steps, quick_options, tmp_path, num_workers):
     """The random numbers of the augmentation go on as well."""
     options = {**quick_options, 'train_dataloader.num_workers': num_workers}
@@ -202,6 +202,7 @@ def test_auto_scale_lr(run_tool, small_config, quick_options, tmp_path):
     assert logged(tmp_path, 'lr')[0] == pytest.approx(0.01 * 1e-3 * 4 / 32)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     digit_version(torch.__version__) < digit_version('2.2'),
     reason="torch 2.1 cannot trace mmengine's data preprocessor",

@@ -18,8 +18,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--metrics',
         nargs='+',
-        help='what to plot beside the loss (default: those of coco/AP, coco/bbox_AP '
-        'that were recorded)',
+        help='metrics to plot beside the loss (default: coco/AP and coco/bbox_AP, if they '
+        'were recorded)',
     )
     return parser.parse_args()
 

@@ -2,7 +2,7 @@
 
 Picks people (not crowds) with at least --min-keypoints labelled joints and
 keeps only them and their images, for example to see whether a model can
-overfit them. With --num-images, picks whole images that hold such a person
+overfit them. With --num-images, picks whole images that show such a person
 and keeps everybody in them.
 
 Example:
@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('out_json', help='file to write')
     group = parser.add_mutually_exclusive_group()
     group.add_argument('--num-people', type=int, default=64, help='people to keep (default: 64)')
-    group.add_argument('--num-images', type=int, help='keep so many whole images instead')
+    group.add_argument('--num-images', type=int, help='keep this many whole images instead')
     parser.add_argument(
         '--min-keypoints',
         type=int,

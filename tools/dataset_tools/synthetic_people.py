@@ -24,7 +24,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--num-val', type=int, default=150, help='validation images (default: 150)')
     parser.add_argument(
-        '--max-people', type=int, default=4, help='most people in one image (default: 4)'
+        '--max-people',
+        type=int,
+        default=4,
+        help='maximum number of people in an image (default: 4)',
     )
     parser.add_argument(
         '--image-size',

@@ -1,7 +1,7 @@
-"""Export a two-stage PRTR model or a cascade as one file that needs no mmpose.
+"""Export a two-stage PRTR model or a cascade to a file that runs without mmpose.
 
-The graph takes images as OpenCV reads them (BGR, uint8) and gives the raw
-logits and coordinates; the assignment of queries to joints stays outside.
+The graph takes images as OpenCV reads them (BGR, uint8) and returns raw logits
+and coordinates; the assignment of queries to joints is not part of it.
 onnx_inference.py beside this file runs it without PyTorch. Before the file
 appears, its outputs are compared with those of the model.
 
@@ -42,12 +42,12 @@ def parse_args() -> argparse.Namespace:
     add('checkpoint', help='checkpoint file')
     add('out', type=Path, help='file to write; its ending chooses the format')
     add('--opset', type=int, default=17, help='ONNX operators, 16 or later (default: 17)')
-    sizes = 'numbers of images to compare and time with (default: 1 3 8)'
+    sizes = 'batch sizes to compare and to time (default: 1 3 8)'
     add('--batch-sizes', type=int, nargs='+', default=[1, 3, 8], help=sizes)
-    allowed = 'largest difference of outputs, relative where they exceed 1 (default: 1e-4)'
+    allowed = 'largest allowed difference of outputs, relative above 1 (default: 1e-4)'
     add('--tolerance', type=float, default=1e-4, help=allowed)
     add('--repeats', type=int, default=5, help='runs to time, 0 for none (default: 5)')
-    add('--device', help='default: an accelerator if there is one, else cpu')
+    add('--device', help='(default: an accelerator if there is one, else cpu)')
     add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     return parser.parse_args()
 

@@ -5,7 +5,7 @@ Example:
         detr-r50-e632da11.pth data/detr/detr_r50_person.pth
 
 The configs of the cascade start from such a file (``load_from``). It has all
-parameters of the detector; the keypoint part starts from scratch.
+parameters of the detector; the keypoint head starts from scratch.
 """
 
 import argparse
@@ -24,23 +24,23 @@ def parse_args() -> argparse.Namespace:
         '--source',
         choices=['auto', 'mmdet', 'facebook'],
         default='auto',
-        help='whose checkpoint it is (default: told by its keys)',
+        help='origin of the checkpoint (default: recognised by its keys)',
     )
     parser.add_argument(
         '--config',
-        help='config of the PRTRCascade whose detector the weights have to fit (default: any that '
-        'is complete in itself)',
+        help='config of the PRTRCascade whose detector the weights must fit (default: any '
+        'complete detector)',
     )
     parser.add_argument(
         '--person-row',
         type=int,
-        help='row of people in the class layer, if DETR was trained on classes other than those '
-        'of COCO',
+        help='row of "person" in the class layer, if DETR was trained on other classes than '
+        "COCO's",
     )
     parser.add_argument(
         '--trust',
         action='store_true',
-        help='unpickle any Python object in IN, which can run code of its author',
+        help='unpickle any Python object in IN, which can run arbitrary code',
     )
     return parser.parse_args()
 
@@ -63,7 +63,7 @@ def main() -> None:
     except (OSError, ValueError) as error:
         sys.exit(f'Error: {error}')
     print(summary)
-    print('The config needs bgr_to_rgb=True. Parameters that are not in the file: head.*')
+    print('The config needs bgr_to_rgb=True. The file has no parameters of the head (head.*).')
 
 
 if __name__ == '__main__':

@@ -5,8 +5,8 @@ Example:
     python tools/model_converters/prtr_to_mmpose.py --reverse prtr.pth back.pth
 
 The backbone (ResNet-50, 101, 152 or HRNet-W32), the number of joints and
-whether attention is deformable are read from the file, all else is as in the
-published models; for weights of another size name the config with --config.
+whether attention is deformable are read from the file. Everything else must be
+as in the published models; for other models give the config with --config.
 """
 
 import argparse
@@ -26,12 +26,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--config',
-        help='config whose model the weights have to fit (default: that of the published model)',
+        help='config whose model the weights must fit (default: that of the published model)',
     )
     parser.add_argument(
         '--trust',
         action='store_true',
-        help='unpickle any Python object in IN, which can run code of its author',
+        help='unpickle any Python object in IN, which can run arbitrary code',
     )
     return parser.parse_args()
 

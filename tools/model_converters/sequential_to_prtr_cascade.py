@@ -26,11 +26,13 @@ def parse_args() -> argparse.Namespace:
         default='first',
         help='keypoint class that is background in IN (default: first, as in the notebook)',
     )
-    parser.add_argument('--config', help='config whose model the weights have to fit')
+    parser.add_argument(
+        '--config', help='config whose model the weights must fit (default: any complete model)'
+    )
     parser.add_argument(
         '--trust',
         action='store_true',
-        help='unpickle any Python object in IN, which can run code of its author',
+        help='unpickle any Python object in IN, which can run arbitrary code',
     )
     return parser.parse_args()
 

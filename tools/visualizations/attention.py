@@ -1,11 +1,11 @@
-"""Draw where in the image the joints of a person come from.
+"""Draw where the joints of a person attend in the image.
 
-For every joint the weights of the decoder's cross-attention are laid over the
-image: those of the query that answers to the joint. With --point a panel
-shows which tokens the encoder mixes into the token at this point of the image.
+For every joint the cross-attention weights of the query that is assigned to it
+are laid over the image. With --point, another panel shows which tokens the
+encoder mixes into the token at this point of the image.
 
 DeformablePRTRTransformer samples the features at a few locations instead of
-weighing all tokens: these are drawn, with their weights as areas.
+weighting all tokens: these are drawn, with their weights as areas.
 
 Example:
     python tools/visualizations/attention.py CONFIG CHECKPOINT attention.png \
@@ -52,17 +52,17 @@ def parse_args() -> argparse.Namespace:
         nargs=2,
         type=float,
         metavar=('X', 'Y'),
-        help='point of the image, in pixels, whose attention in the encoder is drawn, too',
+        help='point of the image, in pixels, whose attention in the encoder is drawn as well',
     )
-    parser.add_argument('--layer', type=int, help='decoder layer from 1 on (default: the last)')
+    parser.add_argument('--layer', type=int, help='decoder layer, from 1 (default: the last)')
     parser.add_argument(
-        '--encoder-layer', type=int, help='encoder layer from 1 on (default: the last)'
+        '--encoder-layer', type=int, help='encoder layer, from 1 (default: the last)'
     )
-    parser.add_argument('--head', type=int, help='attention head from 1 on (default: all)')
+    parser.add_argument('--head', type=int, help='attention head, from 1 (default: all)')
     parser.add_argument(
         '--joints', nargs='+', metavar='NAME', help='joints to draw, by name (default: all)'
     )
-    parser.add_argument('--device', help='(default: an accelerator if there is one)')
+    parser.add_argument('--device', help='(default: an accelerator if there is one, else cpu)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     return parser.parse_args()
 
@@ -77,7 +77,10 @@ def main() -> None:
         shown = (model.dataset_meta, args.head, args.joints)
         if isinstance(getattr(model.head, 'transformer', None), DeformablePRTRTransformer):
             if args.point or args.encoder_layer:
-                raise ValueError('--point and --encoder-layer need PRTRTransformer.')
+                raise ValueError(
+                    '--point and --encoder-layer need PRTRTransformer, but the model has '
+                    'DeformablePRTRTransformer. Leave them out.'
+                )
             (sampling,) = sample_joints(model, batch, args.layer)
             figure = draw_sampling(image, sampling, *shown)
         else:

@@ -1,4 +1,4 @@
-"""Draw what the cascade looks at: boxes, sampling grids and joints.
+"""Draw boxes, sampling grids and joints of the cascade.
 
 The dots are the locations where the spatial transformer samples the
 backbone's features around each person.
@@ -30,12 +30,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('out', type=Path, help='picture to write')
     parser.add_argument('image', help='image file')
     parser.add_argument(
-        '--score-thr',
-        type=float,
-        default=0.3,
-        help='score that the box of a person exceeds (default: 0.3)',
+        '--score-thr', type=float, default=0.3, help='lowest score of a person (default: 0.3)'
     )
-    parser.add_argument('--device', help='(default: an accelerator if there is one)')
+    parser.add_argument('--device', help='(default: an accelerator if there is one, else cpu)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     return parser.parse_args()
 

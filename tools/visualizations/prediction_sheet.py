@@ -1,6 +1,6 @@
 """Draw predictions beside ground truth for some images of a dataset.
 
-Models that find the people themselves are drawn with boxes and their scores.
+For models that find the people themselves, boxes and their scores are drawn.
 
 Example:
     python tools/visualizations/prediction_sheet.py CONFIG CHECKPOINT \
@@ -30,23 +30,20 @@ def parse_args() -> argparse.Namespace:
         '--split',
         choices=['train', 'val', 'test'],
         default='test',
-        help='which dataset of the config; its images go through the test pipeline (default: test)',
+        help='dataset of the config, used with the test pipeline (default: test)',
     )
     parser.add_argument('--num-images', type=int, default=8, help='(default: 8)')
     parser.add_argument('--columns', type=int, default=2, help='pairs per row (default: 2)')
     parser.add_argument(
-        '--score-thr',
-        type=float,
-        default=0.3,
-        help='score that the box of a person exceeds (default: 0.3)',
+        '--score-thr', type=float, default=0.3, help='lowest score of a person (default: 0.3)'
     )
     parser.add_argument(
         '--kpt-thr',
         type=float,
         default=0.3,
-        help='joints with a lower score are not drawn (default: 0.3)',
+        help='lowest score of a joint that is drawn (default: 0.3)',
     )
-    parser.add_argument('--device', help='(default: an accelerator if there is one)')
+    parser.add_argument('--device', help='(default: an accelerator if there is one, else cpu)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
     if args.num_images < 1 or args.columns < 1:

@@ -1,8 +1,8 @@
 """Draw what the keypoint queries specialise in, over the whole test set.
 
-Writes into a folder: density.png, where the most used queries land in the
-crop; answers.png, which joints each query answers to, and how sure it is;
-statistics.json, the same in numbers. All of this is of the last decoder
+Writes to a folder: density.png, where the most used queries land in the crop;
+answers.png, which joints each query is assigned to, and how certain it is;
+statistics.json, the same in numbers. All results are for the last decoder
 layer, without flip test.
 
 Example:
@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--num-shown', type=int, default=21, help='number of queries in density.png (default: 21)'
     )
-    parser.add_argument('--device', help='(default: an accelerator if there is one)')
+    parser.add_argument('--device', help='(default: an accelerator if there is one, else cpu)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
     if args.num_shown < 1:

@@ -1,8 +1,8 @@
-"""Draw how the joints move from decoder layer to decoder layer.
+"""Draw how the joints move from one decoder layer to the next.
 
-The people are those of image files or of the test set of the config. With
---curve the error of every layer over the whole test set is measured, too.
-All of this is without flip test.
+The people are from image files or from the test set of the config. With
+--curve the error of every layer over the whole test set is measured as well.
+There is no flip test.
 
 Example:
     python tools/visualizations/refinement.py CONFIG CHECKPOINT \
@@ -31,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('out', type=Path, help='folder to write to')
-    parser.add_argument('--images', nargs='+', help='image files of a person each')
+    parser.add_argument('--images', nargs='+', help='image files, each of one person')
     parser.add_argument(
         '--bbox',
         nargs=4,
@@ -43,18 +43,18 @@ def parse_args() -> argparse.Namespace:
         '--num-images',
         type=int,
         default=4,
-        help='number of people of the test set to draw without --images (default: 4)',
+        help='number of people from the test set, without --images (default: 4)',
     )
-    parser.add_argument('--columns', type=int, default=1, help='people a picture (default: 1)')
-    parser.add_argument('--curve', action='store_true', help='measure the errors, too')
+    parser.add_argument('--columns', type=int, default=1, help='people per picture (default: 1)')
+    parser.add_argument('--curve', action='store_true', help='measure the errors as well')
     parser.add_argument(
         '--thr',
         type=float,
         default=0.05,
-        help='distance up to which a joint counts as found, in units of the '
-        'longer side of the box (default: 0.05)',
+        help='largest distance of a correct joint, in units of the longer side '
+        'of the box (default: 0.05)',
     )
-    parser.add_argument('--device', help='(default: an accelerator if there is one)')
+    parser.add_argument('--device', help='(default: an accelerator if there is one, else cpu)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
     if args.num_images < 1 or args.columns < 1:

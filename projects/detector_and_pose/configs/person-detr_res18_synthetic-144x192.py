@@ -1,5 +1,5 @@
 # A detector of mmdet for synthetic people: the person detector of the small
-# cascade. cascade_to_detector.py cuts its weights out of the cascade's.
+# cascade. cascade_to_detector.py extracts its weights from a cascade's.
 _base_ = '../../../configs/body_2d_keypoint/prtr_cascade/_base_/prtr_cascade_small.py'
 
 default_scope = 'mmdet'
@@ -14,7 +14,7 @@ model = dict(
         bgr_to_rgb=True,
     ),
     num_queries={{_base_.model.detector.num_queries}},
-    # of the levels, which the cascade crops from, the detector sees the last
+    # of the feature levels that the cascade crops from, the detector uses the last
     backbone=dict(_base_.model.detector.backbone, out_indices=(2,)),
     neck={{_base_.model.detector.neck}},
     encoder={{_base_.model.detector.encoder}},

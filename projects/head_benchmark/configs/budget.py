@@ -1,5 +1,5 @@
-# What all heads have in common: backbone, people, augmentation, optimizer and
-# the number of steps. The rest is said by the file of each head.
+# Common to all heads: backbone, people, augmentation, optimizer and the number
+# of steps. The rest is in the file of each head.
 _base_ = '../../../configs/body_2d_keypoint/prtr/_base_/prtr_small.py'
 
 max_epochs = 12

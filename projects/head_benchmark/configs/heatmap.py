@@ -1,9 +1,12 @@
-# mmpose's SimpleBaseline head: two deconvolutions to a quarter of the input.
+# mmpose's SimpleBaseline head: two deconvolutions to a quarter of the input,
+# decoded without bias (DARK).
 # Sizes and channels are half of those of its config for 256x192, as those of
 # the backbone are.
 _base_ = './budget.py'
 
-codec = dict(type='MSRAHeatmap', input_size=(96, 128), heatmap_size=(24, 32), sigma=1)
+codec = dict(
+    type='MSRAHeatmap', input_size=(96, 128), heatmap_size=(24, 32), sigma=1, unbiased=True
+)
 
 model = dict(
     head=dict(

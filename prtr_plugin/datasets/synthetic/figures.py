@@ -1,8 +1,8 @@
 """Drawing of synthetic people, part by part.
 
 A person is a stack of convex parts, each the hull of circles around joints,
-painted from far to near. The canvas keeps, next to the picture, which part
-of whom is on top at every pixel, so that the visibility of joints is exact.
+painted from far to near. Beside the picture, the canvas records which part of
+which person is on top at every pixel, so the visibility of joints is exact.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import numpy as np
 
 from .poses import FACE, KEYPOINTS, SIDES, Body, Color, shade
 
-# The parts at whose pixels a joint counts as visible.
+# A joint counts as visible where one of its parts is on top.
 JOINT_PARTS: dict[str, tuple[str, ...]] = {name: ('head',) for name in KEYPOINTS[:5]}
 for _side, _ in SIDES:
     _arm = (f'{_side}_upper_arm', f'{_side}_forearm')
@@ -57,7 +57,7 @@ class Canvas:
         self.owner = np.zeros(self.image.shape[:2], np.uint16)
 
     def fixed(self, points: np.ndarray) -> np.ndarray:
-        """Picture coordinates to OpenCV's fixed point with 4 bits."""
+        """Convert picture coordinates to OpenCV's fixed point with 4 fractional bits."""
         points = (np.asarray(points) + 0.5) * self.zoom - 0.5
         return np.round(points * 16).astype(np.int32).reshape(-1, 1, 2)
 
@@ -75,7 +75,7 @@ class Canvas:
             points (np.ndarray): Corners in picture coordinates.
             color (tuple): BGR.
             owner (int, optional): Value to write to the part map.
-            outline (float): Factor on the colour of the edge; 0: no edge.
+            outline (float): Factor on the colour of the edge, 0 for no edge.
             mask (np.ndarray, optional): Silhouette to add the polygon to.
         """
         points = self.fixed(points)
@@ -132,7 +132,7 @@ class Figure:
 
     @classmethod
     def from_view(cls, body: Body, points: dict[str, np.ndarray], scale: float) -> 'Figure':
-        """Turn points of the view frame to pixels, pelvis at (0, 0)."""
+        """Convert points of the view frame to pixels, with the pelvis at (0, 0)."""
         flip = np.array([1, -1, 1])
         return cls(
             body,
@@ -230,16 +230,16 @@ class Figure:
 
     @property
     def head_radius(self) -> float:
-        """In pixels."""
+        """Radius of the head in pixels."""
         return self.body.lengths['head'] * self.scale
 
     def extent(self) -> tuple[np.ndarray, np.ndarray]:
-        """Least and greatest x, y of the silhouette."""
+        """Smallest and largest x, y of the silhouette."""
         points = np.concatenate([part[2] for part in self.parts()] + [self.head_cap(-1.0)])
         return points.min(0), points.max(0)
 
     def head_cap(self, cosine: float, center: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
-        """Outline (N, 2) of the part of the head that looks forwards.
+        """Outline (N, 2) of a round cap on the head, such as the face.
 
         Args:
             cosine (float): Cosine of the opening; -1 gives the whole head.
@@ -264,12 +264,12 @@ class Figure:
         """Draw the person over the picture.
 
         Args:
-            canvas (Canvas): Where to draw.
+            canvas (Canvas): Canvas to draw on.
             number (int): The person's number, from 1, for ``owner``.
 
         Returns:
-            np.ndarray: The silhouette at the canvas' size, nothing hidden;
-            uint8, 0 or 1.
+            np.ndarray: The whole silhouette, hidden parts included, in the
+            size of the canvas; uint8, 0 or 1.
         """
         mask = np.zeros(canvas.owner.shape, np.uint8)
         for _, name, outline, color in self.parts():

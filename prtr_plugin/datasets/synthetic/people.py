@@ -14,7 +14,7 @@ from ...fileio import write_folder
 from .poses import KEYPOINTS
 from .scenes import make_picture
 
-VERSION = 1  # raise it when the same seed gives other pictures
+VERSION = 1  # to be increased when the same seed gives other pictures
 SPLITS = ('train2017', 'val2017')
 # 1-based, as in COCO
 SKELETON = [
@@ -56,18 +56,18 @@ def generate_people(
     with 17 joints over cluttered backgrounds, read by mmpose's
     ``CocoDataset`` and scored by ``CocoMetric`` unchanged.
 
-    - ``v`` is 2 for visible joints, 1 for joints hidden by something, 0 (with
+    - ``v`` is 2 for visible joints, 1 for occluded ones, and 0 (with
       x = y = 0) for joints outside the picture and for nose and eyes on the
       far side of a head. About a quarter of the people are seen from behind.
-    - ``bbox``, ``area`` and ``segmentation`` are those of the figure's whole
-      silhouette clipped to the picture, also where something covers it.
-    - Every picture depends on the seed, the split and its index alone.
+    - ``bbox``, ``area`` and ``segmentation`` describe the whole silhouette
+      clipped to the picture, including occluded parts.
+    - Every picture depends only on the seed, the split and its index.
 
     Args:
-        out_dir (str | Path): Folder to create. It appears when it is complete
+        out_dir (str | Path): Folder to create. It appears once it is complete
         num_train (int): Number of training images. Defaults to 1500
         num_val (int): Number of validation images. Defaults to 150
-        max_people (int): Most people in one image. Defaults to 4
+        max_people (int): Maximum number of people in an image. Defaults to 4
         image_size (Sequence[int]): Width and height of the images in pixels.
             Defaults to (320, 240)
         seed (int): The same seed gives the same dataset. Defaults to 0
@@ -75,8 +75,8 @@ def generate_people(
             settings. Defaults to ``False``
 
     Returns:
-        bool: Whether it was written: False if the folder holds this very
-        dataset already.
+        bool: Whether it was written: False if the folder already holds exactly
+        this dataset.
 
     Raises:
         ValueError: If a number is out of range.
@@ -116,11 +116,11 @@ def generate_people(
 
 
 def _read_settings(folder: Path) -> dict:
-    """The settings of a dataset that was written before.
+    """The settings of an existing dataset.
 
     Raises:
-        FileExistsError: If the folder holds something else, which must never
-            be replaced.
+        FileExistsError: If the folder holds anything else, which must never be
+            replaced.
     """
     try:
         settings = json.loads((folder / 'settings.json').read_text())
@@ -129,8 +129,7 @@ def _read_settings(folder: Path) -> dict:
         known = False
     if not known:
         raise FileExistsError(
-            f'{folder} is not empty and holds something else than synthetic '
-            'people: give another folder.'
+            f'{folder} is not empty and does not hold synthetic people: give another folder.'
         )
     return settings
 
@@ -173,10 +172,10 @@ def _write_dataset(out_dir: Path, settings: dict) -> None:
 
 @contextmanager
 def _worker_pool() -> Iterator[Pool]:
-    """Processes in which OpenCV has no threads, as the images are made in parallel.
+    """Worker processes in which OpenCV has no threads, as the images are made in parallel.
 
-    Nor has it here meanwhile: a process that is forked would wait for ever for
-    threads that only its parent has.
+    It has none in this process meanwhile, either: a forked worker would wait
+    forever for threads that only its parent has.
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -190,12 +189,12 @@ def _worker_pool() -> Iterator[Pool]:
 def _write_picture(
     index: int, folder: str, split: int, seed: int, size: tuple[int, int], max_people: int
 ) -> tuple[dict, list[dict]]:
-    """Write one picture and return what the annotation file has of it."""
+    """Write one picture and return its entries in the annotation file."""
     image, people = make_picture(seed, split, index, size, max_people)
     image_id = split * 1000000 + index + 1
     name = f'{image_id:012d}.jpg'
     if not cv2.imwrite(os.path.join(folder, name), image, [cv2.IMWRITE_JPEG_QUALITY, 93]):
-        raise OSError(f'could not write {os.path.join(folder, name)}')
+        raise OSError(f'{os.path.join(folder, name)} cannot be written.')
     info = dict(id=image_id, file_name=name, width=size[0], height=size[1])
     for number, person in enumerate(people):
         person.update(id=image_id * 100 + number, image_id=image_id)

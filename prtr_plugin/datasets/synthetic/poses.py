@@ -66,7 +66,7 @@ FACE = {  # directions in the head frame, before stretching to an ellipsoid
 
 
 def to_color(values: Sequence[float] | np.ndarray) -> Color:
-    """Round and clip to what OpenCV takes as a colour."""
+    """Round and clip to a colour for OpenCV."""
     blue, green, red = np.clip(np.round(values), 0, 255)
     return int(blue), int(green), int(red)
 
@@ -115,11 +115,11 @@ def sample_body(rng: np.random.Generator) -> Body:
     )
     lengths = {k: v * rng.uniform(0.88, 1.12) for k, v in means.items()}
     skin = SKINS[rng.integers(len(SKINS))] + rng.normal(0, 8, 3)
-    # Hair that looks like the skin would make the back of a head a face.
+    # With hair like the skin, the back of a head would look like a face.
     hairs = HAIRS[np.abs(HAIRS - skin).mean(1) > 40]
     hair = hairs[rng.integers(len(hairs))] + rng.normal(0, 8, 3)
     shirt, trousers = random_color(rng), random_color(rng, 15, 200)
-    # Trimmings stand out from the shirt, or front and back would look alike.
+    # Trimmings must stand out from the shirt, or front and back would look alike.
     trim = 235 if shirt.mean() < 125 else 25
     colors = dict(
         skin=to_color(skin),
@@ -226,8 +226,8 @@ def sample_points(rng: np.random.Generator, body: Body) -> dict[str, np.ndarray]
     """Draw a pose and the side from which it is seen.
 
     Returns:
-        dict: Points (3,) of unit height in the view frame, the pelvis in the
-        origin; ``forward`` and ``head_*`` axes are directions.
+        dict: Points (3,) of unit height in the view frame, with the pelvis at
+        the origin; ``forward`` and ``head_*`` axes are directions.
     """
     size = body.lengths
     spine = rotation('z', rng.normal(0, 9)) @ rotation('x', rng.uniform(-4, 14))

@@ -6,7 +6,7 @@ import numpy as np
 from .figures import JOINT_PARTS, PART_IDS, Canvas, Figure, hull
 from .poses import KEYPOINTS, random_color, sample_body, sample_points, shade, to_color
 
-MIN_VISIBLE = 0.45  # people of whom less is seen are left out
+MIN_VISIBLE = 0.45  # people with a smaller visible fraction are left out
 MIN_LABELLED = 7
 
 
@@ -59,7 +59,7 @@ def make_background(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarr
 def sample_figures(
     rng: np.random.Generator, size: tuple[int, int], max_people: int
 ) -> list[Figure]:
-    """Draw people and where they stand, far to near (small to large)."""
+    """Draw people and their positions, far to near (small to large)."""
     width, height = size
     weights = 1 / np.arange(1.5, max_people + 1.5)
     count = 1 + rng.choice(max_people, p=weights / weights.sum())
@@ -97,7 +97,7 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def draw_obstacle(rng: np.random.Generator, canvas: Canvas, figure: Figure) -> None:
-    """Cover a piece of a person with a block or a bar."""
+    """Cover part of a person with a block or a bar."""
     low, high = figure.extent()
     center = low + (high - low) * rng.uniform(0.1, 0.9, 2)
     if rng.random() < 0.5:
@@ -119,13 +119,13 @@ def annotate(
 
     Args:
         figure (Figure): The person.
-        number (int): Its number in ``owner``.
+        number (int): The person's number in ``owner``.
         owner (np.ndarray): Part map of the finished canvas.
-        mask (np.ndarray): Its own silhouette, same shape.
+        mask (np.ndarray): The person's silhouette, in the same shape.
         zoom (int): Canvas pixels per picture pixel.
 
     Returns:
-        dict | None: None if too little of the person is in sight.
+        dict | None: None if too little of the person is visible.
     """
     height, width = np.array(owner.shape) // zoom
     visible = (owner >> 5) == number
@@ -193,7 +193,7 @@ def make_picture(
             people = [person for person in found if person is not None]
             if len(people) == len(found):
                 break
-            # Who is hidden is taken away, and the scene drawn again.
+            # A hidden person is removed, and the scene drawn again.
             lost = found.index(None)
             del figures[lost], obstacles[lost]
     image = canvas.picture()

@@ -12,14 +12,14 @@ class ClipBBoxInclusive(BaseTransform):
     pixel in width and height::
 
         x1 = max(0, x)
-        x2 = min(image_width - 1, x1 + max(0, w - 1))    # y alike
+        x2 = min(image_width - 1, x1 + max(0, w - 1))    # likewise for y
 
-    while the datasets of mmpose keep such a box whole. The crop becomes up
-    to a few percent smaller for small people. Put this transform between
+    whereas mmpose's datasets keep such a box whole. The crop becomes up to a
+    few percent smaller for small people. Put this transform between
     :class:`LoadImage` and :class:`GetBBoxCenterScale`.
 
     Only boxes from the annotation file change: samples from a detection file
-    (``bbox_file``) have no raw annotation, and pass as they are, as in the
+    (``bbox_file``) have no raw annotation and stay as they are, as in the
     paper's code.
 
     Required Keys:
@@ -57,8 +57,8 @@ class ClipBBoxInclusive(BaseTransform):
             return results
         if 'bbox_center' in results:
             raise ValueError(
-                'ClipBBoxInclusive changes "bbox", but "bbox_center" is '
-                'there already. Put it before GetBBoxCenterScale in the '
+                'ClipBBoxInclusive changes "bbox", but "bbox_center" has been '
+                'computed already. Put it before GetBBoxCenterScale in the '
                 'pipeline.'
             )
         if 'ori_shape' not in results:
@@ -102,5 +102,5 @@ class ClipBBoxInclusive(BaseTransform):
         return [x1, y1, x2, y2]
 
     def __repr__(self) -> str:
-        """The name; there are no settings."""
+        """Only the name, as there are no settings."""
         return f'{self.__class__.__name__}()'

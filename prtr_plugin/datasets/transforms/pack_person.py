@@ -8,18 +8,17 @@ from mmpose.registry import TRANSFORMS
 class PackPersonInputs(PackPoseInputs):
     """Pack whole images with people, boxes and crowd flags as labels.
 
-    ``gt_instance_labels`` of the data sample gets what
-    :class:`PRTRCascade` learns from, all in pixels of the input image:
+    ``gt_instance_labels`` of the data sample gets the labels that
+    :class:`PRTRCascade` learns from, in pixels of the input image:
     ``bboxes`` in shape (P, 4), ``keypoints`` in shape (P, K, 2),
     ``keypoints_visible`` in shape (P, K) and ``iscrowd`` in shape (P, ).
-    It stays empty for an image with nobody in it.
+    It is empty for an image without people.
 
     Args:
         meta_keys (Sequence[str]): Meta keys to store in the data sample.
             Defaults to those of the parent class that fit whole images.
-            ``category_id`` is no such key: CocoMetric takes it for the
-            category of every prediction, and here it is one number for each
-            annotated person
+            ``category_id`` does not: CocoMetric takes it for the category of
+            every prediction, but here it has one number per annotated person
     """
 
     label_mapping_table = dict(

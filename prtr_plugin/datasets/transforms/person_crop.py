@@ -2,8 +2,8 @@ import numpy as np
 from mmpose.datasets.transforms import BottomupRandomCrop
 from mmpose.registry import TRANSFORMS
 
-# what a dataset in bottom-up mode gives for every person, apart from what the
-# parent class filters correctly
+# fields with an entry per person in bottom-up mode that the parent class does
+# not filter correctly
 PER_PERSON = ('bbox_score', 'num_keypoints', 'area', 'iscrowd', 'id', 'category_id', 'raw_ann_info')
 
 
@@ -11,11 +11,11 @@ PER_PERSON = ('bbox_score', 'num_keypoints', 'area', 'iscrowd', 'id', 'category_
 class PersonRandomCrop(BottomupRandomCrop):
     """mmpose's random crop for any number of people.
 
-    The parent class fails if there is more than one person, because it asks
-    arrays for their truth, and leaves ``area`` and ``num_keypoints`` of
-    people outside of the crop in place. Here everything that belongs to a
-    person goes with it. Joints outside of the crop are no longer labelled;
-    ``num_keypoints`` keeps telling the number of the annotation.
+    The parent class fails if there is more than one person, because it takes
+    the truth value of an array, and keeps ``area`` and ``num_keypoints`` of
+    people outside the crop. Here all fields of a person are removed together.
+    Joints outside the crop are no longer labelled; ``num_keypoints`` stays as
+    annotated.
 
     See the parent class for the arguments, keys and the random choice. Masks
     are not cropped: use it with :class:`CocoPersonDataset`, which has none.
@@ -29,7 +29,7 @@ class PersonRandomCrop(BottomupRandomCrop):
             ``allow_negative_crop`` is not set.
         """
         people = {key: results.pop(key) for key in PER_PERSON if results.get(key) is not None}
-        # of all fields, the parent class filters lists of ids correctly
+        # ids in a list are a field that the parent class filters correctly
         results['id'] = list(range(len(results.get('bbox', ()))))
         results = super().transform(results)
         if results is None:

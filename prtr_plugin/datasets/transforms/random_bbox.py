@@ -8,17 +8,17 @@ from mmpose.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class RandomBBoxClippedNormal(RandomBBoxTransform):
-    r"""Resize and rotate boxes by normal numbers that are clipped.
+    r"""Resize and rotate boxes by clipped normal random numbers.
 
-    The augmentation of `PRTR`_ (CVPR 2021), whose code has it from `HRNet`_
+    The augmentation of `PRTR`_ (CVPR 2021), whose code took it from `HRNet`_
     (CVPR 2019)::
 
         scale *= clip(1 + s * randn(), 1 - s, 1 + s)
         rotation = clip(r * randn(), -2 * r, 2 * r) if rand() <= 0.6 else 0
 
     Draws beyond a limit are set to it, so that 32 % of the people get one of
-    the two extreme scales and 5 % of the rotated ones the greatest angle. The
-    parent class draws again instead, and cuts rotations like scales at one
+    the two extreme scales and 5 % of the rotated ones the largest angle. The
+    parent class draws again instead, and limits rotations, like scales, to one
     standard deviation, so that its augmentation is weaker.
 
     Required Keys:
@@ -38,11 +38,11 @@ class RandomBBoxClippedNormal(RandomBBoxTransform):
     Args:
         shift_factor (float): Standard deviation and limit of the shift, as
             a fraction of the box. Defaults to 0.16
-        shift_prob (float): Probability of a shift. Defaults to 0, as the
-            paper has none
+        shift_prob (float): Probability of a shift. Defaults to 0, as in the
+            paper
         scale_factor (Tuple[float, float]): Limits :math:`(1 - s, 1 + s)` of
-            the scale, which are one standard deviation from their middle.
-            Defaults to (0.7, 1.3), the paper's for COCO
+            the scale, one standard deviation from their mean. Defaults to
+            (0.7, 1.3), the paper's for COCO
         scale_prob (float): Probability of resizing. Defaults to 1
         rotate_factor (float): Standard deviation of the rotation in degrees;
             the limits are twice as large. Defaults to 40, the paper's for
@@ -50,8 +50,8 @@ class RandomBBoxClippedNormal(RandomBBoxTransform):
         rotate_prob (float): Probability of rotating. Defaults to 0.6
 
     Raises:
-        ValueError: If ``scale_factor`` is no pair of positive numbers in
-            rising order.
+        ValueError: If ``scale_factor`` is not a pair of positive numbers in
+            ascending order.
 
     .. _`PRTR`: https://arxiv.org/abs/2104.06976
     .. _`HRNet`: https://arxiv.org/abs/1902.09212
@@ -90,7 +90,7 @@ class RandomBBoxClippedNormal(RandomBBoxTransform):
 
     @classmethod
     def _truncnorm(cls, size: Sequence[int]) -> np.ndarray:
-        """Clipped normal numbers in place of the parent's truncated ones.
+        """Clipped normal numbers instead of the parent's truncated ones.
 
         The parent multiplies them by its factors.
 

@@ -21,7 +21,7 @@ class DeployHook(Hook):
         self.switches = dict(fuse_conv_bn=fuse_conv_bn, channels_last=channels_last)
 
     def before_test(self, runner: Runner) -> None:
-        """The weights are loaded by now; validation does not come here."""
+        """Switch after the weights are loaded; not called for validation."""
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
@@ -32,9 +32,9 @@ class DeployHook(Hook):
 class ChannelsLastHook(Hook):
     """Train with the channels of a pixel together in memory.
 
-    See :func:`use_channels_last`.
+    See :func:`prtr_plugin.deploy.use_channels_last`.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """The weights are loaded by now, if there are any."""
+        """Switch after the weights are loaded, if there are any."""
         use_channels_last(runner.model)

@@ -14,13 +14,13 @@ from ...visualization import draw_refinement, figure_to_image, read_layers
 
 @HOOKS.register_module()
 class PRTRVisualizationHook(Hook):
-    """Draw during validation how joints move from decoder layer to layer.
+    """Draws during validation how joints move from one decoder layer to the next.
 
-    The pictures are of the first people of the validation set, the same ones
+    The pictures show the first people of the validation set, the same ones
     each time, and go to all backends of the runner's visualizer under the
     names ``refinement_0``, ``refinement_1`` and so on. The local backend
-    writes them into ``vis_data/vis_image`` of the run, and TensorBoard shows
-    them with a slider over the training. For two-stage models with
+    writes them to ``vis_data/vis_image`` of the run, and TensorBoard shows
+    them with a slider for the training step. For two-stage models with
     :class:`PRTRHead`; without flip test.
 
     Args:
@@ -28,8 +28,8 @@ class PRTRVisualizationHook(Hook):
             Defaults to ``False``
         interval (int): Draw in every ``interval``-th validation, the first
             one included. Defaults to 1
-        num_pictures (int): Number of people, at most the batch size of the
-            validation. Defaults to 4
+        num_pictures (int): Number of people, at most the validation batch
+            size. Defaults to 4
         backend_args (dict, optional): Arguments of the file backend that
             reads the images. Defaults to None
 

@@ -1,4 +1,4 @@
-"""What :class:`PRTRCascade` takes out of data samples and puts in."""
+"""Data samples to and from :class:`PRTRCascade`."""
 
 from types import SimpleNamespace
 
@@ -12,28 +12,29 @@ from torch import Tensor
 
 
 def check_metainfo(inputs: Tensor, data_samples: SampleList, *keys: str) -> None:
-    """Check the meta information and fill in what the batch tells.
+    """Check the meta information and add the size of the batch.
 
     Args:
         inputs (Tensor): Padded images in shape (B, 3, H, W)
-        data_samples (List[:obj:`PoseDataSample`]): Get ``batch_input_shape``
+        data_samples (List[:obj:`PoseDataSample`]): Data samples, which get
+            ``batch_input_shape``
         *keys (str): Keys that the meta information must have
 
     Raises:
-        ValueError: If one is missing.
+        ValueError: If a key is missing.
     """
     for sample in data_samples:
         for key in keys:
             if key not in sample.metainfo:
                 raise ValueError(
                     f'PRTRCascade needs {key} in the meta information of its '
-                    'data samples. Add it to meta_keys of PackPoseInputs.'
+                    'data samples. Add it to meta_keys of PackPersonInputs.'
                 )
         sample.set_metainfo(dict(batch_input_shape=tuple(inputs.shape[-2:])))
 
 
 def samples_without_padding(inputs: Tensor) -> list[SimpleNamespace]:
-    """Stand in for the data samples of images that are not padded.
+    """Make substitutes for the data samples of images without padding.
 
     Data samples copy their meta information, which fails for the sizes of a
     model that is being traced.
@@ -42,7 +43,7 @@ def samples_without_padding(inputs: Tensor) -> list[SimpleNamespace]:
         inputs (Tensor): Images in shape (B, 3, H, W)
 
     Returns:
-        List[SimpleNamespace]: One, whose size is that of all images.
+        List[SimpleNamespace]: A single one, with the size of all images.
     """
     size = tuple(inputs.shape[-2:])
     return [SimpleNamespace(img_shape=size, batch_input_shape=size)]
@@ -59,11 +60,11 @@ def split_ground_truth(
             shape (P, 4)
         - ``keypoints`` in pixels of the input image, in shape (P, K, 2)
         - ``keypoints_visible`` in shape (P, K), positive for labelled joints.
-            A person without any teaches the box only
+            A person without any trains only the box
         - ``iscrowd`` (optional) in shape (P, ). Non-zero for regions that are
             neither person nor background
 
-    and nothing at all if there is nobody.
+    and may be empty if there is nobody.
 
     Args:
         sample (:obj:`PoseDataSample`): Data sample of the image
@@ -77,7 +78,7 @@ def split_ground_truth(
         (P, K). Boxes without area are left out.
 
     Raises:
-        ValueError: If a box or keypoint is NaN or infinite, or something is
+        ValueError: If a box or keypoint is NaN or infinite, or a field is
             missing.
     """
     labels = sample.get('gt_instance_labels', InstanceData())
@@ -91,8 +92,7 @@ def split_ground_truth(
         if name not in labels:
             raise ValueError(
                 f'PRTRCascade needs {name} in gt_instance_labels, which has '
-                f'{sorted(labels.keys())}. Set the label_mapping_table of the '
-                'codec or transform that PackPoseInputs uses.'
+                f'{sorted(labels.keys())}. Pack the samples with PackPersonInputs.'
             )
 
     bboxes = labels.bboxes.float()
@@ -123,7 +123,7 @@ def pack_people(
     keypoint_scores: np.ndarray,
     ori_shape: tuple[int, ...],
 ) -> InstanceData:
-    """Predictions of an image in pixels of the original image.
+    """Convert predictions for an image to pixels of the original image.
 
     Args:
         boxes (Tensor): Boxes in [cx, cy, w, h], relative to the image, in

@@ -13,9 +13,9 @@ from ..layers import Decoder, DecoderLayer, Encoder, EncoderLayer, FusedMultihea
 class PersonDETR(DETR):
     """mmdet's DETR with fused attention, for people.
 
-    Arguments, parameter names and results are those of mmdet's DETR, so that
-    its checkpoints load. Encoder and decoder are made of the layers of the
-    keypoint transformer, which never store the attention weights.
+    Arguments, parameter names and results are those of mmdet's DETR, so its
+    checkpoints can be loaded. Encoder and decoder are built from the layers of
+    the keypoint transformer, which never store the attention weights.
 
     Args:
         *args: See the parent class
@@ -24,13 +24,13 @@ class PersonDETR(DETR):
 
     Raises:
         ValueError: If the positional encoding does not fit the width, or a
-            setting of mmdet's transformer is not possible here.
+            setting of mmdet's transformer is not supported here.
     """
 
     embed_dims: int
 
     def _init_layers(self) -> None:
-        # the parent class leaves the configs there
+        # the parent class has stored the configs under these names
         encoder: dict = self.encoder  # type: ignore[has-type]
         decoder: dict = self.decoder  # type: ignore[has-type]
         positional_encoding: dict = self.positional_encoding  # type: ignore[has-type]
@@ -51,7 +51,7 @@ class PersonDETR(DETR):
     ) -> tuple[dict, dict]:
         """Prepare the inputs of encoder and decoder; see the parent class."""
         encoder_inputs, decoder_inputs = super().pre_transformer(img_feats, batch_data_samples)
-        # computed in float32, where the model may not be
+        # computed in float32, but the model may be in another dtype
         pos = encoder_inputs['feat_pos'].to(img_feats[-1].dtype)
         encoder_inputs['feat_pos'] = decoder_inputs['memory_pos'] = pos
         return encoder_inputs, decoder_inputs
@@ -59,7 +59,7 @@ class PersonDETR(DETR):
     def pre_decoder(self, memory: Tensor) -> tuple[dict, dict]:
         """Prepare the queries; see the parent class."""
         decoder_inputs, head_inputs = super().pre_decoder(memory)
-        # all images share them, so that they are projected once
+        # all images share them, so they are projected only once
         decoder_inputs['query_pos'] = decoder_inputs['query_pos'][:1]
         return decoder_inputs, head_inputs
 
@@ -94,15 +94,15 @@ class PersonDETR(DETR):
 
 
 def build_encoder(num_layers: int, layer_cfg: ConfigType, num_cp: int = 0) -> Encoder:
-    """Build an encoder of mmdet's config.
+    """Build an encoder from mmdet's config.
 
     Args:
         num_layers (int): Number of layers
         layer_cfg (dict): Config of a layer: ``self_attn_cfg``, ``ffn_cfg``
             and ``norm_cfg``, as for mmdet's ``DetrTransformerEncoderLayer``,
             and ``pre_norm``, see :class:`PRTRTransformer`
-        num_cp (int): Number of layers that compute their activations again in
-            the backward pass. Defaults to 0
+        num_cp (int): Number of layers that recompute their activations in the
+            backward pass. Defaults to 0
 
     Returns:
         :obj:`Encoder`: The encoder.
@@ -131,7 +131,7 @@ def build_decoder(
     post_norm_cfg: ConfigType = dict(type='LN'),
     return_intermediate: bool = True,
 ) -> Decoder:
-    """Build a decoder of mmdet's config.
+    """Build a decoder from mmdet's config.
 
     Args:
         num_layers (int): Number of layers
@@ -150,7 +150,7 @@ def build_decoder(
     """
     if not return_intermediate:
         raise ValueError(
-            'decoder.return_intermediate=False of PersonDETR is not possible, since every decoder '
+            'PersonDETR does not support decoder.return_intermediate=False, since every decoder '
             'layer has a loss. Leave it out.'
         )
 
@@ -177,7 +177,7 @@ def _build_attention(
 ) -> FusedMultiheadAttention:
     if not batch_first:
         raise ValueError(
-            'batch_first=False of an attention of PersonDETR is not possible. Leave it out.'
+            'PersonDETR does not support attention with batch_first=False. Leave it out.'
         )
     return FusedMultiheadAttention(embed_dims, num_heads, dropout)
 

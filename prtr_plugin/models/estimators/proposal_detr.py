@@ -9,15 +9,15 @@ from .person_detr import PersonDETR
 
 @MODELS.register_module()
 class ProposalPersonDETR(PersonDETR):
-    """:class:`PersonDETR` whose queries start at the people of the encoder.
+    """:class:`PersonDETR` whose queries start from proposals of the encoder.
 
-    DETR's queries are learned constants, and hundreds of epochs pass until
-    the decoder looks at the image. Here every token of the encoded map
+    DETR's queries are learned constants, and it takes hundreds of epochs until
+    the decoder attends to the image. Here every token of the encoded map
     proposes a box, and the ``num_queries`` most person-like proposals become
-    the queries: the state is that of the token, the position that of the
-    proposed box, and the decoder predicts the difference to that box. This is
+    the queries: a query gets the state of the token and the position of the
+    proposed box, and the decoder predicts the offset from that box. This is
     the query selection of `Deformable DETR`_ (appendix A.4) for DETR. The
-    proposals are supervised like one more layer before those of the decoder.
+    proposals are supervised like an additional layer before the decoder's.
 
     It is meant for training from scratch. Checkpoints of DETR do not fit.
 
@@ -46,7 +46,7 @@ class ProposalPersonDETR(PersonDETR):
             valid = (~mask).view_as(valid).to(feat.dtype)
         # the center of every token, relative to the image without padding
         x, y = [(valid.cumsum(dim) - 0.5) / valid.sum(dim, True).clamp(min=1) for dim in (2, 1)]
-        # sizes are predicted from half of the image
+        # sizes are predicted relative to half of the image
         anchors = torch.stack((x, y, *valid.new_full((2, *valid.shape), 0.5)), dim=-1).flatten(1, 2)
         if mask is not None:
             # far from everybody, so that no padded token is matched
@@ -76,13 +76,13 @@ class ProposalPersonDETR(PersonDETR):
     def pre_decoder(  # type: ignore[override]
         self, memory: Tensor, memory_mask: Tensor, anchors: Tensor
     ) -> tuple[dict, dict]:
-        """Make queries of the best proposals.
+        """Turn the best proposals into queries.
 
         Args:
             memory (Tensor): Encoded image tokens in shape (B, HW, D)
             memory_mask (Tensor, optional): ``True`` for padded tokens, in
                 shape (B, HW)
-            anchors (Tensor): As for :meth:`forward_encoder`
+            anchors (Tensor): See :meth:`forward_encoder`
 
         Returns:
             tuple[dict, dict]: The arguments of :meth:`forward_decoder` and

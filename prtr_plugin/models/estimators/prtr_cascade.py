@@ -23,14 +23,14 @@ class PRTRCascade(BasePoseEstimator):
     One network from a whole image to people with keypoints: DETR finds the
     people, a spatial transformer crops the backbone features around each of
     them, and keypoint queries attend to the crops. The crops are
-    differentiable, so the keypoint losses train the boxes too. In training
-    the people that the matching finds go on to the keypoint head, in testing
-    those whose score is high enough.
+    differentiable, so the keypoint losses train the boxes too. The keypoint
+    head gets the matched people in training, and those with a high enough
+    score in testing.
 
-    Images of a batch may differ in size, padded at the bottom and the right.
-    Meta information needed: ``img_shape`` in (h, w), the size without the
-    padding, and for testing ``ori_shape``, the size of the picture that the
-    whole input image was resized from.
+    Images of a batch may differ in size, with padding at the bottom and the
+    right. Required meta information: ``img_shape`` in (h, w), the size without
+    the padding, and for testing ``ori_shape``, the size of the image before it
+    was resized.
 
     For the ground truth see :func:`split_ground_truth`.
 
@@ -41,25 +41,25 @@ class PRTRCascade(BasePoseEstimator):
 
     Args:
         detector (dict): Config of :class:`PersonDETR`, a subclass or mmdet's
-            DETR, with :class:`PersonDETRHead`. Its backbone puts out all
-            levels that are used somewhere
+            DETR, with :class:`PersonDETRHead`. Its backbone returns all
+            feature levels that the detector and the crops use
         head (dict): Config of the keypoint head, :class:`PRTRHead`, whose
             ``in_channels`` is the sum over the sampled levels
         crop (dict): Arguments of :class:`STNCrop`. Defaults to the paper's
-        detector_levels (Sequence[int]): Indices of the backbone levels that
-            the detector sees. Defaults to (-1, ), the last one
+        detector_levels (Sequence[int]): Indices of the feature levels that the
+            detector uses. Defaults to (-1, ), the last one
         freeze_detector (bool): Whether the detector, backbone included, keeps
             its weights and normalisation statistics and has no loss. Defaults
             to ``False``
-        detach_boxes (bool): Whether the keypoint losses stop at the boxes.
-            Defaults to ``False``
-        train_cfg (dict, optional): ``max_persons`` is the number of people of
-            an image that go through the keypoint head, drawn at random from
-            more. Defaults to 20
-        test_cfg (dict, optional): ``score_thr`` is the score that a person
-            exceeds, and ``max_persons`` the number of people of an image with
-            the highest ones. Default to 0.05 and 20, the number that COCO's
-            evaluation looks at
+        detach_boxes (bool): Whether to stop the gradients of the keypoint
+            losses at the boxes. Defaults to ``False``
+        train_cfg (dict, optional): ``max_persons`` is the maximum number of
+            people per image in the keypoint head, chosen at random if there
+            are more. Defaults to 20
+        test_cfg (dict, optional): ``score_thr`` is the score above which a
+            person is kept, and ``max_persons`` the maximum number of people
+            per image, those with the highest scores. Default to 0.05 and 20,
+            the number that COCO's evaluation considers
         data_preprocessor (dict, optional): Config of the data preprocessor
         use_syncbn (bool): See the parent class
         metainfo (dict, optional): See the parent class
@@ -87,7 +87,7 @@ class PRTRCascade(BasePoseEstimator):
         metainfo: dict | None = None,
         init_cfg: OptMultiConfig = None,
     ) -> None:
-        # not that of the parent class, which builds a backbone: the detector has one
+        # skips the parent class, which builds a backbone: the detector has one
         super(BasePoseEstimator, self).__init__(data_preprocessor, init_cfg)
         self.metainfo = self._load_metainfo(metainfo)
         self.train_cfg = _fill('train_cfg', train_cfg, max_persons=20)
@@ -126,7 +126,7 @@ class PRTRCascade(BasePoseEstimator):
         return self
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Extract the backbone levels, from fine to coarse.
+        """Extract the feature levels, from fine to coarse.
 
         Args:
             inputs (Tensor): Padded images in shape (B, 3, H, W)
@@ -142,15 +142,15 @@ class PRTRCascade(BasePoseEstimator):
         """Find people.
 
         Args:
-            feats (tuple[Tensor]): Backbone levels
+            feats (tuple[Tensor]): Feature levels
             data_samples (List[:obj:`PoseDataSample`]): With the meta
                 information ``img_shape`` and ``batch_input_shape``
 
         Returns:
             tuple:
-            - cls_scores (Sequence[Tensor]): For each layer class logits
-                [person, none] in shape (B, Q, 2)
-            - boxes (Sequence[Tensor]): For each layer [cx, cy, w, h],
+            - cls_scores (Sequence[Tensor]): Class logits [person, none] of
+                each layer in shape (B, Q, 2)
+            - boxes (Sequence[Tensor]): Boxes of each layer in [cx, cy, w, h],
                 relative to the valid image, in shape (B, Q, 4)
         """
         feats = tuple(feats[i] for i in self.detector_levels)
@@ -164,13 +164,13 @@ class PRTRCascade(BasePoseEstimator):
         boxes: Tensor | Sequence[Tensor],
         data_samples: OptSampleList = None,
     ) -> Tensor:
-        """Crop people out of the backbone levels.
+        """Crop people out of the feature levels.
 
         Args:
-            feats (tuple[Tensor]): Backbone levels
+            feats (tuple[Tensor]): Feature levels
             boxes (Tensor | Sequence[Tensor]): For each image the boxes of P_i
                 people, as from :meth:`forward_detector`, in shape (P_i, 4)
-            data_samples (List[:obj:`PoseDataSample`], optional): As for
+            data_samples (List[:obj:`PoseDataSample`], optional): See
                 :meth:`forward_detector`. Defaults to no padding
 
         Returns:
@@ -186,9 +186,9 @@ class PRTRCascade(BasePoseEstimator):
         crops = self.crop(feats, boxes, valid_hw)
         if [crops.shape[1]] != self.head.transformer.in_channels:
             raise ValueError(
-                f'The levels {self.crop.levels} that PRTRCascade crops have '
-                f'{crops.shape[1]} channels together, but the head has '
-                f'in_channels={self.head.in_channels}. Set one of them.'
+                f'The feature levels {self.crop.levels} that PRTRCascade crops '
+                f'have {crops.shape[1]} channels together, but the head has '
+                f'in_channels={self.head.in_channels}. Change one of them.'
             )
         return crops
 
@@ -207,7 +207,8 @@ class PRTRCascade(BasePoseEstimator):
 
         Raises:
             FloatingPointError: If a box or person logit is NaN or infinite.
-            ValueError: If the ground truth is, or lacks something.
+            ValueError: If the ground truth is NaN or infinite, or lacks a
+                field.
         """
         check_metainfo(inputs, data_samples, 'img_shape')
         metas = [d.metainfo for d in data_samples]
@@ -232,8 +233,8 @@ class PRTRCascade(BasePoseEstimator):
         images, queries, persons = self._sample_matches(matches[-1], everybody)
         nobody = len(persons) == 0
         if nobody:
-            # all parameters take part in every step, as distributed training
-            # wants it: one crop whose losses count nothing
+            # distributed training needs all parameters in every step: one crop
+            # whose losses have weight 0
             images = queries = images.new_zeros(1)
         kept = boxes[-1][images, queries]
         if self.detach_boxes:
@@ -256,8 +257,8 @@ class PRTRCascade(BasePoseEstimator):
         return losses
 
     def _sample_matches(self, matches: Matches, everybody: InstanceData) -> Matches:
-        """Those of the matches that go through the keypoint head: people with
-        labelled joints, at most ``max_persons`` of each image.
+        """Choose the matches for the keypoint head: people with labelled
+        joints, at most ``max_persons`` per image.
         """
         labelled = (everybody.keypoints_visible > 0).any(dim=1).cpu()
         index = labelled[matches.people].nonzero().flatten()
@@ -274,14 +275,14 @@ class PRTRCascade(BasePoseEstimator):
     ) -> tuple[Tensor, Tensor]:
         """Targets of the keypoint head, relative to the crops.
 
-        The boxes are constants here: a keypoint loss that could change its
-        own target would move boxes for the wrong reason.
+        The boxes are constants here: otherwise the keypoint loss would also
+        move the boxes by way of its own targets.
         """
         labels, weights = self.head.decoder.targets(
             self.crop.to_crop(keypoints, boxes), keypoints_visible
         )
-        # The crop of a poor box can miss its person by far. As predictions
-        # lie in [0, 1], this changes neither gradients of L1 nor matches.
+        # The crop of a poor box can be far from its person. As predictions lie
+        # in [0, 1], clipping changes neither the gradients of L1 nor matches.
         return labels.clip(0, 1).to(boxes), weights.to(boxes)
 
     def predict(self, inputs: Tensor, data_samples: SampleList) -> SampleList:
@@ -311,7 +312,7 @@ class PRTRCascade(BasePoseEstimator):
         check_metainfo(inputs, data_samples, 'img_shape', 'ori_shape')
         feats = self.extract_feat(inputs)
         scores, boxes = self._best_people(*self.forward_detector(feats, data_samples))
-        # one transfer tells which people are kept
+        # one transfer for what is needed to choose the people to keep
         found = torch.cat((boxes, scores[..., None]), dim=-1)
         found = found.detach().float().cpu()
         if not found.isfinite().all():
@@ -342,13 +343,10 @@ class PRTRCascade(BasePoseEstimator):
 
     @contextmanager
     def score_threshold(self, score_thr: float) -> Iterator[None]:
-        """Use another ``test_cfg.score_thr`` inside of the context.
+        """Use another ``test_cfg.score_thr`` inside the context.
 
         Args:
-            score_thr (float): Score that a person exceeds
-
-        Yields:
-            None: Nothing.
+            score_thr (float): Score above which a person is kept
         """
         before = self.test_cfg['score_thr']
         self.test_cfg['score_thr'] = score_thr
@@ -372,9 +370,9 @@ class PRTRCascade(BasePoseEstimator):
 
         Args:
             inputs (Tensor): Images in shape (B, 3, H, W)
-            data_samples (List[:obj:`PoseDataSample`], optional): Tell how
-                large the images are without the padding. Defaults to no
-                padding
+            data_samples (List[:obj:`PoseDataSample`], optional): Data samples
+                with the sizes of the images without the padding. Defaults to
+                no padding
 
         Returns:
             tuple:
@@ -406,7 +404,7 @@ class PRTRCascade(BasePoseEstimator):
 
 
 def _fill(name: str, cfg: OptConfigType, **defaults) -> dict:
-    """Fill in defaults and refuse other keys."""
+    """Fill in defaults and reject other keys."""
     unknown = set(cfg or ()) - set(defaults)
     if unknown:
         raise ValueError(

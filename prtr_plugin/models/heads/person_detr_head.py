@@ -24,18 +24,18 @@ ASSIGNER = dict(
 )
 
 
-# of each decoder layer, as one tensor where all are of one shape
+# one output per decoder layer, as a single tensor if all have the same shape
 LayerOutputs = Tensor | Sequence[Tensor]
 
 
 class Matches(NamedTuple):
-    """Queries of a batch that are matched to people, image by image.
+    """Matches of queries and people in a batch, image by image.
 
     Args:
         images (Tensor): Index of the image of each match in shape (M, )
         queries (Tensor): Index of its query in shape (M, )
-        people (Tensor): Index of its person, counted through the batch, in
-            shape (M, )
+        people (Tensor): Index of its person among all of the batch, in shape
+            (M, )
     """
 
     images: Tensor
@@ -50,21 +50,22 @@ class PersonDETRHead(DETRHead):
     All decoder layers of all images are matched with one device-to-host
     transfer.
 
-    An unmatched query whose box lies for the most part in an ignored region,
-    such as a crowd, is neither positive nor negative, as COCO's evaluation
-    counts such a detection neither way.
+    An unmatched query whose box lies mostly in an ignored region, such as a
+    crowd, is neither positive nor negative, just as COCO's evaluation counts
+    such a detection neither as right nor as wrong.
 
     Args:
         num_classes (int): Number of classes without "none". Defaults to 1
-        ignore_iof_thr (float): Share of a predicted box inside of an ignored
-            region above which it is not taught to be "none". Defaults to 0.5
+        ignore_iof_thr (float): Share of a predicted box inside an ignored
+            region above which its class is not supervised. Defaults to 0.5
         loss_cls (dict): Config of the softmax classification loss.
             ``bg_cls_weight`` inside is the weight of "none". Defaults to
             DETR's
         loss_bbox (dict): Config of the box loss. Defaults to DETR's
         loss_iou (dict): Config of the IoU loss. Defaults to DETR's
         train_cfg (dict, optional): ``assigner`` inside is the config of the
-            matching, of which the match costs are used. Defaults to DETR's
+            matching, of which only the match costs are used. Defaults to
+            DETR's
         test_cfg (dict, optional): See the parent class
         **kwargs: Other arguments of the parent class.
     """
@@ -84,7 +85,7 @@ class PersonDETRHead(DETRHead):
     ) -> None:
         loss_cls = copy.deepcopy(loss_cls)
         bg_cls_weight = loss_cls.pop('bg_cls_weight', 0.1)
-        # the parent class does this for itself and not for subclasses
+        # the parent class does this only for itself, not for subclasses
         loss_cls['class_weight'] = [1.0] * num_classes + [bg_cls_weight]
         super().__init__(
             num_classes,
@@ -109,15 +110,15 @@ class PersonDETRHead(DETRHead):
         Args:
             hidden_states (Tensor): Outputs of the L decoder layers in shape
                 (L, B, Q, D)
-            references (Tensor, optional): Boxes in [cx, cy, w, h], relative
-                to the valid image, that the predictions are offsets to, in
-                shape (B, Q, 4). Defaults to None, for no offsets
+            references (Tensor, optional): Reference boxes in [cx, cy, w, h],
+                relative to the valid image, to which the predicted offsets are
+                added, in shape (B, Q, 4). Defaults to None, for no offsets
             proposals (Tuple[Tensor, ...]): Class logits and boxes of P
                 proposals in shape (B, P, num_classes + 1) and (B, P, 4),
-                which are put before the layers. Defaults to none
+                returned before those of the layers. Defaults to none
 
         Returns:
-            tuple[Sequence[Tensor], Sequence[Tensor]]: For each layer class
+            tuple[Sequence[Tensor], Sequence[Tensor]]: For each layer, class
             logits in shape (B, Q, num_classes + 1) and boxes in shape
             (B, Q, 4).
         """
@@ -141,16 +142,16 @@ class PersonDETRHead(DETRHead):
     def predict(
         self, hidden_states: Tensor, batch_data_samples: SampleList, rescale: bool = True, **kwargs
     ) -> InstanceList:
-        """Predict the people of a detector that is used without a cascade.
+        """Predict people, for a detector that is used without a cascade.
 
         Args:
             hidden_states (Tensor): See :meth:`forward`
             batch_data_samples (List[:obj:`DetDataSample`]): ``img_shape`` of
-                each image, and ``scale_factor`` where it was resized
-            rescale (bool): Whether the boxes are to be of the original
-                images. Defaults to ``True``
-            **kwargs: Other arguments of :meth:`forward`, which the method of
-                the parent class does not hand down
+                each image, and ``scale_factor`` if it was resized
+            rescale (bool): Whether to return boxes in the original images.
+                Defaults to ``True``
+            **kwargs: Other arguments of :meth:`forward`, which the parent
+                class's method does not pass on
 
         Returns:
             List[:obj:`InstanceData`]: ``bboxes``, ``scores`` and ``labels``
@@ -173,10 +174,10 @@ class PersonDETRHead(DETRHead):
         """Match all decoder layers and calculate their losses.
 
         Args:
-            all_layers_cls_scores (Sequence[Tensor]): For each layer class
-                logits in shape (B, Q, num_classes + 1), the last class for
+            all_layers_cls_scores (Sequence[Tensor]): Class logits of each
+                layer in shape (B, Q, num_classes + 1), the last class for
                 "none"
-            all_layers_bbox_preds (Sequence[Tensor]): For each layer boxes in
+            all_layers_bbox_preds (Sequence[Tensor]): Boxes of each layer in
                 [cx, cy, w, h], relative to the valid image, in shape
                 (B, Q, 4)
             batch_gt_instances (List[:obj:`InstanceData`]): For each image
@@ -223,8 +224,8 @@ class PersonDETRHead(DETRHead):
             batch_img_metas (List[dict]): See :meth:`loss_by_feat`
 
         Returns:
-            List[Matches]: The matches of each layer, on the CPU: of each
-            image min(P_i, Q), by increasing query.
+            List[Matches]: The matches of each layer, on the CPU: min(P_i, Q)
+            per image, by increasing query.
 
         Raises:
             FloatingPointError: If a prediction is NaN or infinite.
@@ -240,7 +241,7 @@ class PersonDETRHead(DETRHead):
             )
             for score, bbox, gt, meta in zip(scores, bboxes, batch_gt_instances, batch_img_metas)
         ]
-        # an image without people has no costs, but NaN all the same
+        # an image without people has no costs, but may have NaN predictions
         finite = (scores.sum() + boxes.sum()).isfinite()
         packed = torch.cat([cost.flatten() for cost in costs] + [finite[None].to(scores)]).cpu()
         *flat, finite = packed.split([cost.numel() for cost in costs] + [1])
@@ -266,7 +267,7 @@ class PersonDETRHead(DETRHead):
         batch_img_metas: list[dict],
         batch_gt_instances_ignore: InstanceList | None = None,
     ) -> dict[str, Tensor]:
-        """Calculate the losses of all decoder layers that have been matched.
+        """Calculate the losses of all decoder layers from their matches.
 
         Args:
             all_layers_cls_scores (Sequence[Tensor]): See :meth:`loss_by_feat`
@@ -295,7 +296,7 @@ class PersonDETRHead(DETRHead):
             if batch_gt_instances_ignore is not None:
                 ignored = self._ignored(bbox_preds.detach(), batch_gt_instances_ignore, sizes)
                 weights = weights.masked_fill(ignored & (labels == self.num_classes), 0)
-            # weighted as the losses of the queries, as in the authors' DETR
+            # the sum of the weights in the loss, as in the authors' DETR
             num_matches = weights.new_tensor(float(len(queries)))
             avg_factor = num_matches + (weights.sum() - num_matches) * self.bg_cls_weight
             if self.sync_cls_avg_factor:

@@ -24,8 +24,8 @@ class PRTRHead(BaseHead):
 
     A transformer lets keypoint queries attend to the image features. From the
     state of a query the head predicts a class, one of K joints or "no
-    keypoint", and coordinates; bipartite matching assigns a query to each
-    joint in training, and the codec does it in testing.
+    keypoint", and coordinates. A query is assigned to each joint by bipartite
+    matching in training and by the codec in testing.
 
     Note:
         - batch size: B
@@ -34,8 +34,8 @@ class PRTRHead(BaseHead):
         - keypoint number: K
 
     Args:
-        in_channels (int | Sequence[int]): Channels of the feature maps, of
-            which the transformer uses one or all
+        in_channels (int | Sequence[int]): Channels of the feature maps. It
+            depends on the transformer whether one or all of them are used
         out_channels (int): Number of joints K
         num_queries (int): Number of keypoint queries Q, at least K. Defaults
             to 100
@@ -44,13 +44,13 @@ class PRTRHead(BaseHead):
             :class:`BaseTransformer`, apart from ``in_channels``,
             ``num_queries`` and ``embed_dims``. Defaults to the paper's
         with_kpt_refine (bool): Whether each decoder layer starts from the
-            coordinates of the one before, with a coordinate branch of its
-            own, as Deformable DETR's ``with_box_refine``. This is not in the
+            coordinates of the previous one and has its own coordinate branch,
+            like Deformable DETR's ``with_box_refine``. This is not in the
             paper, and needs a transformer with reference points. Defaults to
             ``False``
         loss_cls (dict): Config of the softmax classification loss.
             ``bg_cls_weight`` inside is the weight of "no keypoint". Defaults
-            to cross-entropy with 0.1 for it
+            to cross-entropy with a ``bg_cls_weight`` of 0.1
         loss_kpt (dict): Config of the coordinate loss, whose mean over
             joints is multiplied by K. Defaults to L1 with weight 5
         loss_map (dict, optional): Config of the loss of the maps of a
@@ -66,14 +66,15 @@ class PRTRHead(BaseHead):
             :class:`KeypointHungarianAssigner` with the paper's costs
         decoder (dict): Config of the keypoint codec,
             :class:`HungarianKeypointCodec`
-        mixed_precision (bool): Whether the transformer takes part in autocast.
-            With ``False`` only what stands before the head does, which leaves
-            less error in the coordinates and takes longer. Matching, losses
-            and the last layers never take part. Defaults to ``True``
+        mixed_precision (bool): Whether autocast applies to the transformer.
+            With ``False`` it applies only to what comes before the head, which
+            makes coordinates more exact and is slower. It never applies to
+            matching, losses and the last layers. Defaults to ``True``
         init_cfg (dict, optional): Extra init config. Defaults to None
 
     Raises:
-        TypeError: If the codec is missing or of another kind.
+        TypeError: If the codec is missing or not a
+            :class:`HungarianKeypointCodec`.
         ValueError: If ``num_queries`` < K, the codec has another number of
             joints, or ``with_kpt_refine`` does not fit the transformer. Later,
             if ``loss_map`` does not fit it.
@@ -130,7 +131,7 @@ class PRTRHead(BaseHead):
         if with_kpt_refine and not self.transformer.with_references:
             raise ValueError(
                 f'with_kpt_refine=True moves reference points, which {transformer["type"]} does '
-                'not have. Set it to False, or take DeformablePRTRTransformer.'
+                'not have. Set it to False, or use DeformablePRTRTransformer.'
             )
         self.with_kpt_refine = with_kpt_refine
         self.fc_cls = nn.Linear(embed_dims, out_channels + 1)
@@ -141,7 +142,7 @@ class PRTRHead(BaseHead):
             bias = class_bias * nn.functional.one_hot(classes, out_channels + 1).float()
             self.class_bias = nn.Parameter(bias)
         kpt_branch = MLP(embed_dims, embed_dims, 2, 3)
-        # of each decoder layer, or of all
+        # one per decoder layer, or one for all
         num_branches = self.transformer.num_decoder_layers if with_kpt_refine else 1
         self.kpt_branches = ModuleList(copy.deepcopy(kpt_branch) for _ in range(num_branches))
 
@@ -154,7 +155,7 @@ class PRTRHead(BaseHead):
         self.assigner = TASK_UTILS.build(assigner)
 
     def _build_codec(self, decoder: OptConfigType) -> HungarianKeypointCodec:
-        """Build the codec and check that it is of the right kind."""
+        """Build the codec and check that it fits the head."""
         codec = None if decoder is None else KEYPOINT_CODECS.build(decoder)
         if not isinstance(codec, HungarianKeypointCodec):
             kind = 'none' if codec is None else type(codec).__name__
@@ -171,8 +172,8 @@ class PRTRHead(BaseHead):
         return codec
 
     def init_weights(self) -> None:
-        """Initialise as DETR, and with reference points as Deformable DETR:
-        all classes start at a probability of 0.01 (of a sigmoid), and
+        """Initialise as in DETR or, with reference points, as in Deformable
+        DETR: all classes start at a (sigmoid) probability of 0.01, and
         coordinates at the reference points.
         """
         super().init_weights()
@@ -257,8 +258,9 @@ class PRTRHead(BaseHead):
     ) -> InstanceList:
         """Predict joints from features.
 
-        With ``flip_test`` in ``test_cfg`` the mirrored crops are read out on
-        their own, mirrored back without a pixel shift, and averaged.
+        With ``flip_test`` in ``test_cfg``, the joints of the mirrored crops
+        are read out separately, mirrored back without a pixel shift, and
+        averaged with those of the plain ones.
 
         Args:
             feats (tuple[Tensor] | list[tuple[Tensor]]): Feature maps, or
@@ -359,8 +361,8 @@ class PRTRHead(BaseHead):
             dict: ``loss_cls`` and ``loss_kpt`` of the last layer,
             ``d{i}.loss_cls`` and ``d{i}.loss_kpt`` of layer i before it,
             ``d{i}.loss_map`` of a layer with maps, and ``acc_pose``, the
-            share of labelled joints that the read-out puts within 5 % of the
-            input size.
+            share of labelled joints that are read out within 5 % of the input
+            size.
 
         Raises:
             FloatingPointError: If a prediction is NaN or infinite.
@@ -411,7 +413,7 @@ class PRTRHead(BaseHead):
     def _match(
         self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Match all layers and read the last one out, in one transfer.
+        """Match all layers and read out the last one, in one transfer.
 
         Returns:
             tuple[Tensor, Tensor]: Query indices of the matching in shape

@@ -7,11 +7,11 @@ class FusedMultiheadAttention(nn.Module):
     """Multi-head attention through ``scaled_dot_product_attention``.
 
     Parameters, their names and results equal those of mmcv's
-    ``MultiheadAttention``, which asks for the attention weights and so rules
-    out the fused kernels. Positions are projected on their own and added to
-    the projected queries and keys, because positions that all images share
-    then cost one projection instead of one per image, and queries, keys and
-    values need one matrix product.
+    ``MultiheadAttention``, which requests the attention weights and so rules
+    out the fused kernels. Positions are projected separately and added to the
+    projected queries and keys: positions that all images share are then
+    projected once instead of once per image, and queries, keys and values need
+    only one matrix product.
 
     Args:
         embed_dims (int): Width D of the embeddings
@@ -35,7 +35,7 @@ class FusedMultiheadAttention(nn.Module):
         query_pos: Tensor | None = None,
         key_pos: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Project the inputs of :meth:`forward` to what the heads compare.
+        """Project the inputs of :meth:`forward` for the attention heads.
 
         Args:
             query (Tensor): See :meth:`forward`
@@ -81,8 +81,8 @@ class FusedMultiheadAttention(nn.Module):
             key (Tensor, optional): Keys and values in shape (B, Nk, D).
                 Defaults to ``query``, which is self-attention with
                 ``query_pos`` on queries and keys
-            identity (Tensor, optional): What the output is added to, in shape
-                (B, Nq, D). Defaults to ``query``
+            identity (Tensor, optional): Residual to add to the output, in
+                shape (B, Nq, D). Defaults to ``query``
             query_pos (Tensor, optional): Positions of the queries in shape
                 (B or 1, Nq, D)
             key_pos (Tensor, optional): Positions of the keys in shape
@@ -109,8 +109,8 @@ class FusedMultiheadAttention(nn.Module):
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
     """``scaled_dot_product_attention``, except where it is slow.
 
-    On the CPU the backward pass of its fused kernel takes eight times longer
-    in bfloat16 than the plain products do.
+    On the CPU, the backward pass of its fused kernel takes eight times as long
+    in bfloat16 as plain matrix products.
 
     Args:
         q (Tensor): Queries in shape (B, heads, Nq, D / heads)
@@ -125,7 +125,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float)
     """
     if not (q.device.type == 'cpu' and q.dtype == torch.bfloat16 and q.requires_grad):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
-    # autocast would compute the softmax in float32, which it does inside
+    # autocast would convert to float32 for the softmax, which does so inside
     with torch.autocast('cpu', enabled=False):
         weights = (q * q.shape[-1] ** -0.5) @ k.mT
         if mask is not None:

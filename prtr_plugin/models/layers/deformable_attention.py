@@ -10,12 +10,12 @@ from mmcv.ops.multi_scale_deform_attn import (
 )
 from torch import Tensor
 
-# mmcv has its kernel for GPUs only where it was compiled with CUDA
+# mmcv has its GPU kernel only if it was compiled with CUDA
 _HAS_CUDA_KERNEL = get_compiling_cuda_version() != 'not available'
 
 
 class FeatureLevels(NamedTuple):
-    """How the tokens of feature maps lie one after the other in a sequence.
+    """Order of the tokens of several feature levels in one sequence.
 
     Args:
         sizes (List[Tuple[int, int]]): Size (H_l, W_l) of each level
@@ -63,19 +63,18 @@ class FeatureLevels(NamedTuple):
 
 
 class DeformableAttention(MultiScaleDeformableAttention):
-    """mmcv's deformable attention, on a GPU also without mmcv's kernel.
+    """mmcv's deformable attention, which also runs on a GPU without mmcv's kernel.
 
-    Parameters and results equal those of the parent class. On a GPU the
-    parent asks for the sizes of the levels in every call, fails where mmcv
-    was compiled without CUDA, and its kernel takes neither bfloat16 nor
-    batches of more than 64 that are no multiple of it.
+    Parameters and results equal those of the parent class. On a GPU the parent
+    class copies the sizes of the levels to the host in every call, fails if
+    mmcv was compiled without CUDA, and its kernel supports neither bfloat16
+    nor batches larger than 64 that are not a multiple of 64.
 
     Args:
         embed_dims (int): Width D of the embeddings
         num_heads (int): Number of attention heads
         num_levels (int): Number of feature levels. Defaults to 4
-        num_points (int): Points that each head samples from each level.
-            Defaults to 4
+        num_points (int): Sampling locations per head and level. Defaults to 4
         dropout (float): Dropout of the output. Defaults to 0.0
     """
 
@@ -104,12 +103,12 @@ class DeformableAttention(MultiScaleDeformableAttention):
         """Sample image features around reference points.
 
         Args:
-            query (Tensor): Queries in shape (B, Nq, D), which give the
+            query (Tensor): Queries in shape (B, Nq, D), which determine the
                 offsets and the weights of the sampling locations
             key (Tensor, optional): Image features of all levels in shape
                 (B, N, D). Defaults to ``query``
-            identity (Tensor, optional): What the output is added to, in shape
-                (B, Nq, D). Defaults to ``query``
+            identity (Tensor, optional): Residual to add to the output, in
+                shape (B, Nq, D). Defaults to ``query``
             query_pos (Tensor, optional): Positions of the queries in shape
                 (B or 1, Nq, D)
             reference_points (Tensor): Points (x, y) relative to the feature
@@ -127,7 +126,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         dtype = locations.dtype
 
         if value.is_cuda and _HAS_CUDA_KERNEL:
-            # the last argument is how many images go in one launch
+            # the last argument is the number of images per kernel launch
             out = MultiScaleDeformableAttnFunction.apply(
                 value.to(dtype), levels.shapes, levels.starts, locations, weights, len(value)
             )
@@ -144,13 +143,13 @@ class DeformableAttention(MultiScaleDeformableAttention):
         reference_points: Tensor,
         levels: FeatureLevels,
     ) -> tuple[Tensor, Tensor]:
-        """Where each query samples, and with which weights.
+        """Sampling locations of each query and their weights.
 
         Args:
             query (Tensor): See :meth:`forward`
-            query_pos (Tensor, optional): The same
-            reference_points (Tensor): The same
-            levels (:obj:`FeatureLevels`): The same
+            query_pos (Tensor, optional): See :meth:`forward`
+            reference_points (Tensor): See :meth:`forward`
+            levels (:obj:`FeatureLevels`): See :meth:`forward`
 
         Returns:
             tuple:
@@ -165,7 +164,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         offsets = _split_last(self.sampling_offsets(query), *points, 2)
         # half precision is too coarse for locations
         dtype = torch.promote_types(offsets.dtype, torch.float32)
-        # offsets are in cells of the level
+        # offsets are in units of the tokens of a level
         locations = (
             reference_points[:, :, None, :, None].to(dtype)
             + offsets.to(dtype) / levels.shapes.flip(-1)[:, None]
@@ -176,7 +175,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
 
 
 def flatten_levels(maps: Sequence[Tensor]) -> Tensor:
-    """Put the tokens of feature maps one after the other.
+    """Concatenate the tokens of feature maps.
 
     Args:
         maps (Sequence[Tensor]): Maps in shape (B, D, H_l, W_l)

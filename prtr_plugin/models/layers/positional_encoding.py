@@ -8,9 +8,9 @@ from torch import Tensor, nn
 class SineLearnedPositionalEncoding(SinePositionalEncoding):
     """DETR's sine encoding followed by a learned one.
 
-    The sequential variant of `PRTR`_ (CVPR 2021, section 3.3) tells the
-    places of a crop apart by both. Channels: sine y, sine x, learned y,
-    learned x, each ``num_feats`` wide.
+    The sequential variant of `PRTR`_ (CVPR 2021, section 3.3) uses both for
+    the tokens of a crop. Channels: sine y, sine x, learned y, learned x, each
+    ``num_feats`` wide.
 
     Args:
         num_feats (int): Channels per axis and kind of encoding, a quarter of
@@ -37,7 +37,7 @@ class SineLearnedPositionalEncoding(SinePositionalEncoding):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Uniform in [0, 1), as DETR's learned encoding."""
+        """Uniform in [0, 1), like DETR's learned encoding."""
         nn.init.uniform_(self.x_embed)
         nn.init.uniform_(self.y_embed)
 
@@ -45,7 +45,7 @@ class SineLearnedPositionalEncoding(SinePositionalEncoding):
         """Forward function.
 
         Args:
-            mask (Tensor): Non-zero for padded places, in shape (B, H, W). A
+            mask (Tensor): Non-zero for padded tokens, in shape (B, H, W). A
                 map smaller than ``size`` gets the first embeddings
 
         Returns:

@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 @contextmanager
 def full_precision(module: nn.Module, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Leave autocast for what must be computed in the precision of the parameters.
+    """Disable autocast to compute in the precision of the parameters.
 
-    Coordinates and reference points are such: a bfloat16 number in [0, 1] is
+    Coordinates and reference points need this: a bfloat16 number in [0, 1] is
     off by up to 0.7 pixels in 384.
 
     Args:
-        module (nn.Module): The module that computes inside of the context
-        *tensors (Tensor): Its inputs, which autocast may have made narrower
+        module (nn.Module): The module that computes inside the context
+        *tensors (Tensor): Its inputs, possibly in lower precision by autocast
 
     Yields:
         tuple[Tensor, ...]: The inputs in the dtype of the parameters of the
@@ -26,15 +26,15 @@ def full_precision(module: nn.Module, *tensors: Tensor) -> Iterator[tuple[Tensor
 
 
 def non_finite_error(name: str) -> FloatingPointError:
-    """The error of a module that puts out NaN or infinite numbers.
+    """The error of a module that has predicted NaN or infinite numbers.
 
     Args:
-        name (str): What to call the module
+        name (str): Name of the module
 
     Returns:
         FloatingPointError: The error, to be raised.
     """
     return FloatingPointError(
-        f'{name} put out NaN or infinite logits or coordinates. Check the input images and the '
-        'loaded weights; in training lower the learning rate, clip gradients or use fp32.'
+        f'{name} predicted NaN or infinite logits or coordinates. Check the input images and the '
+        'loaded weights; in training, lower the learning rate, clip gradients or use fp32.'
     )

@@ -20,12 +20,12 @@ class STNCrop(nn.Module):
 
     Note:
         - batch size: B
-        - people in image i: P_i, their sum: N
+        - people in image i: P_i, in all images: N
         - crop size: [x_res, y_res]
 
     Args:
         resolution (tuple): Crop size in [x_res, y_res]. Defaults to (10, 10)
-        zoom (float): Size of the crop in boxes. Defaults to 1.25
+        zoom (float): Size of the crop relative to the box. Defaults to 1.25
         levels (Sequence[int]): Indices of the feature levels to sample.
             Defaults to (0, 1, 2, 3)
 
@@ -47,12 +47,12 @@ class STNCrop(nn.Module):
         super().__init__()
         if len(resolution) != 2 or min(resolution) < 1:
             raise ValueError(
-                f'resolution must be two positive numbers (width, height), but got {resolution}'
+                f'resolution must be two positive numbers (width, height), but got {resolution}.'
             )
         if not zoom > 0:
-            raise ValueError(f'zoom must be positive, but got {zoom}')
+            raise ValueError(f'zoom must be positive, but got {zoom}.')
         if not levels:
-            raise ValueError('levels must name at least one feature level')
+            raise ValueError(f'levels must name at least one feature level, but got {levels}.')
         self.resolution = tuple(resolution)
         self.zoom = zoom
         self.levels = tuple(levels)
@@ -63,7 +63,7 @@ class STNCrop(nn.Module):
             )
 
     def grids(self, boxes: Tensor, valid_hw: Tensor | None = None) -> Tensor:
-        """Sampling positions of the crops.
+        """Sampling locations of the crops.
 
         Args:
             boxes (Tensor): Boxes in [cx, cy, w, h], relative to the valid
@@ -73,8 +73,8 @@ class STNCrop(nn.Module):
                 padding
 
         Returns:
-            Tensor: Positions [x, y] in the padded images, where the image
-            spans [-1, 1], in shape (B, P, y_res, x_res, 2).
+            Tensor: Locations [x, y] in the padded images, which span [-1, 1],
+            in shape (B, P, y_res, x_res, 2).
         """
         if valid_hw is not None:
             boxes = boxes * valid_hw.flip(-1).repeat(1, 2)[:, None]
@@ -99,21 +99,21 @@ class STNCrop(nn.Module):
             feats (Sequence[Tensor]): Feature levels, each in shape
                 (B, C_l, H_l, W_l)
             boxes (Tensor | Sequence[Tensor]): For each image boxes in shape
-                (P_i, 4), see :meth:`grids`. A tensor in shape (B, P, 4) is
-                faster and holds the same number of people for all images
+                (P_i, 4), see :meth:`grids`. A tensor in shape (B, P, 4), for
+                the same number of people in all images, is faster
             valid_hw (Tensor, optional): See :meth:`grids`
 
         Returns:
-            Tensor: Crops in shape (N, sum of C_l, y_res, x_res), those of the
-            first image first.
+            Tensor: Crops in shape (N, sum of C_l, y_res, x_res), image by
+            image.
 
         Raises:
-            ValueError: If there is no level of some index.
+            ValueError: If a level does not exist.
         """
         if not all(-len(feats) <= i < len(feats) for i in self.levels):
             raise ValueError(
-                f'levels={self.levels} of the crop, but the backbone puts out '
-                f'{len(feats)} feature levels. Set its out_indices or levels.'
+                f'The crop has levels={self.levels}, but the backbone returns '
+                f'{len(feats)} feature levels. Change its out_indices or levels.'
             )
         x_res, y_res = self.resolution
         nums = None
@@ -136,11 +136,11 @@ class STNCrop(nn.Module):
         crops = crops.transpose(1, 2)
         if nums is None:
             return crops.flatten(0, 1)
-        # the lengths are known here, which a mask would ask the device for
+        # the lengths are known on the host; a mask would need a device sync
         return torch.cat([crop[:n] for crop, n in zip(crops, nums)])
 
     def to_crop(self, points: Points, boxes: Points) -> Points:
-        """From the image to crops, inverse of :meth:`to_image`.
+        """Map points from the image to crops, the inverse of :meth:`to_image`.
 
         Args:
             points (Tensor | np.ndarray): Points relative to the valid image,
@@ -150,24 +150,24 @@ class STNCrop(nn.Module):
 
         Returns:
             Tensor | np.ndarray: Points in shape (N, K, 2), in [0, 1] inside
-            of the crop.
+            the crop.
         """
         center, size = boxes[:, None, :2], boxes[:, None, 2:]
-        # an untrained detector may put out boxes of zero size
+        # an untrained detector may predict boxes of zero size
         return (points - center) / (size * self.zoom).clip(1e-6) + 0.5
 
     def to_image(self, points: Points, boxes: Points) -> Points:
-        """From crops to the image.
+        """Map points from crops to the image.
 
         Args:
             points (Tensor | np.ndarray): Points in shape (N, K, 2), in [0, 1]
-                inside of the crop
+                inside the crop
             boxes (Tensor | np.ndarray): Boxes in shape (N, 4), see
                 :meth:`grids`
 
         Returns:
-            Tensor | np.ndarray: Points relative to the valid image, moved
-            into it, in shape (N, K, 2).
+            Tensor | np.ndarray: Points relative to the valid image, clipped
+            to it, in shape (N, K, 2).
         """
         center, size = boxes[:, None, :2], boxes[:, None, 2:]
         points = (points - 0.5) * (size * self.zoom) + center

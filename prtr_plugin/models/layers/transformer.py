@@ -1,8 +1,8 @@
-"""Layers of a DETR-style transformer, made of the parts that they are given.
+"""Layers of a DETR-style transformer, which take their modules as arguments.
 
 The attention modules add their output to ``identity`` (mmcv's convention), as
-its feed-forward network does, so that one layer serves full and deformable
-attention with the normalisation after or before each sub-layer.
+does its feed-forward network. So one layer serves full and deformable
+attention, with the normalisation after or before each sub-layer.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ class EncoderLayer(nn.Module):
         self_attn (nn.Module): Attention among the tokens
         ffn (nn.Module): Feed-forward network
         norms (Sequence[nn.Module]): Normalisations of the two sub-layers
-        pre_norm (bool): Whether the normalisation stands before each
-            sub-layer instead of after it. Defaults to ``False``
+        pre_norm (bool): Whether to normalise before each sub-layer instead of
+            after it. Defaults to ``False``
     """
 
     def __init__(
@@ -58,15 +58,15 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention among queries, attention to the image, feed-forward network.
+    """Self-attention among queries, cross-attention and a feed-forward network.
 
     Args:
         self_attn (nn.Module): Attention among the queries
         cross_attn (nn.Module): Attention from the queries to the image tokens
         ffn (nn.Module): Feed-forward network
         norms (Sequence[nn.Module]): Normalisations of the three sub-layers
-        pre_norm (bool): Whether the normalisation stands before each
-            sub-layer instead of after it. Defaults to ``False``
+        pre_norm (bool): Whether to normalise before each sub-layer instead of
+            after it. Defaults to ``False``
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class DecoderLayer(nn.Module):
             query (Tensor): Query states in shape (B, Q, D)
             key (Tensor): Encoded image tokens in shape (B, N, D)
             query_pos (Tensor): Query embeddings in shape (B or 1, Q, D)
-            **kwargs: Other arguments of the attention to the image, such as
+            **kwargs: Other arguments of the cross-attention, such as
                 ``key_pos`` and ``key_padding_mask``.
 
         Returns:
@@ -111,11 +111,11 @@ class Encoder(nn.Module):
     """Encoder layers, one after the other.
 
     Args:
-        layers (Sequence[nn.Module]): Each as :class:`EncoderLayer`
+        layers (Sequence[nn.Module]): Layers like :class:`EncoderLayer`
         post_norm (nn.Module, optional): Normalisation of the output. Defaults
             to none
-        num_cp (int): Number of layers, from the first on, whose activations
-            are not kept for the backward pass but computed again there,
+        num_cp (int): Number of layers, counted from the first, that recompute
+            their activations in the backward pass instead of keeping them,
             which takes less memory and more time. Defaults to 0
     """
 
@@ -138,12 +138,12 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Decoder layers, one after the other, whose states are all put out.
+    """Decoder layers, one after the other, that returns the states of each.
 
     Args:
-        layers (Sequence[nn.Module]): Each as :class:`DecoderLayer`
-        post_norm (nn.Module, optional): Normalisation of the states that are
-            put out, the same for all layers. Defaults to none
+        layers (Sequence[nn.Module]): Layers like :class:`DecoderLayer`
+        post_norm (nn.Module, optional): Normalisation of the returned states,
+            the same for all layers. Defaults to none
     """
 
     def __init__(self, layers: Sequence[nn.Module], post_norm: nn.Module | None = None) -> None:
@@ -156,13 +156,13 @@ class Decoder(nn.Module):
 
         Args:
             query (Tensor): Initial query states in shape (B, Q, D)
-            last_layer_only (bool): Whether the states of the last layer are
-                enough, as in testing. Defaults to ``False``
+            last_layer_only (bool): Whether to return only the states of the
+                last layer, as in testing. Defaults to ``False``
             **kwargs: Other arguments of :meth:`DecoderLayer.forward`.
 
         Returns:
             Tensor: Query states in shape (L, B, Q, D), where L is the number
-            of layers, or 1 for the last one only.
+            of layers, or 1 with ``last_layer_only``.
         """
         states: list[Tensor] = []
         for layer in self.layers:
@@ -172,7 +172,7 @@ class Decoder(nn.Module):
 
 
 class ReferenceDecoder(Decoder):
-    """:class:`Decoder` of layers that look around reference points."""
+    """:class:`Decoder` of layers that attend around reference points."""
 
     def forward(  # type: ignore[override]
         self,
@@ -189,24 +189,24 @@ class ReferenceDecoder(Decoder):
             reference_points (Tensor): Points (x, y) in [0, 1] in shape
                 (B, Q, 2)
             last_layer_only (bool): See :meth:`Decoder.forward`
-            kpt_branches (Sequence[nn.Module], optional): For each layer the
-                module that gives, from its states, the offsets (before the
-                sigmoid) by which its reference points move to become those of
-                the next layer. Defaults to None, for points that stay
+            kpt_branches (Sequence[nn.Module], optional): For each layer, a
+                module that predicts from its states the offsets (before the
+                sigmoid) from its reference points to those of the next layer.
+                Defaults to None, for the same points in all layers
             **kwargs: Other arguments of :meth:`DecoderLayer.forward`.
 
         Returns:
             tuple:
             - states (Tensor): Query states in shape (L, B, Q, D)
-            - references (Tensor): The reference points that each of these
-                layers had, in shape (L, B, Q, 2)
+            - references (Tensor): The reference points of these layers in
+                shape (L, B, Q, 2)
         """
         states: list[Tensor] = []
         references: list[Tensor] = []
         for i, layer in enumerate(self.layers):
             if kpt_branches is not None and i > 0:
                 moved = kpt_branches[i - 1](states[-1]) + inverse_sigmoid(reference_points)
-                # each layer answers for its own offsets
+                # each layer is trained only by its own offsets
                 reference_points = moved.sigmoid().detach()
             query = layer(query, reference_points=reference_points[:, :, None], **kwargs)
             states.append(self.post_norm(query))

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class HRNetClsNeck(BaseModule):
-    """Fuse the branches of HRNet into one map, as its classification head.
+    """Fuse the branches of HRNet into one map, like its classification head.
 
-    Each branch is widened by a bottleneck block. From the finest branch on,
-    the sum so far goes through a stride-2 convolution and is added to the
-    next branch; a 1x1 convolution follows (`HRNet`_, appendix on
-    classification; PRTR feeds its transformer with this map).
+    Each branch is widened by a bottleneck block. Starting from the finest
+    branch, the sum so far goes through a stride-2 convolution and is added to
+    the next branch; a 1x1 convolution follows (`HRNet`_, appendix on
+    classification). PRTR feeds this map to its transformer.
 
     Args:
         in_channels (Sequence[int]): Channels of the branches, fine to coarse.
@@ -29,7 +29,8 @@ class HRNetClsNeck(BaseModule):
             Kaiming for convolutions and 1 for normalisations
 
     Raises:
-        ValueError: If the numbers of channels do not pair up.
+        ValueError: If ``in_channels`` is empty or not as long as
+            ``mid_channels``.
 
     .. _`HRNet`: https://arxiv.org/abs/1908.07919
     """
@@ -49,7 +50,7 @@ class HRNetClsNeck(BaseModule):
         if len(in_channels) != len(mid_channels) or not in_channels:
             raise ValueError(
                 'in_channels and mid_channels need one number per branch, but '
-                f'got {in_channels} and {mid_channels}'
+                f'got {in_channels} and {mid_channels}.'
             )
         self.in_channels = in_channels
         self.incre_modules = ModuleList(

@@ -14,13 +14,13 @@ from prtr_plugin.assignment import batched_linear_assignment
 class KeypointHungarianAssigner(BaseAssigner):
     """Bipartite matching of queries and joints (PRTR, equation 3).
 
-    All joints of a crop are matched, labelled or not, so that every cost
-    matrix has the same shape and all decoder layers of all crops are matched
-    together: one cost tensor, one device-to-host transfer.
+    All joints of a crop are matched, labelled or not. So every cost matrix has
+    the same shape, and all decoder layers of all crops are matched together,
+    with one cost tensor and one device-to-host transfer.
 
     Args:
         match_costs (Sequence[dict]): Configs of the match costs, which are
-            summed up.
+            summed
 
     Raises:
         ValueError: If ``match_costs`` is empty.
@@ -28,12 +28,14 @@ class KeypointHungarianAssigner(BaseAssigner):
 
     def __init__(self, match_costs: Sequence[ConfigType]) -> None:
         if not match_costs:
-            raise ValueError('match_costs must name at least one match cost')
+            raise ValueError(
+                f'match_costs must have the config of at least one cost, but got {match_costs}.'
+            )
         self.match_costs = [TASK_UTILS.build(cost) for cost in match_costs]
 
     @torch.no_grad()
     def costs(self, pred_instances: InstanceData, gt_instances: InstanceData) -> Tensor:
-        """Costs of giving each query to each joint.
+        """Costs of assigning each query to each joint.
 
         Args:
             pred_instances (:obj:`InstanceData`): Predictions of N crops, or
@@ -44,7 +46,7 @@ class KeypointHungarianAssigner(BaseAssigner):
                 normalised coordinates in shape (N, K, 2).
 
         Returns:
-            Tensor: Costs in shape (N, K, Q), as they lie in memory.
+            Tensor: Costs in shape (N, K, Q), contiguous.
         """
         return sum(cost(pred_instances, gt_instances) for cost in self.match_costs).mT
 

@@ -34,7 +34,7 @@ class KeypointClassificationCost(BaseMatchCost):
         Returns:
             Tensor: Cost in shape (N, Q, K).
         """
-        # as for the read-out, the softmax is faster along another axis
+        # softmax is faster along an axis that is not the last one
         probs = pred_instances.scores.mT.softmax(dim=-2)[..., :-1, :]
         return -self.weight * probs.mT
 

@@ -32,18 +32,18 @@ class TransformerOutput(NamedTuple):
 
 
 class BaseTransformer(BaseModule, metaclass=ABCMeta):
-    """What :class:`PRTRHead` asks of a transformer.
+    """Base class of the transformers of :class:`PRTRHead`.
 
     A transformer takes the feature maps of the backbone or neck and returns,
-    for each of its decoder layers, the states of the keypoint queries, and
-    reference points and maps if it has any. Layers, positions, queries and
-    reference points are its own. A new one derives
-    from this class, implements :meth:`forward`, and is registered in
-    mmpose's ``MODELS``; the head takes it by ``transformer=dict(type=...)``.
+    for each of its decoder layers, the states of the keypoint queries and, if
+    it has any, reference points and maps. It owns layers, positions, queries
+    and reference points. A new one derives from this class, implements
+    :meth:`forward`, and is registered in mmpose's ``MODELS``; the head uses
+    it with ``transformer=dict(type=...)``.
 
     Args:
-        in_channels (Sequence[int]): Channels of the feature maps that are
-            used: as many maps as there are numbers, the last ones
+        in_channels (Sequence[int]): Channels of the used feature maps, which
+            are the last ones
         num_queries (int): Number of keypoint queries Q
         embed_dims (int): Width D
         num_encoder_layers (int): Number of encoder layers, 0 for none
@@ -77,7 +77,7 @@ class BaseTransformer(BaseModule, metaclass=ABCMeta):
         if embed_dims % num_heads:
             raise ValueError(
                 f'embed_dims={embed_dims} is not a multiple of num_heads={num_heads}. '
-                'Set one of them.'
+                'Change one of them.'
             )
         if num_decoder_layers < 1 or num_encoder_layers < 0:
             raise ValueError(
@@ -98,18 +98,17 @@ class BaseTransformer(BaseModule, metaclass=ABCMeta):
             )
 
     def used_maps(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Those of the feature maps that the transformer uses.
+        """The feature maps that the transformer uses.
 
         Args:
             feats (Sequence[Tensor]): Feature maps, from fine to coarse, each
                 in shape (B, C_l, H_l, W_l)
 
         Returns:
-            tuple[Tensor, ...]: The last of them, as many as there are
-            ``in_channels``.
+            tuple[Tensor, ...]: The last ones, one for each of ``in_channels``.
 
         Raises:
-            ValueError: If they do not have ``in_channels``.
+            ValueError: If their channels are not ``in_channels``.
         """
         used = tuple(feats[-len(self.in_channels) :])
         if [x.shape[1] for x in used] != self.in_channels:
@@ -135,12 +134,12 @@ class BaseTransformer(BaseModule, metaclass=ABCMeta):
 
         Args:
             feats (Sequence[Tensor]): Feature maps, see :meth:`used_maps`
-            last_layer_only (bool): Whether the last decoder layer is enough,
-                as in testing. Defaults to ``False``
+            last_layer_only (bool): Whether to return only the last decoder
+                layer, as in testing. Defaults to ``False``
             kpt_branches (Sequence[nn.Module], optional): For each decoder
-                layer the module that gives the offsets (before the sigmoid)
-                of its reference points, which then move from layer to layer.
-                Only with ``with_references``. Defaults to None
+                layer, a module that predicts the offsets (before the sigmoid)
+                from its reference points to those of the next layer. Only with
+                ``with_references``. Defaults to None
 
         Returns:
             TransformerOutput: Of all decoder layers, or of the last one only.
@@ -148,7 +147,7 @@ class BaseTransformer(BaseModule, metaclass=ABCMeta):
 
 
 def build_ffn(embed_dims: int, feedforward_channels: int, dropout: float) -> nn.Module:
-    """The feed-forward network of a transformer layer, mmcv's."""
+    """The feed-forward network of a transformer layer, from mmcv."""
     act_cfg = dict(type='ReLU', inplace=True)
     return FFN(embed_dims, feedforward_channels, ffn_drop=dropout, act_cfg=act_cfg)
 
@@ -159,7 +158,7 @@ def build_norms(embed_dims: int, num: int) -> list[nn.Module]:
 
 
 def init_matrices(*modules: nn.Module | None) -> None:
-    """Xavier initialisation of all matrices, as DETR."""
+    """Xavier initialisation of all matrices, as in DETR."""
     for module in filter(None, modules):
         for p in module.parameters():
             if p.dim() > 1:

@@ -32,21 +32,20 @@ from .base_transformer import (
 class DeformablePRTRTransformer(BaseTransformer):
     """The transformer of `Deformable DETR`_ over several feature levels.
 
-    Every token and every query looks at a few sampling locations of each
-    level around a reference point instead of at all tokens. The levels are
-    the given maps, and more levels of half the size each. The reference point
-    of a query is a function of its position, and coordinates are relative to
-    it: the deformable variant of PRTR (CVPR 2021).
+    Every token and every query attends to a few sampling locations around a
+    reference point on each level instead of to all tokens. The levels are the
+    given maps, followed by further levels of half the size each. The reference
+    point of a query is computed from its position, and coordinates are
+    relative to it, as in the deformable variant of PRTR (CVPR 2021).
 
     Args:
-        in_channels (Sequence[int]): Channels of the feature maps. As many
-            maps are used, the last ones
+        in_channels (Sequence[int]): Channels of the used feature maps, which
+            are the last ones
         num_queries (int): Number of keypoint queries Q. Defaults to 100
         embed_dims (int): Width D. Defaults to 256
         num_feature_levels (int): Number of feature levels, at least that of
             the maps. Defaults to 4
-        num_points (int): Locations that each head samples from each level.
-            Defaults to 4
+        num_points (int): Sampling locations per head and level. Defaults to 4
         num_encoder_layers (int): See :class:`PRTRTransformer`. Defaults to 6
         num_decoder_layers (int): See :class:`PRTRTransformer`. Defaults to 6
         num_heads (int): Attention heads. Defaults to 8
@@ -100,9 +99,9 @@ class DeformablePRTRTransformer(BaseTransformer):
         )
         if not 0 < len(self.in_channels) <= num_feature_levels:
             raise ValueError(
-                f'in_channels={self.in_channels} stands for {len(self.in_channels)} feature maps, '
-                f'but num_feature_levels={num_feature_levels}. Set num_feature_levels to the '
-                'number of maps or more.'
+                f'in_channels={self.in_channels} has {len(self.in_channels)} feature maps, but '
+                f'num_feature_levels={num_feature_levels}. Give at least one map, and set '
+                'num_feature_levels to the number of maps or more.'
             )
 
         def image_attention() -> nn.Module:
@@ -152,7 +151,7 @@ class DeformablePRTRTransformer(BaseTransformer):
         )
 
     def init_weights(self) -> None:
-        """As Deformable DETR: Xavier for matrices, offsets in a circle."""
+        """As in Deformable DETR: Xavier for matrices, offsets in a circle."""
         super().init_weights()
         init_matrices(self.encoder, self.decoder)
         for m in self.modules():

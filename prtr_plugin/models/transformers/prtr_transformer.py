@@ -19,8 +19,8 @@ from .base_transformer import (
 class PRTRTransformer(BaseTransformer):
     """Encoder over a feature map and decoder over keypoint queries.
 
-    The transformer of `DETR`_ that PRTR (section 3.2) builds on: positions
-    are added to queries and keys of every attention, never to the values.
+    The transformer of `DETR`_, as in PRTR (section 3.2): positions are added
+    to queries and keys of every attention, never to the values.
 
     Args:
         in_channels (Sequence[int]): Channels of the feature maps. The last
@@ -35,10 +35,10 @@ class PRTRTransformer(BaseTransformer):
             Defaults to 2048
         dropout (float): Dropout everywhere. Defaults to 0.0
         pre_norm (bool): Whether to normalise before each sub-layer instead of
-            after it. Defaults to ``False``, as the paper
-        with_cp (bool): Whether the encoder computes its activations again in
-            the backward pass instead of keeping them, which takes less memory
-            and more time. Defaults to ``False``
+            after it. Defaults to ``False``, as in the paper
+        with_cp (bool): Whether the encoder recomputes its activations in the
+            backward pass instead of keeping them, which takes less memory and
+            more time. Defaults to ``False``
         positional_encoding (dict): Config of the positional encoding of the
             feature map with D channels. Defaults to DETR's sine encoding
         init_cfg (dict, optional): Extra init config. Defaults to None

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import InstanceData
-from small_cascade import SIZE, Q, batch, build, gradients, loss, people, predict
+
+from helpers.small_cascade import SIZE, Q, batch, build, gradients, loss, people, predict
 
 
 @pytest.mark.parametrize('num', [Q, Q + 3])
@@ -40,7 +41,7 @@ def test_predicted_boxes_of_zero_size():
 def test_non_finite_predictions(mode):
     model = build()
     model.detector.bbox_head.fc_reg.bias.data[0] = np.nan
-    with pytest.raises(FloatingPointError, match='PersonDETRHead put out NaN'):
+    with pytest.raises(FloatingPointError, match='PersonDETRHead predicted NaN'):
         model(*batch(people(1)), mode=mode)
 
 
@@ -59,7 +60,7 @@ def test_missing_input():
     with pytest.raises(ValueError, match='ori_shape .*meta'):
         model.predict(images, samples)
     samples[0].gt_instance_labels = InstanceData(bboxes=torch.zeros(1, 4))
-    with pytest.raises(ValueError, match='keypoints .*label_mapping_table'):
+    with pytest.raises(ValueError, match='keypoints .*PackPersonInputs'):
         model.loss(images, samples)
 
 

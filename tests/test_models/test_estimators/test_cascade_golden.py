@@ -10,16 +10,17 @@ import copy
 import gzip
 import json
 
-import golden
 import numpy as np
 import pytest
 import torch
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
+from helpers import golden
 from prtr_plugin.assignment import batched_linear_assignment
 from prtr_plugin.checkpoints import convert_sequential
 
+pytestmark = pytest.mark.slow
 NAME = 'prtr_sequential_res50'
 # Where the margin of a read-out is smaller, rounding noise decides.
 MARGIN = 0.005

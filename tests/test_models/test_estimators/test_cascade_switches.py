@@ -5,7 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-from small_cascade import SIZE, K, Q, batch, build, gradients, loss, people, predict
+
+from helpers.small_cascade import SIZE, K, Q, batch, build, gradients, loss, people, predict
 
 
 def test_levels():

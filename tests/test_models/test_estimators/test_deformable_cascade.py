@@ -4,7 +4,19 @@ import copy
 
 import pytest
 import torch
-from small_cascade import CONFIG, LOSSES, SIZE, K, build, gradients, loss, people, predict, total
+
+from helpers.small_cascade import (
+    CONFIG,
+    LOSSES,
+    SIZE,
+    K,
+    build,
+    gradients,
+    loss,
+    people,
+    predict,
+    total,
+)
 
 
 def head(num_feature_levels=3, **kwargs):

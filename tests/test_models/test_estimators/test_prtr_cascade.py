@@ -12,7 +12,8 @@ import torch
 from mmengine.structures import InstanceData
 from mmpose.evaluation import CocoMetric
 from mmpose.registry import MODELS
-from small_cascade import (
+
+from helpers.small_cascade import (
     CONFIG,
     LOSSES,
     SIZE,

@@ -176,5 +176,5 @@ def test_non_finite_predictions(num_people):
     logits, boxes = (x.detach() for x in outputs())
     people = instances([PEOPLE[0][:num_people]] * 2)
     logits[-1, 1, 0] = float('nan')
-    with pytest.raises(FloatingPointError, match='PersonDETRHead put out NaN'):
+    with pytest.raises(FloatingPointError, match='PersonDETRHead predicted NaN'):
         build().loss_by_feat(logits, boxes, people, METAS)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from mmpose.registry import MODELS
-from small_heads import build as build_plain
-from small_heads import feats as maps_of
-from small_heads import samples, total
+
+from helpers.small_heads import build as build_plain
+from helpers.small_heads import feats as maps_of
+from helpers.small_heads import samples, total
 
 CHANNELS = [6, 16]
 COSTS = [

@@ -8,7 +8,6 @@ import copy
 import gzip
 import json
 
-import golden
 import numpy as np
 import pytest
 import torch
@@ -17,9 +16,11 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.structures import PoseDataSample
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from helpers import golden
 from prtr_plugin.checkpoints import convert_two_stage, two_stage
 from prtr_plugin.checkpoints.renaming import rename
 
+pytestmark = pytest.mark.slow
 DEFORMABLE = 'deform_prtr_res50_384x288_coco'
 NAMES = ['prtr_res50_384x288_coco', 'prtr_hrnet_w32_384x288_coco', DEFORMABLE]
 CODEC = dict(type='HungarianKeypointCodec', input_size=(288, 384), num_keypoints=17)
@@ -46,6 +47,9 @@ class Golden:
         state = convert_two_stage(state)
         config = two_stage.infer_model(state)
         config['head']['decoder'] = CODEC
+        # with fewer gigabytes of activations; see backward() as well
+        config['backbone']['with_cp'] = True
+        config['head']['transformer']['with_cp'] = True
         config['test_cfg'] = dict(flip_test=True)
         self.model = MODELS.build(config).eval()
         self.model.load_state_dict(state)
@@ -54,7 +58,8 @@ class Golden:
         self.model.eval()
         inputs = self.info['input']
         self.image = torch.from_numpy(golden.image(inputs['image_name'], inputs['shape']))
-        self.outputs = self.model.head.forward_layers(self.model.extract_feat(self.image))
+        with torch.no_grad():
+            self.outputs = self.model.head.forward_layers(self.model.extract_feat(self.image))
 
     @property
     def targets(self):
@@ -104,7 +109,7 @@ def test_reference_points(case):
 
 
 def test_outputs_of_all_layers(case):
-    cls_logits, coords = (x.detach().numpy() for x in case.outputs)
+    cls_logits, coords = (x.numpy() for x in case.outputs)
     ref = case.ref
     tolerance = case.info['float32_vs_float64']
     logits = np.concatenate((ref['aux_logits'], ref['pred_logits'][None]))
@@ -117,17 +122,17 @@ def test_outputs_of_all_layers(case):
     )
 
 
+@torch.no_grad()
 def test_forward_is_the_last_layer(case):
-    feats = case.model.extract_feat(case.image)
-    cls_logits, coords = case.model.head(feats)
-    np.testing.assert_allclose(cls_logits.detach(), case.ref['pred_logits'], rtol=0, atol=5e-4)
-    np.testing.assert_allclose(coords.detach(), case.ref['pred_coords'], rtol=0, atol=1e-4)
+    cls_logits, coords = case.model.head(case.model.extract_feat(case.image))
+    np.testing.assert_allclose(cls_logits, case.ref['pred_logits'], rtol=0, atol=5e-4)
+    np.testing.assert_allclose(coords, case.ref['pred_coords'], rtol=0, atol=1e-4)
 
 
 def test_matching(case):
     matches, _ = case.model.head._match(*case.outputs, case.targets[0])
     np.testing.assert_array_equal(matches, case.ref['match'])
-    coords = case.outputs[1][-1].detach().numpy()
+    coords = case.outputs[1][-1].numpy()
     matched = np.take_along_axis(coords, matches[-1].numpy()[..., None], axis=1)
     # the reference holds zeros where a joint has no weight
     np.testing.assert_allclose(
@@ -135,35 +140,50 @@ def test_matching(case):
     )
 
 
+def backward(case, model, image):
+    """Outputs, losses, and their sum, whose gradients are left in the model.
+
+    The gradients go through the head first, and then through the backbone of an
+    image at a time: the activations of both in double precision take gigabytes.
+    """
+    with torch.no_grad():
+        maps = model.extract_feat(image)
+    maps = [x.requires_grad_() for x in maps]
+    outputs = model.head.forward_layers(maps)
+    losses = model.head.loss_by_feat(*outputs, *case.targets)
+    # as the runner does it
+    total = model.parse_losses(losses)[0]
+    total.backward()
+    for i in range(len(image)):
+        torch.autograd.backward(
+            model.extract_feat(image[i : i + 1]), [x.grad[i : i + 1] for x in maps]
+        )
+    return outputs, losses, total
+
+
 def test_losses_and_gradients(case):
-    losses = case.model.head.loss_by_feat(*case.outputs, *case.targets)
+    _, losses, total = backward(case, case.model, case.image)
     for layer in range(6):
         ours, theirs = ('', '') if layer == 5 else (f'd{layer}.', f'_{layer}')
         for name, key in (('loss_cls', 'loss_ce'), ('loss_kpt', 'loss_kpts')):
             expected = case.info['losses'][key + theirs] * case.info['weight_dict'][key + theirs]
             assert losses[ours + name].item() == pytest.approx(expected, rel=1e-5)
-    # as the runner does it
-    total = case.model.parse_losses(losses)[0]
     assert total.item() == pytest.approx(case.info['total_loss'], rel=1e-5)
 
-    case.model.zero_grad()
-    total.backward()
     noise = case.info['float32_vs_float64']
     check_gradients(case, case.model, '', 2e-3, 5 * noise['grad_probe_relative'])
     trained = sum(p.numel() for p in case.model.parameters() if p.grad is not None)
     assert trained == case.info['parameters_trainable']
+    case.model.zero_grad()
 
 
 def test_double_precision(case):
     """Without rounding noise everything agrees to 1e-5 of its size."""
     model = copy.deepcopy(case.model).double()
-    model.zero_grad()
-    outputs = model.head.forward_layers(model.extract_feat(case.image.double()))
+    outputs, _, total = backward(case, model, case.image.double())
     for name, out in zip(('pred_logits', 'pred_coords'), outputs):
         np.testing.assert_allclose(out[-1].detach(), case.ref[f'float64/{name}'], rtol=0, atol=1e-5)
-    total = model.parse_losses(model.head.loss_by_feat(*outputs, *case.targets))[0]
     assert total.item() == pytest.approx(case.ref['float64/total_loss'])
-    total.backward()
     check_gradients(case, model, 'float64/', 1e-5, 1e-5)
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from small_heads import FLIP, build, feats, samples
+
+from helpers.small_heads import FLIP, build, feats, samples
 
 
 @pytest.mark.parametrize('num_keypoints', [1, 4, 12])
@@ -160,7 +161,7 @@ def test_needs_its_own_codec(decoder, found):
 def test_non_finite_outputs_name_the_head(layer):
     head = build()
     head.get_submodule(layer).bias.data[0] = float('nan')
-    with pytest.raises(FloatingPointError, match='PRTRHead put out NaN'):
+    with pytest.raises(FloatingPointError, match='PRTRHead predicted NaN'):
         head.loss(feats(), samples(3))
-    with pytest.raises(FloatingPointError, match='PRTRHead put out NaN'):
+    with pytest.raises(FloatingPointError, match='PRTRHead predicted NaN'):
         head.eval().predict(feats(), samples(3))

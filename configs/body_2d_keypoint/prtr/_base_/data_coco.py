@@ -1,5 +1,5 @@
 # COCO at 384x288: crops, loaders and metric.
-_base_ = []  # without it mmengine would take this for a config of its other style
+_base_ = []  # without it mmengine would take this for a pure Python config
 from prtr_plugin.datasets import topdown_pipelines
 
 # codec settings

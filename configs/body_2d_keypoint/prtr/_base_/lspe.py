@@ -43,7 +43,7 @@ dataset_info = dict(
         13: dict(link=('left_shoulder', 'left_hip'), id=13, color=[0, 255, 0]),
     },
     joint_weights=[1.0] * 14,
-    # COCO's values, and the shoulder's for the joints that COCO lacks;
+    # COCO's values, and the shoulder's for joints that are not in COCO;
     # only metrics based on OKS use them
     sigmas=[0.089, 0.087, 0.107, 0.107, 0.087, 0.089]  # ankle, knee, hip
     + [0.062, 0.072, 0.079, 0.079, 0.072, 0.062]  # wrist, elbow, shoulder

@@ -1,5 +1,5 @@
-# The two-stage model of the paper with ResNet-50, and its optimizer. A dataset
-# and a schedule make a config of it.
+# The two-stage model of the paper with ResNet-50, and its optimizer. Configs add
+# a dataset and a schedule.
 _base_ = ['./prtr_runtime.py', './prtr_head.py']
 
 # runtime

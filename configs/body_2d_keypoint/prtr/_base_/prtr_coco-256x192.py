@@ -7,5 +7,5 @@ train_pipeline, val_pipeline = topdown_pipelines(codec)
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
 test_dataloader = val_dataloader
-# the colours that mmpose's pretrained backbones expect
+# the order of colours that mmpose's pretrained backbones expect
 model = dict(data_preprocessor=dict(bgr_to_rgb=True), head=dict(decoder=codec))

@@ -1,5 +1,5 @@
-# The paper's keypoint head, which all configs start from: one place for the
-# losses and the matching. A config adds its channels, joints and codec.
+# The paper's keypoint head, which all configs start from: the losses and the
+# matching are only here. A config adds its channels, joints and codec.
 model = dict(
     head=dict(
         type='PRTRHead',

@@ -1,7 +1,7 @@
-# The same with HRNet-W32.
+# Changes for HRNet-W32.
 _base_ = './prtr_base.py'
 
-# optimizer: all of the network is trained, at one learning rate
+# optimizer: the whole network is trained with one learning rate
 optim_wrapper = dict(paramwise_cfg=None)
 
 # model settings

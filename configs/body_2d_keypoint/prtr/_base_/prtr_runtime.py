@@ -1,7 +1,7 @@
-# What all configs of PRTR share: mmpose's runtime, and this package's components.
+# Shared by all configs of PRTR: mmpose's runtime, and this package's components.
 _base_ = 'mmpose::_base_/default_runtime.py'
 
 custom_imports = dict(imports=['prtr_plugin'], allow_failed_imports=False)
 
-# a resumed run goes on with the numbers of the run that it continues
+# a resumed run draws the same random numbers as an uninterrupted one
 custom_hooks = [dict(type='SyncBuffersHook'), dict(type='EpochSeedHook')]

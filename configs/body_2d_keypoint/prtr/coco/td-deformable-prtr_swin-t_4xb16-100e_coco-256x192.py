@@ -3,7 +3,7 @@ _base_ = './td-prtr_swin-t_4xb32-200e_coco-256x192.py'
 # runtime
 train_cfg = dict(max_epochs=100)
 
-# optimizer: what decides where queries look learns slowly, as the backbone does
+# optimizer: reference points and sampling offsets learn as slowly as the backbone
 optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys={'reference_points': dict(lr_mult=0.1), 'sampling_offsets': dict(lr_mult=0.1)}

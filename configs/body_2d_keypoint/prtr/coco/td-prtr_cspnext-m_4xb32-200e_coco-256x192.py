@@ -11,7 +11,7 @@ model = dict(
         widen_factor=0.75,
         out_indices=(4,),
         channel_attention=True,
-        # not SyncBN, as in mmpose's configs, which does not train on a CPU
+        # instead of the SyncBN of mmpose's configs, which does not train on a CPU
         norm_cfg=dict(type='BN'),
         act_cfg=dict(type='SiLU'),
         init_cfg=dict(

@@ -1,7 +1,6 @@
-# The paper's protocol on ground-truth boxes, training and testing. Differs
-# from the parent in what mmpose's CocoDataset and LoadImage do otherwise:
-# boxes lose a pixel in width and height (see ClipBBoxInclusive), and the
-# orientation flag of an image file is ignored.
+# The paper's protocol on ground-truth boxes, for training and testing. Unlike in
+# mmpose's CocoDataset and LoadImage, boxes lose a pixel in width and height (see
+# ClipBBoxInclusive), and the orientation flag of an image file is ignored.
 _base_ = './td-prtr_res50_4xb32-200e_coco-384x288.py'
 
 # pipelines

@@ -12,7 +12,7 @@ param_scheduler = [
 
 data_root = 'data/coco_sample/'
 ann_file = 'annotations/person_keypoints_overfit.json'
-# what is learned by heart needs no augmentation
+# overfitting needs no augmentation
 train_pipeline, val_pipeline = topdown_pipelines(_base_.codec, flip=False, bbox_transform=None)
 train_dataloader = dict(
     dataset=dict(data_root=data_root, ann_file=ann_file, pipeline=train_pipeline)

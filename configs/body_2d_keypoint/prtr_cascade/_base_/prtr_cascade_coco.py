@@ -1,15 +1,15 @@
-# What the cascades for COCO share: runtime, optimizer, data, and the ResNet-50
-# model, trained jointly from a converted DETR. The variants override.
+# Shared by the cascades for COCO: runtime, optimizer, data, and the ResNet-50
+# model, trained jointly from a converted DETR. Variants override parts of it.
 _base_ = ['../../prtr/_base_/prtr_runtime.py', '../../prtr/_base_/prtr_head.py']
 
-# What tools/model_converters/detr_to_prtr_cascade.py makes of a DETR. A run
-# without this file stops at once.
+# A DETR converted by tools/model_converters/detr_to_prtr_cascade.py. A run without
+# this file stops at once.
 load_from = 'data/detr/detr_r50_person.pth'
 
 # runtime
 train_cfg = dict(max_epochs=50, val_interval=5)
 
-# optimizer: the detector knows its task already
+# optimizer: the detector is already trained
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=1e-4),
     clip_grad=dict(max_norm=0.1),
@@ -153,7 +153,7 @@ train_dataloader = dict(
         data_mode=data_mode,
         ann_file='annotations/person_keypoints_train2017.json',
         data_prefix=dict(img='train2017/'),
-        # half of COCO's images show no person, and teach the detector the background
+        # half of COCO's images show no person; the detector learns the background from them
         filter_cfg=dict(filter_empty_gt=False),
         pipeline=train_pipeline,
     ),

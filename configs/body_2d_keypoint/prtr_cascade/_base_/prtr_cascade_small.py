@@ -53,7 +53,7 @@ model = dict(
             depth=18,
             stem_channels=32,
             base_channels=32,
-            # three stages: the detector sees a map of stride 16
+            # three stages: the detector uses a map of stride 16
             num_stages=3,
             strides=(1, 2, 2),
             dilations=(1, 1, 1),

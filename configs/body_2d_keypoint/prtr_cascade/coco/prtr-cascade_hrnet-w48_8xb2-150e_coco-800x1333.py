@@ -1,6 +1,6 @@
 _base_ = '../_base_/prtr_cascade_coco.py'
 
-# There is no DETR with this backbone to start from: ImageNet's weights.
+# starts from ImageNet's weights, as there is no DETR with this backbone
 load_from = None
 
 # runtime
@@ -64,7 +64,7 @@ model = dict(
                 'pretrain_models/hrnet_w48-8ef0771d.pth',
             ),
         ),
-        # the branch of stride 32, which the others flow into
+        # the branch of stride 32, which the others are fused into
         neck=dict(in_channels=[384]),
     ),
     head=dict(in_channels=48 + 96 + 192 + 384),

@@ -1,7 +1,7 @@
-# The keypoint part with the transformer of the deformable variant.
+# The keypoint head with the transformer of the deformable variant.
 _base_ = './prtr-cascade_res50_8xb2-50e_coco-800x1333.py'
 
-# optimizer: what decides where queries look learns slowly, as in the two-stage models
+# optimizer: reference points and sampling offsets learn slowly, as in the two-stage models
 optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys={'reference_points': dict(lr_mult=0.1), 'sampling_offsets': dict(lr_mult=0.1)}

@@ -2,8 +2,8 @@
 # annotation file, which tools/dataset_tools/coco_subset.py writes.
 _base_ = '../_base_/prtr_cascade_small.py'
 
-# What ../synthetic trains: reading joints out of crops is known by then. With
-# load_from=None the same takes several times as many steps.
+# The model trained by ../synthetic, which can already find joints in crops. With
+# load_from=None this takes several times as many steps.
 load_from = 'work_dirs/cascade/epoch_24.pth'
 
 max_epochs = 300
@@ -19,7 +19,7 @@ model = dict(train_cfg=dict(max_persons=20), test_cfg=dict(max_persons=20))
 
 data_root = 'data/coco_sample/'
 ann_file = 'annotations/person_keypoints_overfit_images.json'
-# what is learned by heart needs no augmentation
+# overfitting needs no augmentation
 pipeline = [
     dict(type='LoadImage'),
     dict(type='BottomupRandomChoiceResize', scales=[(320, 240)], keep_ratio=True),

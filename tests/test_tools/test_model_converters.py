@@ -77,7 +77,7 @@ def test_errors(run_tool, tool, tmp_path, capsys):
     for args, message in (
         ((tmp_path / 'none.pth', out), 'There is no file'),
         ((damaged, out), 'damaged.pth" cannot be read'),
-        ((damaged, damaged), 'must not be IN'),
+        ((damaged, damaged), 'must not replace the input'),
     ):
         done = run_tool(tool, *args)
         assert done.error is None

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from mmdet.models.layers import inverse_sigmoid
-from small_heads import CHANNELS, FLIP, samples, total
-from small_heads import build_deformable as build
-from small_heads import feats as maps_of
+
+from helpers.small_heads import CHANNELS, FLIP, samples, total
+from helpers.small_heads import build_deformable as build
+from helpers.small_heads import feats as maps_of
 
 
 def feats(batch_size=3, size=(4, 3), channels=CHANNELS):
@@ -220,7 +221,7 @@ def test_wrong_maps(maps, found):
 def test_non_finite_outputs_name_the_head():
     head = build()
     head.fc_cls.bias.data[0] = float('nan')
-    with pytest.raises(FloatingPointError, match='PRTRHead put out NaN'):
+    with pytest.raises(FloatingPointError, match='PRTRHead predicted NaN'):
         head.loss(feats(), samples(3))
 
 

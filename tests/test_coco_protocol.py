@@ -27,7 +27,7 @@ import prtr_plugin.datasets  # noqa: F401
 
 INPUT_SIZE = (288, 384)
 CFG = Config.fromfile(
-    Path(__file__).parents[2] / 'configs/body_2d_keypoint/prtr/coco/'
+    Path(__file__).parents[1] / 'configs/body_2d_keypoint/prtr/coco/'
     'td-prtr_res50_4xb32-200e_coco-384x288_paper-gtbox.py'
 )
 # In the order of the stored statistics.

@@ -38,10 +38,10 @@ def outputs_of(model, images):
     [
         ('.onnx', 'two_stage'),
         ('.onnx', 'cascade'),
-        ('.onnx', 'deformable'),
+        pytest.param('.onnx', 'deformable', marks=pytest.mark.slow),
         ('.pt', 'two_stage'),
         ('.pt', 'cascade'),
-        ('.pt2', 'two_stage'),
+        pytest.param('.pt2', 'two_stage', marks=pytest.mark.slow),
     ],
 )
 def test_formats(deploy_configs, exported, random_model, ending, kind):
@@ -204,7 +204,7 @@ def test_missing_package(fails, monkeypatch, package):
 
 
 def test_arguments(fails):
-    fails(ValueError, 'end with .onnx, .pt, .pt2, but is "m.xml"', out='m.xml')
+    fails(ValueError, 'end with one of .onnx, .pt, .pt2, but is "m.xml"', out='m.xml')
     fails(ValueError, 'GridSample, but is 15', opset=15)
     fails(ValueError, r'positive numbers, but is \[0\]', batch_sizes=[0])
     fails(ValueError, r'positive numbers, but is \[\]', batch_sizes=[])

@@ -1,0 +1,1 @@
+"""What several test modules import: models, data and tables, no tests."""
