@@ -7,8 +7,31 @@ import torch
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
-from mmpose.utils.typing import SampleList
+from mmpose.utils.typing import OptConfigType, SampleList
 from torch import Tensor
+
+
+def fill_cfg(name: str, cfg: OptConfigType, **defaults) -> dict:
+    """Fill in the defaults of a config and reject other keys.
+
+    Args:
+        name (str): What to call the config in an error
+        cfg (dict, optional): The config
+        **defaults: All keys that it may have
+
+    Returns:
+        dict: The config with all keys.
+
+    Raises:
+        ValueError: If there is another key.
+    """
+    unknown = set(cfg or ()) - set(defaults)
+    if unknown:
+        raise ValueError(
+            f'{name} of PRTRCascade has unknown keys {sorted(unknown)}. It takes '
+            f'{sorted(defaults)}.'
+        )
+    return {**defaults, **(cfg or {})}
 
 
 def check_metainfo(inputs: Tensor, data_samples: SampleList, *keys: str) -> None:

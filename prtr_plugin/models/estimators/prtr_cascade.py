@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from ..heads import PersonDETRHead
 from ..heads.person_detr_head import LayerOutputs, Matches
 from ..layers import STNCrop, non_finite_error
-from .cascade_data import check_metainfo, pack_people, samples_without_padding, split_ground_truth
+from .cascade_data import (
+    check_metainfo,
+    fill_cfg,
+    pack_people,
+    samples_without_padding,
+    split_ground_truth,
+)
 
 
 @MODELS.register_module()
@@ -90,8 +96,8 @@ class PRTRCascade(BasePoseEstimator):
         # skips the parent class, which builds a backbone: the detector has one
         super(BasePoseEstimator, self).__init__(data_preprocessor, init_cfg)
         self.metainfo = self._load_metainfo(metainfo)
-        self.train_cfg = _fill('train_cfg', train_cfg, max_persons=20)
-        self.test_cfg = _fill('test_cfg', test_cfg, score_thr=0.05, max_persons=20)
+        self.train_cfg = fill_cfg('train_cfg', train_cfg, max_persons=20)
+        self.test_cfg = fill_cfg('test_cfg', test_cfg, score_thr=0.05, max_persons=20)
         self.detector = MODELS.build(detector)
         self.head = MODELS.build(head)
         if use_syncbn and get_world_size() > 1:
@@ -401,14 +407,3 @@ class PRTRCascade(BasePoseEstimator):
             cls_logits.unflatten(0, scores.shape),
             coords.unflatten(0, scores.shape),
         )
-
-
-def _fill(name: str, cfg: OptConfigType, **defaults) -> dict:
-    """Fill in defaults and reject other keys."""
-    unknown = set(cfg or ()) - set(defaults)
-    if unknown:
-        raise ValueError(
-            f'{name} of PRTRCascade has unknown keys '
-            f'{sorted(unknown)}: it takes {sorted(defaults)}.'
-        )
-    return {**defaults, **(cfg or {})}

@@ -5,6 +5,7 @@ authors' code for weights that are a function of their names (``golden.py``).
 """
 
 import copy
+import gc
 import gzip
 import json
 
@@ -72,8 +73,17 @@ class Golden:
         return torch.from_numpy(self.ref[name])
 
 
+@pytest.fixture(autouse=True)
+def collect_garbage():
+    """Models and graphs refer to themselves, and stay until somebody looks."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture(scope='module', params=NAMES)
 def case(request, data_dir):
+    # one at a time: that of the last parameter is garbage now
+    gc.collect()
     deformable = request.param == DEFORMABLE
     rules = two_stage.DEFORMABLE_RULES if deformable else two_stage.RULES
     return Golden(request.param, data_dir, rules)
