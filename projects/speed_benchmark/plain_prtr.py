@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from prtr_plugin.codecs import HungarianKeypointCodec
 from prtr_plugin.models.heads import PRTRHead
 from prtr_plugin.models.layers import Decoder, DecoderLayer, Encoder, EncoderLayer
-from prtr_plugin.models.transformers import BaseTransformer
+from prtr_plugin.models.transformers import BaseTransformer, TransformerOutput
 from prtr_plugin.models.transformers.base_transformer import SINE_ENCODING
 
 
@@ -115,7 +115,7 @@ class PlainTransformer(BaseTransformer):
             nn.LayerNorm(embed_dims),
         )
 
-    def forward(self, feats: Sequence[Tensor], *args) -> tuple[Tensor, None]:
+    def forward(self, feats: Sequence[Tensor], *args) -> TransformerOutput:
         """See :meth:`BaseTransformer.forward`; always all decoder layers."""
         x = self.input_proj(feats[-1])
         pos = self.positions(x).expand_as(x)
@@ -124,7 +124,9 @@ class PlainTransformer(BaseTransformer):
             memory = self.encoder(memory, memory_pos)
         query_pos = self.query_embedding.weight.expand(len(x), -1, -1)
         query = torch.zeros_like(query_pos)
-        return self.decoder(query, key=memory, query_pos=query_pos, key_pos=memory_pos), None
+        return TransformerOutput(
+            self.decoder(query, key=memory, query_pos=query_pos, key_pos=memory_pos)
+        )
 
 
 @MODELS.register_module()
@@ -144,7 +146,12 @@ class PlainPRTRHead(PRTRHead):
         return linear_sum_assignment(costs[0].cpu())[1]
 
     def loss_by_feat(
-        self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor, keypoint_weights: Tensor
+        self,
+        cls_logits: Tensor,
+        coords: Tensor,
+        keypoint_labels: Tensor,
+        keypoint_weights: Tensor,
+        maps: None = None,
     ) -> dict[str, Tensor]:
         """The losses of :meth:`PRTRHead.loss_by_feat`, without ``acc_pose``."""
         num_joints, device = self.out_channels, cls_logits.device
