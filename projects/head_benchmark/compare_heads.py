@@ -25,7 +25,7 @@ import matplotlib.pyplot as plt
 
 PROJECT = Path(__file__).resolve().parent
 TOOLS = PROJECT.parents[1] / 'tools'
-HEADS = {'prtr': 'PRTR', 'heatmap': 'heatmap', 'simcc': 'SimCC', 'rle': 'RLE'}
+HEADS = {'prtr': 'PRTR', 'prtr_plus': 'PRTR+', 'heatmap': 'heatmap', 'simcc': 'SimCC', 'rle': 'RLE'}
 
 
 def parse_args() -> argparse.Namespace:

@@ -42,13 +42,29 @@ model = dict(
             feedforward_channels=64,
             positional_encoding=dict(num_feats=32))))
 """
+PIXEL = """
+_base_ = '{small_config}'
+model = dict(
+    backbone=dict(out_indices=(0, 1, 2)),
+    head=dict(
+        in_channels=[32, 64, 128],
+        embed_dims=64,
+        with_kpt_refine=True,
+        transformer=dict(
+            type='PixelPRTRTransformer',
+            num_encoder_layers=1,
+            num_decoder_layers=1,
+            feedforward_channels=64,
+            positional_encoding=dict(num_feats=32)),
+        decoder=dict(include_background=True)))
+"""
 
 
 @pytest.fixture(scope='session')
 def deploy_configs(tmp_path_factory, small_config, cascade_config) -> dict:
-    """Paths of small configs: ``two_stage``, ``cascade``, ``deformable``."""
+    """Paths of small configs: ``two_stage``, ``cascade``, ``deformable``, ``pixel``."""
     folder = tmp_path_factory.mktemp('configs')
-    texts = dict(two_stage=SMALL, cascade=CASCADE, deformable=DEFORMABLE)
+    texts = dict(two_stage=SMALL, cascade=CASCADE, deformable=DEFORMABLE, pixel=PIXEL)
     for name, text in texts.items():
         (folder / f'{name}.py').write_text(
             text.format(small_config=small_config, cascade_config=cascade_config)

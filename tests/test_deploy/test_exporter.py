@@ -39,6 +39,7 @@ def outputs_of(model, images):
         ('.onnx', 'two_stage'),
         ('.onnx', 'cascade'),
         pytest.param('.onnx', 'deformable', marks=pytest.mark.slow),
+        pytest.param('.onnx', 'pixel', marks=pytest.mark.slow),
         ('.pt', 'two_stage'),
         ('.pt', 'cascade'),
         pytest.param('.pt2', 'two_stage', marks=pytest.mark.slow),

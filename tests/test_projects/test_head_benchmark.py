@@ -55,13 +55,13 @@ def compare(calls, run_project, synthetic_people):
 @pytest.mark.slow
 def test_all_heads(compare, calls, tmp_path, capsys):
     results = compare(tmp_path)
-    assert calls == ['train.py', 'test.py'] * 4
-    assert [row['head'] for row in results] == ['PRTR', 'heatmap', 'SimCC', 'RLE']
+    assert calls == ['train.py', 'test.py'] * 5
+    assert [row['head'] for row in results] == ['PRTR', 'PRTR+', 'heatmap', 'SimCC', 'RLE']
     for row in results:
         assert 0 <= row['AP'] <= row['AP50'] <= 1
         assert row['parameters'] > 5e5
         assert row['curve'] == {'1': row['AP']}
-    assert len({row['parameters'] for row in results}) == 4
+    assert len({row['parameters'] for row in results}) == 5
     table = capsys.readouterr().out
     table = table[table.rindex('| head |') :]
     for row in results:

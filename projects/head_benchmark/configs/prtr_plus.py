@@ -1,16 +1,13 @@
-# PRTR+
+# PRTR+, which is not in the paper: queries are kernels over a pixel map of
+# stride 4, each starts as one joint, and scores are confidences.
 _base_ = './budget.py'
 
 model = dict(
     backbone=dict(out_indices=(0, 1, 2)),
     head=dict(
-        _delete_=True,
-        type='PRTRHead',
         in_channels=[32, 64, 128],
-        out_channels=17,
-        num_queries=20,
-        embed_dims=128,
         transformer=dict(
+            _delete_=True,
             type='PixelPRTRTransformer',
             num_encoder_layers=1,
             num_decoder_layers=2,
@@ -24,22 +21,14 @@ model = dict(
         ),
         with_kpt_refine=True,
         class_bias=4.0,
-        loss_cls=dict(type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0),
-        loss_kpt=dict(type='L1Loss', use_target_weight=True, loss_weight=5.0),
         loss_map=dict(type='KeypointMapLoss', sigma=1.0, loss_weight=1.0),
+        # the class decides, and the position between equals
         assigner=dict(
-            type='KeypointHungarianAssigner',
             match_costs=[
                 dict(type='KeypointClassificationCost', weight=10.0),
                 dict(type='KeypointL1Cost', weight=1.0),
-            ],
+            ]
         ),
-        decoder=dict(
-            type='HungarianKeypointCodec',
-            input_size=(96, 128),
-            num_keypoints=17,
-            # the scores of joints are then their confidences
-            include_background=True,
-        ),
+        decoder=dict(include_background=True),
     ),
 )

@@ -440,8 +440,9 @@ def _discount(cls_logits: Tensor, confidences: Tensor) -> Tensor:
     confidences = confidences.to(cls_logits).clamp(1e-6, 1 - 1e-6)
     # of all probability, what the joints lose
     lost = cls_logits.logsumexp(dim=-1) - confidences.logit()
-    none = torch.logaddexp(cls_logits[..., -1], lost)
-    return torch.cat((cls_logits[..., :-1], none[..., None]), dim=-1)
+    # logaddexp has no counterpart in ONNX
+    none = torch.stack((cls_logits[..., -1], lost), dim=-1).logsumexp(dim=-1, keepdim=True)
+    return torch.cat((cls_logits[..., :-1], none), dim=-1)
 
 
 def _gather_queries(coords: Tensor, queries: Tensor) -> Tensor:
