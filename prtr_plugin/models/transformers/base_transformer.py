@@ -1,5 +1,5 @@
 from abc import ABCMeta, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,6 +8,8 @@ from mmengine.model import BaseModule
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType
 from torch import Tensor, nn
+
+from ..layers import DecoderLayer, Encoder, EncoderLayer
 
 SINE_ENCODING = dict(type='mmdet.SinePositionalEncoding', num_feats=128, normalize=True)
 
@@ -146,14 +148,86 @@ class BaseTransformer(BaseModule, metaclass=ABCMeta):
         """
 
 
-def build_ffn(embed_dims: int, feedforward_channels: int, dropout: float) -> nn.Module:
-    """The feed-forward network of a transformer layer, from mmcv."""
+def build_encoder(
+    num_layers: int,
+    attention: Callable[[], nn.Module],
+    embed_dims: int,
+    feedforward_channels: int,
+    dropout: float = 0.0,
+    pre_norm: bool = False,
+    with_cp: bool = False,
+) -> Encoder | None:
+    """Build an encoder over image tokens.
+
+    Args:
+        num_layers (int): Number of layers
+        attention (Callable): Makes the attention among the tokens of a layer
+        embed_dims (int): Width D
+        feedforward_channels (int): Hidden width of the feed-forward networks
+        dropout (float): Dropout of the feed-forward networks. Defaults to 0.0
+        pre_norm (bool): See :class:`PRTRTransformer`. Defaults to ``False``
+        with_cp (bool): See :class:`PRTRTransformer`. Defaults to ``False``
+
+    Returns:
+        :obj:`Encoder` | None: The encoder, None without layers.
+    """
+    layers = [
+        EncoderLayer(
+            attention(),
+            _build_ffn(embed_dims, feedforward_channels, dropout),
+            _build_norms(embed_dims, 2),
+            pre_norm,
+        )
+        for _ in range(num_layers)
+    ]
+    if not layers:
+        return None
+    # the output of pre-norm layers is a plain sum
+    post_norm = nn.LayerNorm(embed_dims) if pre_norm else None
+    return Encoder(layers, post_norm, num_layers if with_cp else 0)
+
+
+def build_decoder_layers(
+    num_layers: int,
+    self_attention: Callable[[], nn.Module],
+    cross_attention: Callable[[], nn.Module],
+    embed_dims: int,
+    feedforward_channels: int,
+    dropout: float = 0.0,
+    pre_norm: bool = False,
+) -> list[nn.Module]:
+    """Build the layers of a decoder over queries.
+
+    Args:
+        num_layers (int): Number of layers
+        self_attention (Callable): Makes the attention among the queries
+        cross_attention (Callable): Makes the attention to the image tokens
+        embed_dims (int): Width D
+        feedforward_channels (int): Hidden width of the feed-forward networks
+        dropout (float): Dropout of the feed-forward networks. Defaults to 0.0
+        pre_norm (bool): See :class:`PRTRTransformer`. Defaults to ``False``
+
+    Returns:
+        List[:obj:`DecoderLayer`]: The layers.
+    """
+    return [
+        DecoderLayer(
+            self_attention(),
+            cross_attention(),
+            _build_ffn(embed_dims, feedforward_channels, dropout),
+            _build_norms(embed_dims, 3),
+            pre_norm,
+        )
+        for _ in range(num_layers)
+    ]
+
+
+def _build_ffn(embed_dims: int, feedforward_channels: int, dropout: float) -> nn.Module:
     act_cfg = dict(type='ReLU', inplace=True)
     return FFN(embed_dims, feedforward_channels, ffn_drop=dropout, act_cfg=act_cfg)
 
 
-def build_norms(embed_dims: int, num: int) -> list[nn.Module]:
-    """The normalisations of a transformer layer."""
+def _build_norms(embed_dims: int, num: int) -> list[nn.Module]:
     return [nn.LayerNorm(embed_dims) for _ in range(num)]
 
 

@@ -8,10 +8,7 @@ from mmpose.utils.typing import ConfigType
 from torch import Tensor, nn
 
 from ..layers import (
-    DecoderLayer,
     DeformableAttention,
-    Encoder,
-    EncoderLayer,
     FeatureLevels,
     FusedMultiheadAttention,
     ReferenceDecoder,
@@ -22,8 +19,8 @@ from .base_transformer import (
     SINE_ENCODING,
     BaseTransformer,
     TransformerOutput,
-    build_ffn,
-    build_norms,
+    build_decoder_layers,
+    build_encoder,
     init_matrices,
 )
 
@@ -104,14 +101,15 @@ class DeformablePRTRTransformer(BaseTransformer):
                 'num_feature_levels to the number of maps or more.'
             )
 
+        def attention() -> nn.Module:
+            return FusedMultiheadAttention(embed_dims, num_heads, dropout)
+
         def image_attention() -> nn.Module:
             return DeformableAttention(
                 embed_dims, num_heads, num_feature_levels, num_points, dropout
             )
 
-        def ffn() -> nn.Module:
-            return build_ffn(embed_dims, feedforward_channels, dropout)
-
+        sizes = (embed_dims, feedforward_channels, dropout, pre_norm)
         self.input_proj = ChannelMapper(
             self.in_channels,
             embed_dims,
@@ -124,28 +122,11 @@ class DeformablePRTRTransformer(BaseTransformer):
         # positions, then states
         self.query_embedding = nn.Embedding(num_queries, 2 * embed_dims)
         self.reference_points_fc = nn.Linear(embed_dims, 2)
-        self.encoder = None
         if num_encoder_layers:
             self.level_embed = nn.Parameter(torch.randn(num_feature_levels, embed_dims))
-            self.encoder = Encoder(
-                [
-                    EncoderLayer(image_attention(), ffn(), build_norms(embed_dims, 2), pre_norm)
-                    for _ in range(num_encoder_layers)
-                ],
-                nn.LayerNorm(embed_dims) if pre_norm else None,
-                num_cp=num_encoder_layers if with_cp else 0,
-            )
+        self.encoder = build_encoder(num_encoder_layers, image_attention, *sizes, with_cp)
         self.decoder = ReferenceDecoder(
-            [
-                DecoderLayer(
-                    FusedMultiheadAttention(embed_dims, num_heads, dropout),
-                    image_attention(),
-                    ffn(),
-                    build_norms(embed_dims, 3),
-                    pre_norm,
-                )
-                for _ in range(num_decoder_layers)
-            ],
+            build_decoder_layers(num_decoder_layers, attention, image_attention, *sizes),
             # none after post-norm layers, as in Deformable DETR
             nn.LayerNorm(embed_dims) if pre_norm else None,
         )

@@ -7,21 +7,13 @@ from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType
 from torch import Tensor, nn
 
-from ..layers import (
-    Decoder,
-    DecoderLayer,
-    Encoder,
-    EncoderLayer,
-    FusedMultiheadAttention,
-    PixelDecoder,
-    full_precision,
-)
+from ..layers import Decoder, FusedMultiheadAttention, PixelDecoder, full_precision
 from .base_transformer import (
     SINE_ENCODING,
     BaseTransformer,
     TransformerOutput,
-    build_ffn,
-    build_norms,
+    build_decoder_layers,
+    build_encoder,
     init_matrices,
 )
 
@@ -120,26 +112,12 @@ class PixelPRTRTransformer(BaseTransformer):
         def attention() -> nn.Module:
             return FusedMultiheadAttention(embed_dims, num_heads, dropout)
 
-        def ffn() -> nn.Module:
-            return build_ffn(embed_dims, feedforward_channels, dropout)
-
+        sizes = (embed_dims, feedforward_channels, dropout, pre_norm)
         self.input_proj = nn.Conv2d(self.in_channels[-1], embed_dims, 1)
         self.query_embedding = nn.Embedding(num_queries, embed_dims)
-        self.encoder = None
-        if num_encoder_layers:
-            self.encoder = Encoder(
-                [
-                    EncoderLayer(attention(), ffn(), build_norms(embed_dims, 2), pre_norm)
-                    for _ in range(num_encoder_layers)
-                ],
-                nn.LayerNorm(embed_dims) if pre_norm else None,
-                num_cp=num_encoder_layers if with_cp else 0,
-            )
+        self.encoder = build_encoder(num_encoder_layers, attention, *sizes, with_cp)
         self.decoder = Decoder(
-            [
-                DecoderLayer(attention(), attention(), ffn(), build_norms(embed_dims, 3), pre_norm)
-                for _ in range(num_decoder_layers)
-            ],
+            build_decoder_layers(num_decoder_layers, attention, attention, *sizes),
             nn.LayerNorm(embed_dims),
         )
         self.pixel_decoder = PixelDecoder(
@@ -153,7 +131,9 @@ class PixelPRTRTransformer(BaseTransformer):
             MLP(embed_dims + 9 * pixel_channels, embed_dims, embed_dims, 2)
             for _ in range(num_refine_layers)
         )
-        self.refine_norms = nn.ModuleList(build_norms(embed_dims, num_refine_layers))
+        self.refine_norms = nn.ModuleList(
+            nn.LayerNorm(embed_dims) for _ in range(num_refine_layers)
+        )
 
     def init_weights(self) -> None:
         """Xavier initialisation of encoder and decoder. A query starts with
