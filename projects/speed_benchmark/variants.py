@@ -118,12 +118,12 @@ def randomize(model: nn.Module) -> None:
         for key, param in module.named_parameters(recurse=False):
             if param.dim() > 1:
                 std = 1.0 if isinstance(module, nn.Embedding) else param[0].numel() ** -0.5
-                nn.init.normal_(param, std=std, generator=rng)
+                param.data.normal_(std=std, generator=rng)
             elif key.endswith('bias'):
-                nn.init.normal_(param, std=0.1, generator=rng)
+                param.data.normal_(std=0.1, generator=rng)
         if isinstance(module, _BatchNorm):
-            nn.init.normal_(module.running_mean, std=0.1, generator=rng)
-            nn.init.uniform_(module.running_var, 0.5, 1.5, generator=rng)
+            module.running_mean.normal_(std=0.1, generator=rng)
+            module.running_var.uniform_(0.5, 1.5, generator=rng)
 
 
 def make_variants(

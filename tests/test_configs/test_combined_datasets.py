@@ -96,7 +96,7 @@ def test_trains_on_both(cfg, monkeypatch):
     seen = []
     loss_by_feat = head.loss_by_feat
 
-    def spy(cls_logits, coords, keypoint_labels, keypoint_weights):
+    def spy(cls_logits, coords, keypoint_labels, keypoint_weights, maps=None):
         coords.retain_grad()
         losses = loss_by_feat(cls_logits, coords, keypoint_labels, keypoint_weights)
         seen.append(
