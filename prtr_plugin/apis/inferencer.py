@@ -1,6 +1,9 @@
+from pathlib import Path
+
 from mmpose.apis import MMPoseInferencer
 from mmpose.structures import PoseDataSample
 
+from ..checkpoints import read_checkpoint
 from ..models.estimators import PRTRCascade
 
 
@@ -19,8 +22,13 @@ class PRTRInferencer(MMPoseInferencer):
     for that, ``pose_based_nms=True`` drops duplicates.
 
     Args:
+        pose2d (str, optional): See the parent class
+        pose2d_weights (str, optional): See the parent class
         *args: See the parent class
         **kwargs: See the parent class.
+
+    Raises:
+        CheckpointError: If a checkpoint cannot be read without running code.
 
     Example:
         >>> from prtr_plugin.apis import PRTRInferencer
@@ -30,6 +38,15 @@ class PRTRInferencer(MMPoseInferencer):
         >>> for person in result['predictions'][0]:
         ...     print(person['bbox'][0], person['bbox_score'])
     """
+
+    def __init__(
+        self, pose2d: str | None = None, pose2d_weights: str | None = None, *args, **kwargs
+    ) -> None:
+        for weights in (pose2d_weights, kwargs.get('det_weights')):
+            # mmengine would unpickle whatever it holds
+            if weights is not None and Path(weights).is_file():
+                read_checkpoint(weights)
+        super().__init__(pose2d, pose2d_weights, *args, **kwargs)
 
     def _dispatch_kwargs(self, **kwargs) -> tuple[dict, dict, dict, dict]:
         """Pass ``bbox_thr`` to :meth:`forward` if the model is a cascade."""

@@ -40,8 +40,8 @@ def prepare_images(
     Raises:
         FileNotFoundError: If an image does not exist.
         TypeError: If an image is neither a path nor an array.
-        ValueError: If a file is not an image, or an image or a box has the
-            wrong shape.
+        ValueError: If a file is not an image, an image has the wrong shape or
+            dtype, or a box the wrong shape.
     """
     with DefaultScope.overwrite_default_scope('mmpose'):
         pipeline = Compose(model.cfg.test_dataloader.dataset.pipeline)
@@ -134,11 +134,16 @@ def read_image(image: Image, i: int) -> np.ndarray:
     Raises:
         FileNotFoundError: If it does not exist.
         TypeError: If it is neither a path nor an array.
-        ValueError: If it is not an image.
+        ValueError: If it is not an image of uint8.
     """
     if isinstance(image, np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise ValueError(f'images[{i}] must have shape (H, W, 3), but has {image.shape}.')
+        if image.dtype != np.uint8:
+            raise ValueError(
+                f'images[{i}] must be of dtype uint8 with values from 0 to 255, but is of '
+                f'{image.dtype}. Scale it to that range and convert it with astype(np.uint8).'
+            )
         return image
     if not isinstance(image, (str, Path)):
         raise TypeError(f'images[{i}] must be a path or an array, but is a {type(image).__name__}.')

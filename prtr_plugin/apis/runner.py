@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from ..checkpoints import CheckpointError
+from ..checkpoints import CheckpointError, read_checkpoint
 from ..datasets import check_data_files
 from ..engine import setup_cpu_distributed
 from ..engine.hooks import StrictLoadHook
@@ -104,6 +104,7 @@ def build_train_runner(
         if it does not fit.
 
     Raises:
+        CheckpointError: If the checkpoint cannot be read without running code.
         FileNotFoundError: If the config, the checkpoint or an annotation file
             does not exist.
         ValueError: If an option does not fit the config, or an annotation
@@ -167,6 +168,7 @@ def build_test_runner(
         does not fit.
 
     Raises:
+        CheckpointError: If the checkpoint cannot be read without running code.
         FileNotFoundError: If the config, the checkpoint or an annotation file
             does not exist.
         ValueError: If an option does not fit the config, or an annotation
@@ -210,8 +212,12 @@ class _MetricsFileHook(Hook):
 
 
 def _check_checkpoint(path: str, remedy: str) -> None:
-    if '://' not in path and not Path(path).is_file():
+    if '://' in path:
+        return
+    if not Path(path).is_file():
         raise FileNotFoundError(f'The checkpoint {path} does not exist. {remedy}')
+    # mmengine would unpickle whatever it holds
+    read_checkpoint(path)
 
 
 def _use_amp(cfg: Config) -> None:

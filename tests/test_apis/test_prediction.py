@@ -226,6 +226,12 @@ def test_bad_images(model, paths, tmp_path):
         predict(model, [paths[0], None])
 
 
+@pytest.mark.parametrize('dtype', [np.float32, np.int64, bool])
+def test_images_of_another_dtype(model, dtype):
+    with pytest.raises(ValueError, match=r'images\[0\] must be of dtype uint8 .*astype'):
+        predict(model, [np.zeros((4, 4, 3), dtype)])
+
+
 def test_bad_boxes(model, cascade, paths):
     with pytest.raises(ValueError, match='finds the people itself'):
         predict(cascade, paths[:1], [[[0, 0, 9, 9]]])

@@ -27,6 +27,34 @@ def test_train_and_test(small_config, quick_options, tmp_path):
     assert json.loads(out.read_text()) == pytest.approx(metrics)
 
 
+class Malicious:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, 'w')
+
+
+@pytest.mark.parametrize('entry', ['test', 'load_from', 'resume', 'inferencer'])
+def test_checkpoints_run_no_code(small_config, quick_options, tmp_path, entry):
+    checkpoint, trace = str(tmp_path / 'evil.pth'), tmp_path / 'trace'
+    torch.save(dict(state_dict=Malicious(str(trace))), checkpoint)
+    options = dict(quick_options)
+    with pytest.raises(CheckpointError, match='holds a Python object .*could run code'):
+        if entry == 'test':
+            apis.test(small_config, checkpoint, work_dir=str(tmp_path), cfg_options=options)
+        elif entry == 'inferencer':
+            apis.PRTRInferencer(small_config, checkpoint, device='cpu', det_model='whole_image')
+        else:
+            resume = checkpoint if entry == 'resume' else False
+            if entry == 'load_from':
+                options['load_from'] = checkpoint
+            apis.train(small_config, work_dir=str(tmp_path), resume=resume, cfg_options=options)
+    assert not trace.exists()
+
+
 def test_runs_of_one_process(small_config, quick_options, tmp_path):
     """Each logs into a folder of its own."""
     for name in ('first', 'second'):

@@ -76,8 +76,9 @@ class PRTRHead(BaseHead):
         TypeError: If the codec is missing or not a
             :class:`HungarianKeypointCodec`.
         ValueError: If ``num_queries`` < K, the codec has another number of
-            joints, or ``with_kpt_refine`` does not fit the transformer. Later,
-            if ``loss_map`` does not fit it.
+            joints, ``transformer`` has no type or an argument of the head, or
+            ``with_kpt_refine`` does not fit the transformer. Later, if
+            ``loss_map`` does not fit it.
 
     .. _`PRTR`: https://arxiv.org/abs/2104.06976
     """
@@ -120,6 +121,12 @@ class PRTRHead(BaseHead):
         self.mixed_precision = mixed_precision
         self.decoder = self._build_codec(decoder)
 
+        taken = {'in_channels', 'num_queries', 'embed_dims'}.intersection(transformer)
+        if 'type' not in transformer or taken:
+            raise ValueError(
+                f'transformer={dict(transformer)} of PRTRHead needs a type, such as '
+                "'PRTRTransformer', and leaves in_channels, num_queries and embed_dims to the head."
+            )
         self.transformer = MODELS.build(
             dict(
                 in_channels=[in_channels] if isinstance(in_channels, int) else in_channels,

@@ -138,6 +138,7 @@ def test_uses_the_last_of_several_maps():
             'num_keypoints=5.*out_channels=4',
         ),
         (dict(embed_dims=64), 'positional_encoding has 32 channels'),
+        (dict(transformer=dict(embed_dims=8)), 'leaves in_channels, num_queries and embed_dims'),
         (dict(transformer=dict(num_heads=5)), 'embed_dims=32 .*num_heads=5'),
         (dict(transformer=dict(num_decoder_layers=0)), 'num_decoder_layers'),
         (dict(with_kpt_refine=True), 'with_kpt_refine=True .*PRTRTransformer does not have'),
