@@ -1,8 +1,8 @@
 r"""Find the joints of people with an exported ONNX model, without PyTorch.
 
 Needs numpy, scipy, opencv-python and onnxruntime, and nothing else from this
-project: copy this file along with the model. A two-stage model reads one person
-for each --bbox, a cascade finds the people itself.
+project: copy this file and images.py along with the model. A two-stage model
+reads one person for each --bbox, a cascade finds the people itself.
 
 With --with-readout the result is JSON: joints in pixels of the image, with
 scores. Without it, the result is the inputs and outputs of the network as
@@ -25,12 +25,18 @@ try:
     import onnxruntime
     from scipy.optimize import linear_sum_assignment
     from scipy.special import softmax
+
+    if __package__:
+        from .images import check_boxes, read_image, to_uint8
+    else:  # this file was copied, with the other one beside it
+        sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+        from images import check_boxes, read_image, to_uint8  # type: ignore[no-redef]
 except ImportError as error:
     if __name__ != '__main__':
         raise
     sys.exit(
-        f'Error: {error.name} is missing. Install what this script needs '
-        'with `pip install numpy scipy opencv-python onnxruntime`.'
+        f'Error: {error.name} is missing. Install what this script needs with `pip install numpy '
+        'scipy opencv-python onnxruntime`, and copy images.py along with it.'
     )
 
 # BGR, by side of the body
@@ -42,34 +48,26 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('model', help='.onnx file of export_onnx.py')
-    parser.add_argument('image', help='image file')
+    add = parser.add_argument
+    add('model', help='.onnx file of export_onnx.py')
+    add('image', help='image file')
     readout = 'assign queries to joints and return joints, not raw outputs'
-    parser.add_argument('--with-readout', action='store_true', help=readout)
-    parser.add_argument(
-        '--bbox',
-        type=float,
-        nargs=4,
-        action='append',
-        metavar=('X1', 'Y1', 'X2', 'Y2'),
-        help='box of a person, for two-stage models; once for each person '
-        '(default: the whole image)',
-    )
+    add('--with-readout', action='store_true', help=readout)
+    corners = ('X1', 'Y1', 'X2', 'Y2')
+    box = 'box of a person, for two-stage models; once for each person (default: the whole image)'
+    add('--bbox', type=float, nargs=4, action='append', metavar=corners, help=box)
     flip = 'average with the mirrored crop, as in testing; for two-stage models'
-    parser.add_argument('--flip-test', action='store_true', help=flip)
+    add('--flip-test', action='store_true', help=flip)
     for name, what in (
         ('--score-thr', 'lowest score of a person, for cascades (default: 0.3)'),
         ('--kpt-thr', 'lowest score of a joint that is drawn (default: 0.3)'),
     ):
-        parser.add_argument(name, type=float, default=0.3, help=what)
-    parser.add_argument(
-        '--out',
-        help='write the result to this .json file, or .npz without '
-        '--with-readout (default: print it)',
-    )
-    parser.add_argument('--draw', help='draw the joints into this image file')
+        add(name, type=float, default=0.3, help=what)
+    out = 'write the result to this .json file, or .npz without --with-readout (default: print it)'
+    add('--out', help=out)
+    add('--draw', help='draw the joints into this image file')
     device = 'default: cuda if onnxruntime has it, else cpu'
-    parser.add_argument('--device', choices=['cpu', 'cuda'], help=device)
+    add('--device', choices=['cpu', 'cuda'], help=device)
     args = parser.parse_args()
     ending = '.json' if args.with_readout else '.npz'
     if args.out and not args.out.endswith(ending):
@@ -172,15 +170,8 @@ def crop_person(
         - crop (np.ndarray): In shape (h, w, 3)
         - center (np.ndarray): Its center [x, y] in pixels of the image
         - scale (np.ndarray): Its size [w, h] in pixels of the image
-
-    Raises:
-        ValueError: If the box has no area.
     """
     low, high = np.array(bbox, dtype=np.float32).reshape(2, 2)
-    if not (high > low).all():
-        raise ValueError(
-            f'The box {list(bbox)} has no area. Give it as X1 Y1 X2 Y2 with X1 < X2 and Y1 < Y2.'
-        )
     width, height = input_size
     center = (low + high) / 2
     w, h = (high - low) * np.float32(padding)
@@ -212,12 +203,17 @@ def resize_image(
 
     Returns:
         np.ndarray: Image in shape (h, w, 3).
+
+    Raises:
+        ValueError: If nothing would be left of a thin image.
     """
     size = list(input_size)
     if keep_ratio:
         sides = image.shape[1::-1]
         factor = min(max(input_size) / max(sides), min(input_size) / min(sides))
         size = [int(side * factor + 0.5) for side in sides]
+        if not min(size):
+            raise ValueError(f'An image of {sides[0]}x{sides[1]} pixels is too thin.')
     size = [max(1, round(side / divisor)) * divisor for side in size]
     return cv2.resize(image, size)
 
@@ -229,7 +225,7 @@ def prepare(
 
     Args:
         model (Model): Model
-        image (np.ndarray): Image in shape (H, W, 3), BGR, uint8
+        image (np.ndarray): Image in shape (H, W, 3), BGR, see :func:`to_uint8`
         bboxes (List[Sequence[float]], optional): Boxes in [x1, y1, x2, y2],
             in pixels, for a two-stage model. Defaults to the whole image
 
@@ -241,15 +237,14 @@ def prepare(
             in pixels of the image, each in shape (N, 2)
 
     Raises:
-        ValueError: If there are boxes for a cascade, or one has no area.
+        ValueError: If there are boxes for a cascade, or one is not valid.
     """
     meta = model.meta
+    image = to_uint8(image, 'The image')
     size = np.array(image.shape[1::-1], dtype=np.float32)
     if not model.is_cascade:
-        crops = [
-            crop_person(image, bbox, meta['input_size'], meta['bbox_padding'])
-            for bbox in bboxes or [[0, 0, *size]]
-        ]
+        boxes = check_boxes(bboxes or [[0, 0, *size]], image.shape[1::-1], 'bboxes')
+        crops = [crop_person(image, b, meta['input_size'], meta['bbox_padding']) for b in boxes]
         images, centers, scales = map(np.stack, zip(*crops))
         return images.transpose(0, 3, 1, 2), centers, scales
     if bboxes:
@@ -269,7 +264,7 @@ def predict(
 
     Args:
         model (Model): Model
-        image (np.ndarray): Image in shape (H, W, 3), BGR, uint8
+        image (np.ndarray): Image in shape (H, W, 3), BGR, see :func:`to_uint8`
         bboxes (List[Sequence[float]], optional): See :func:`prepare`
         flip_test (bool): Whether a two-stage model averages with the mirrored
             crops. Defaults to ``False``
@@ -286,6 +281,8 @@ def predict(
     """
     if model.is_cascade and flip_test:
         raise ValueError('flip_test is for two-stage models, but this is a cascade. Leave it out.')
+    if not 0 <= score_thr <= 1:
+        raise ValueError(f'score_thr must be from 0 to 1, but is {score_thr}.')
     images, centers, scales = prepare(model, image, bboxes)
     out = model(images)
     if model.is_cascade:
@@ -360,11 +357,15 @@ def draw(image: np.ndarray, people: list[dict], meta: dict, kpt_thr: float) -> n
 def run(args: argparse.Namespace) -> None:
     """Read an image and write the result."""
     model = Model(args.model, args.device)
-    image = cv2.imread(args.image)
-    if image is None:
-        raise ValueError(f'The image {args.image} cannot be read.')
+    image = read_image(args.image)
+    try:
+        if args.with_readout:
+            people = predict(model, image, args.bbox, args.flip_test, args.score_thr)
+        else:
+            images = prepare(model, image, args.bbox)[0]
+    except ValueError as error:
+        raise ValueError(f'{args.image}: {error}') from error
     if not args.with_readout:
-        images = prepare(model, image, args.bbox)[0]
         outputs = dict(images=images, **model(images))
         for name, value in outputs.items():
             print(f'{name}: {value.dtype} {value.shape}')
@@ -372,7 +373,6 @@ def run(args: argparse.Namespace) -> None:
             np.savez(args.out, **outputs)
         return
     names = model.meta['keypoint_names']
-    people = predict(model, image, args.bbox, args.flip_test, args.score_thr)
     text = json.dumps(dict(image=args.image, keypoint_names=names, people=people), indent=2)
     # the picture first, as its file name may be invalid
     if args.draw and not cv2.imwrite(args.draw, draw(image, people, model.meta, args.kpt_thr)):

@@ -30,7 +30,7 @@ FORBIDDEN = ['torch', 'mmengine', 'mmcv', 'mmdet', 'mmpose', 'prtr_plugin']
 
 pytest.importorskip('onnxruntime')
 # after the check, as it needs onnxruntime
-from prtr_plugin.deploy import reader  # noqa: E402
+from prtr_plugin.deploy import images, reader  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -55,7 +55,8 @@ def run_alone(script, *args, forbidden=FORBIDDEN):
 
 @pytest.fixture
 def copied(tmp_path):
-    """The file alone in a folder, where nothing of the package is near."""
+    """The two files in a folder, where nothing of the package is near."""
+    shutil.copy(images.__file__, tmp_path)
     return shutil.copy(reader.__file__, tmp_path)
 
 
@@ -234,8 +235,8 @@ def test_bad_input(exported, image_file, run, tmp_path):
         (['nothing.onnx', image_file], 'nothing.onnx does not exist'),
         ([image_file, image_file], 'cannot be read as an ONNX model'),
         ([foreign, image_file], 'lacks the metadata that export_onnx.py'),
-        ([two_stage, 'nothing.jpg'], 'nothing.jpg cannot be read'),
-        ([two_stage, image_file, '--bbox', 9, 5, 9, 8], 'has no area'),
+        ([two_stage, 'nothing.jpg'], 'nothing.jpg" does not exist'),
+        ([two_stage, image_file, '--bbox', 9, 5, 9, 8], 'x1 < x2 and y1 < y2'),
         ([cascade, image_file, '--bbox', 1, 1, 9, 9], 'takes no boxes'),
         ([cascade, image_file, read, '--flip-test'], 'flip_test is for'),
         ([two_stage, image_file, read, '--out', nowhere / 'a.json'], 'No such file'),

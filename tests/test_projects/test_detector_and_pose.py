@@ -193,7 +193,7 @@ def test_failure_leaves_nothing(run, folder, video, tmp_path, monkeypatch):
     (pictures / 'z.jpg').write_text('no image')
     out = tmp_path / 'out'
     done = run(pictures, out, '--batch-size=1')
-    assert 'z.jpg" is not an image' in done.code
+    assert 'z.jpg" cannot be read as an image' in done.code
     assert list(tmp_path.iterdir()) == [pictures]
 
     monkeypatch.setattr(cv2, 'VideoWriter_fourcc', None)
@@ -212,7 +212,7 @@ def test_bad_arguments(run, folder, tmp_path, cascade_config, train_an_epoch, qu
         ('nor a folder with images', empty, [], {}),
         ('is neither an image nor a video', cascade, [], {}),
         ('"no.py" does not exist', folder, [], {'det-config': 'no.py'}),
-        ('"no.pth" does not exist', folder, [], {'det-weights': 'no.pth'}),
+        ('There is no file "no.pth"', folder, [], {'det-weights': 'no.pth'}),
         ('"no.pth" do not exist', folder, [], {'pose-weights': 'no.pth'}),
         ('There is no model "prtr"', folder, [], {'pose': 'prtr'}),
         ("--person-class 80 is not among .* {0: 'person', 1: 'bicycle'", folder,
