@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -90,7 +91,7 @@ def write_odd_pictures(folder: Path) -> None:
         'UPPER.JPG': jpeg,
         'spaces and ünïcode.jpg': jpeg,
         'plain.png': png,
-        '16bit.png': cv2_encode(smooth.astype(np.uint16) * 257, '.png'),
+        '16bit.png': cv2_encode(smooth[..., ::-1].astype(np.uint16) * 257, '.png'),
         '1bit.png': encode(picture.convert('1'), 'PNG'),
         'grey16.png': cv2_encode(smooth[..., 0].astype(np.uint16) * 257, '.png'),
         'grey_alpha.png': encode(picture.convert('LA'), 'PNG'),
@@ -140,3 +141,27 @@ def write_odd_pictures(folder: Path) -> None:
     (folder / 'loop.jpg').symlink_to('loop.jpg')
     (folder / 'folder.jpg').mkdir()
     os.mkfifo(folder / 'pipe.jpg')
+
+
+def check_odd_pictures(run: Callable[[Path], object], folder: Path, may_refuse=()) -> None:
+    """Check that an entry point reads the files of ``NAMES``, or says why not.
+
+    It gives a result, or one sentence with the name of the file: as the error
+    that it raises, or as the message that it exits with.
+    """
+    wrong = {}
+    for name in NAMES:
+        try:
+            message = run(folder / name)
+            message = message if isinstance(message, str) else ''
+        except (OSError, ValueError) as error:
+            message = str(error)
+        except Exception as error:  # what a user would see as a traceback
+            wrong[name] = repr(error)
+            continue
+        refused = bool(message)
+        if refused and (name not in message or len(message.splitlines()) > 1):
+            wrong[name] = message
+        elif refused if name in GOOD and name not in may_refuse else name in BAD and not refused:
+            wrong[name] = message or 'was accepted'
+    assert not wrong

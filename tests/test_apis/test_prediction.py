@@ -11,7 +11,9 @@ import torch
 from mmengine.registry import DefaultScope
 from mmpose.apis import inference_bottomup, inference_topdown
 
+from helpers.odd_pictures import check_odd_pictures
 from prtr_plugin.apis import find_images, load_model, predict
+from prtr_plugin.apis.inputs import load_image
 
 pytestmark = pytest.mark.usefixtures('no_network')
 
@@ -269,6 +271,19 @@ def test_bad_boxes(model, cascade, paths):
             predict(model, paths[:1], [words])
     with pytest.raises(ValueError, match='batch_size must be at least 1'):
         predict(model, paths, batch_size=0)
+
+
+@pytest.mark.parametrize('name', ['model', pytest.param('cascade', marks=pytest.mark.slow)])
+def test_odd_pictures(name, odd_pictures, request):
+    model = request.getfixturevalue(name)
+    check_odd_pictures(lambda path: predict(model, [path]), odd_pictures)
+    assert predict(model, [odd_pictures / '1x1.png']) != []
+    # turned, and with the same colours as in 8 bits
+    plain, turned, deep = (
+        load_image(odd_pictures / name, 0)
+        for name in ('plain.png', 'exif_rotated.jpg', '16bit.png')
+    )
+    assert turned.shape == (64, 48, 3) and abs(deep - plain.astype(int)).max() <= 1
 
 
 def test_errors_of_single_images(model, cascade, paths):
