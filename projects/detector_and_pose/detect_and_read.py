@@ -38,7 +38,7 @@ from prtr_plugin.apis import Person, load_config, load_model, predict
 from prtr_plugin.apis.checks import find_device
 from prtr_plugin.apis.model_zoo import load_weights
 from prtr_plugin.checkpoints import read_checkpoint
-from prtr_plugin.deploy.images import read_image
+from prtr_plugin.deploy.reader import read_image
 from prtr_plugin.fileio import write_folder
 
 try:

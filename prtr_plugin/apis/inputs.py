@@ -20,7 +20,7 @@ from mmpose.registry import DATASETS
 from torch.utils.data import DataLoader
 
 from ..datasets import check_data_files
-from ..deploy.images import check_boxes, decode_image, read_image, to_uint8
+from ..deploy.reader import check_boxes, decode_image, read_image, to_uint8
 from ..models.estimators import PRTRCascade
 
 Image = str | Path | np.ndarray

@@ -1,6 +1,7 @@
 """Settings that do not agree, said before a run."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -116,7 +117,9 @@ def test_devices():
 def test_before_training(options, message, small_config, quick_options, tmp_path):
     with pytest.raises(ValueError, match=message):
         build_train_runner(
-            small_config, work_dir=str(tmp_path), cfg_options={**quick_options, **options}
+            Path(small_config).stem,
+            work_dir=str(tmp_path),
+            cfg_options={**quick_options, **options},
         )
 
 

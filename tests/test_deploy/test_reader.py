@@ -31,7 +31,7 @@ FORBIDDEN = ['torch', 'mmengine', 'mmcv', 'mmdet', 'mmpose', 'prtr_plugin']
 pytest.importorskip('onnxruntime')
 # after the check, as it needs onnxruntime
 from helpers.odd_pictures import check_odd_pictures  # noqa: E402
-from prtr_plugin.deploy import images, reader  # noqa: E402
+from prtr_plugin.deploy import reader  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -56,8 +56,7 @@ def run_alone(script, *args, forbidden=FORBIDDEN):
 
 @pytest.fixture
 def copied(tmp_path):
-    """The two files in a folder, where nothing of the package is near."""
-    shutil.copy(images.__file__, tmp_path)
+    """The file alone in a folder, where nothing of the package is near."""
     return shutil.copy(reader.__file__, tmp_path)
 
 
@@ -261,7 +260,7 @@ def test_odd_pictures(onnx_model, run, odd_pictures, capsys, monkeypatch):
             return exit.code
 
     check_odd_pictures(read, odd_pictures)
-    image = images.read_image(odd_pictures / 'plain.png')
+    image = reader.read_image(odd_pictures / 'plain.png')
     for same in (image / 255, np.float32(image), image.astype(np.int64)):
         assert reader.predict(model, same) == reader.predict(model, image)
     with pytest.raises(ValueError, match='The image must be of dtype uint8'):
@@ -273,7 +272,7 @@ def test_odd_pictures(onnx_model, run, odd_pictures, capsys, monkeypatch):
 def test_devices(exported, monkeypatch):
     """A missing accelerator is no reason to fail unless it is asked for."""
     path = exported('two_stage')
-    monkeypatch.setattr(reader.onnxruntime, 'get_available_providers', lambda: ['CPU'])
+    monkeypatch.setattr('onnxruntime.get_available_providers', lambda: ['CPU'])
     assert reader.Model(path).session.get_providers() == ['CPUExecutionProvider']
     with pytest.raises(ValueError, match='onnxruntime-gpu'):
         reader.Model(path, 'cuda')

@@ -1,8 +1,7 @@
 r"""Find the joints of people with a file of export_onnx.py, without PyTorch.
 
-This runs prtr_plugin/deploy/reader.py, which can also be copied along with
-images.py and the model and run on its own. Neither needs the package to be
-installed.
+This runs prtr_plugin/deploy/reader.py, which can also be copied along with the
+model and run on its own. Neither needs the package to be installed.
 
 Example:
     python tools/deployment/onnx_inference.py model.onnx person.jpg \
