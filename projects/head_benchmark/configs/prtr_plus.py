@@ -2,6 +2,9 @@
 # stride 4, each starts as one joint, and scores are confidences.
 _base_ = './budget.py'
 
+# better than 1e-3 for this head
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+
 model = dict(
     backbone=dict(out_indices=(0, 1, 2)),
     head=dict(
