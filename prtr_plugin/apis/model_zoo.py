@@ -1,4 +1,3 @@
-import difflib
 import fnmatch
 import os.path as osp
 import warnings
@@ -10,7 +9,7 @@ from mmpose.apis import init_model
 from torch import nn
 
 from ..checkpoints import CheckpointError, check_state_dict, get_state_dict, read_checkpoint
-from ..model_index import config_paths
+from ..model_index import config_paths, find_config
 from .config import load_config
 
 
@@ -75,7 +74,7 @@ def load_model(
         >>> name = 'td-prtr_res18_1xb32-20e_synthetic-128x96'
         >>> model = load_model(name, 'work_dirs/quickstart/epoch_20.pth')
     """
-    config = _find_config(name)
+    config = find_config(name)
     if (weights is None) != random_weights:
         raise ValueError(
             f'{name} needs either weights=<path of a checkpoint> or '
@@ -103,27 +102,3 @@ def load_model(
         meta = checkpoint.get('meta', {})
         model.dataset_meta = meta.get('dataset_meta', model.dataset_meta)
     return model
-
-
-def _find_config(name: str) -> str:
-    """Path of the config file of a model.
-
-    Raises:
-        ValueError: If the model index does not have the name.
-        FileNotFoundError: If the name is the path of a missing file.
-    """
-    if name.endswith('.py'):
-        if not osp.isfile(name):
-            raise FileNotFoundError(f'The config file "{name}" does not exist.')
-        return name
-    paths = config_paths()
-    if name not in paths:
-        close = difflib.get_close_matches(name, paths, n=3, cutoff=0.4)
-        others = sorted(set(paths).difference(close))
-        raise ValueError(
-            f'There is no model "{name}". '
-            + (f'Did you mean {" or ".join(close)}? ' if close else '')
-            + f'There are also: {", ".join(others)}. To use a config file, give '
-            'its path, which ends with .py.'
-        )
-    return paths[name]

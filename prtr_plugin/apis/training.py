@@ -1,0 +1,306 @@
+import io
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mmengine.device.utils
+from mmengine.device import get_device
+from torch import nn
+
+from ..datasets import OwnData, prepare_data
+from ..engine.hooks import Progress, ProgressHook
+from ..model_index import find_config
+from .config import load_config
+from .joint_init import JointChange, write_initial_weights
+from .own_config import Schedule, parse_size, plan_schedule, write_config
+from .runner import build_train_runner
+
+DEFAULT_MODEL = 'prtr-s'
+
+
+class TrainingPlan(NamedTuple):
+    """What :func:`plan_training` decided.
+
+    Attributes:
+        config (Path): The config that it wrote
+        work_dir (Path): Folder of the run
+        decisions (Dict[str, str]): A sentence each for ``data``, ``joints``,
+            ``model``, ``schedule`` and ``output``
+    """
+
+    config: Path
+    work_dir: Path
+    decisions: dict[str, str]
+
+
+def plan_training(
+    data: str | Path | None = None,
+    config: str | None = None,
+    model: str = DEFAULT_MODEL,
+    init: str | Path | None = None,
+    epochs: int | None = None,
+    batch: int | None = None,
+    size: str | Sequence[int] | None = None,
+    work_dir: str | Path | None = None,
+    logger: str | None = None,
+    early_stop: int = 0,
+    ema: bool = False,
+    flip: bool | dict[str, str] | None = None,
+    sigmas: float | Sequence[float] | None = None,
+    seed: int | None = None,
+) -> TrainingPlan:
+    """Decide how to train on own data, and write it down as a config.
+
+    Args:
+        data (str | Path, optional): Folder or file of a dataset with
+            keypoints in COCO's layout, see :func:`find_splits`. Its joints,
+            links and left/right swaps come from ``categories``
+        config (str, optional): Instead of ``data``, the name or path of a
+            config with data of its own
+        model (str): Name or path of the config whose model is trained on
+            ``data``. Defaults to a small two-stage model
+        init (str | Path, optional): Checkpoint to start from, of the same
+            model; its joints may be others, see :func:`write_initial_weights`
+        epochs (int, optional): Number of epochs. Defaults to what the size of
+            the dataset suggests, see :func:`plan_schedule`
+        batch (int, optional): People in a batch or, for a cascade, pictures.
+            The default likewise
+        size (str | Sequence[int], optional): Height and width of crops, such
+            as ``'256x192'``. Defaults to that of the model
+        work_dir (str | Path, optional): Folder of the run. Defaults to
+            ``work_dirs/<name of the data>``, with a number if it exists
+        logger (str, optional): ``'tensorboard'``, ``'wandb'`` or
+            ``'mlflow'``, beside the log files
+        early_stop (int): Validations without an improvement after which
+            training ends, 0 for never. Defaults to 0
+        ema (bool): Whether to evaluate and keep a moving average of the
+            weights. Defaults to ``False``
+        flip (bool | Dict[str, str], optional): Whether people may be
+            mirrored, or which joints change places then. Defaults to what
+            their names say
+        sigmas (float | Sequence[float], optional): Tolerances of OKS, see
+            :func:`make_dataset_info`
+        seed (int, optional): Seed of split and training. Defaults to that of
+            the model's config
+
+    Returns:
+        TrainingPlan: The config, its folder and what was decided.
+
+    Raises:
+        FileExistsError: If ``work_dir`` is given and not empty.
+        FileNotFoundError: If a file does not exist.
+        ValueError: If the data or an option cannot be used.
+    """
+    if (data is None) == (config is None):
+        raise ValueError('Give either data, a folder or file of your own, or config.')
+    base = config or model
+    cfg = load_config(find_config(base))
+    crop = None if size is None else parse_size(size)
+    folder = _new_folder(work_dir, Path(data or base))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / 'config.py'
+    own = schedule = None
+    if data is not None:
+        own = prepare_data(data, folder, flip, sigmas, seed or 0)
+        cascade = cfg.model.type == 'PRTRCascade'
+        samples = own.train.num_images if cascade else own.train.num_people
+        schedule = plan_schedule(cfg, samples, epochs, batch)
+    elif flip is not None or sigmas is not None:
+        raise ValueError('flip and sigmas need data: with config, set them in its metainfo.')
+    elif epochs or batch:
+        samples = _num_samples(cfg)
+        schedule = plan_schedule(
+            cfg, samples, epochs or cfg.train_cfg.max_epochs, batch or cfg.train_dataloader.batch_size
+        )
+    load_from = str(folder.resolve() / 'init.pth') if init else None
+
+    def write(load_from: str | None) -> None:
+        comment = f'Written by `prtr train`. To train once more:\nmim train prtr_plugin {path}'
+        write_config(
+            path, base, own, crop, schedule, load_from, early_stop, ema, logger, seed, comment
+        )
+
+    write(None)
+    change = None
+    if init:
+        change = write_initial_weights(init, str(path), folder / 'init.pth')
+        write(load_from)
+    decisions = _describe(own, base, crop, cfg, change, init, schedule)
+    decisions['output'] = f'{folder}, on {get_device()}, settings in {path.name}'
+    return TrainingPlan(path, folder, decisions)
+
+
+def train(
+    config: str | None = None,
+    data: str | Path | None = None,
+    work_dir: str | Path | None = None,
+    device: str | None = None,
+    report: Callable[[Progress], None] | None = None,
+    resume: bool | str = False,
+    amp: bool = False,
+    no_validate: bool = False,
+    auto_scale_lr: bool = False,
+    cfg_options: dict | None = None,
+    launcher: str = 'none',
+    **plan: Any,
+) -> nn.Module:
+    """Train a model.
+
+    Args:
+        config (str, optional): Config file, or the name of a model
+        data (str | Path, optional): Own data instead, see
+            :func:`plan_training`
+        work_dir (str | Path, optional): Folder for logs and checkpoints
+        device (str, optional): Such as ``'cpu'`` or ``'cuda:1'``. Defaults to
+            an accelerator if there is one, else the CPU
+        report (Callable, optional): Function that is told the progress, see
+            :class:`ProgressHook`. With it nothing is printed; the log is in
+            ``work_dir`` in any case
+        resume (bool | str): See :func:`build_train_runner`, as for the
+            following arguments
+        amp (bool): See there
+        no_validate (bool): See there
+        auto_scale_lr (bool): See there
+        cfg_options (dict, optional): See there
+        launcher (str): See there
+        **plan: Further arguments of :func:`plan_training`
+
+    Returns:
+        nn.Module: The trained model. The checkpoints are in the work folder.
+
+    Raises:
+        CheckpointError: If the checkpoint to resume from does not fit.
+        ValueError: If an option does not fit the config, or an annotation
+            file is damaged.
+        FileNotFoundError: If a file does not exist.
+
+    Example:
+        >>> from prtr_plugin.apis import train
+        >>> train(data='people5', epochs=100)
+        >>> train('config.py', work_dir='work_dirs/mine',
+        ...       cfg_options={'train_dataloader.batch_size': 8})
+    """
+    with use_device(device):
+        if data is not None or plan:
+            planned = plan_training(data, config, work_dir=work_dir, **plan)
+            config, work_dir = str(planned.config), planned.work_dir
+            if report is None:
+                for name, text in planned.decisions.items():
+                    print(f'{name}: {text}')
+        elif config is None:
+            raise ValueError('Give data, a folder or file of your own, or config.')
+        # mmengine, and pycocotools in every validation, print to the screen
+        with redirect_stdout(io.StringIO()) if report else nullcontext():
+            runner = build_train_runner(
+                config,
+                None if work_dir is None else str(work_dir),
+                resume,
+                amp,
+                no_validate,
+                auto_scale_lr,
+                cfg_options,
+                launcher,
+            )
+            if report:
+                runner.register_hook(ProgressHook(report))
+            return runner.train()
+
+
+@contextmanager
+def use_device(device: str | None):
+    """Let mmengine use a device, which it chooses itself when it is imported.
+
+    Raises:
+        ValueError: If there is no such device.
+    """
+    if device is None:
+        yield
+        return
+    kind, _, number = device.partition(':')
+    usual = get_device()
+    if kind not in ('cpu', usual):
+        raise ValueError(f'device must be cpu or {usual} on this machine, but is {device!r}.')
+    if kind == 'cuda' and number:
+        import torch
+
+        torch.cuda.set_device(int(number))
+    mmengine.device.utils.DEVICE = kind
+    try:
+        yield
+    finally:
+        mmengine.device.utils.DEVICE = usual
+
+
+def _new_folder(work_dir: str | Path | None, source: Path) -> Path:
+    """The folder of a new run."""
+    if work_dir is not None:
+        folder = Path(work_dir)
+        if folder.exists() and any(folder.iterdir()):
+            raise FileExistsError(
+                f'The folder "{folder}" is not empty: give another one as out, or continue the '
+                f'run in it with config={folder}/config.py resume=true.'
+            )
+        return folder
+    resolved = source.expanduser().resolve()
+    first = Path('work_dirs') / (resolved.stem if resolved.suffix in ('.py', '.json') else resolved.name)
+    folder, number = first, 1
+    while folder.exists() and any(folder.iterdir()):
+        number += 1
+        folder = first.with_name(f'{first.name}-{number}')
+    return folder
+
+
+def _num_samples(cfg: Any) -> int:
+    from mmengine.registry import DefaultScope
+    from mmpose.registry import DATASETS
+
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        return len(DATASETS.build(cfg.train_dataloader.dataset))
+
+
+def _describe(
+    own: OwnData | None,
+    base: str,
+    size: tuple[int, int] | None,
+    cfg: Any,
+    change: JointChange | None,
+    init: Any,
+    schedule: Schedule | None,
+) -> dict[str, str]:
+    """The decisions in words."""
+    result = {}
+    if own:
+        train, val = own.train, own.val
+        notes = ''.join(f'; {note}' for note in own.notes)
+        result['data'] = (
+            f'{train.num_people} people in {train.num_images} pictures to train on, '
+            f'{val.num_people} in {val.num_images} to validate{notes}'
+        )
+        info = own.dataset_info
+        joints = [joint['name'] for joint in info['keypoint_info'].values()]
+        pairs = {
+            tuple(sorted((joint['name'], joint['swap'])))
+            for joint in info['keypoint_info'].values()
+            if joint['swap']
+        }
+        flips = f'{len(pairs)} left/right pairs' if own.flip else 'never mirrored (no left/right pairs)'
+        sigmas = sorted({f'{sigma:g}' for sigma in info['sigmas']})
+        listed = ', '.join(joints[:6]) + (', ...' if len(joints) > 6 else '')
+        result['joints'] = (
+            f'{len(joints)} ({listed}), {len(info["skeleton_info"])} links, {flips}, '
+            f'sigmas {sigmas[0]}' + (f' to {sigmas[-1]}' if len(sigmas) > 1 else '')
+        )
+    width, height = size or cfg.get('codec', {}).get('input_size', (0, 0))
+    crop = f', {height}x{width}' if min(width, height) > 1 else ''
+    start = f'weights of {init}' if init else 'from scratch'
+    if change:
+        start += f' ({len(change.kept)} joints kept, {len(change.new)} new)'
+    result['model'] = f'{base}{crop}, {start}'
+    if schedule:
+        result['schedule'] = (
+            f'{schedule.epochs} epochs of {schedule.steps} steps, batches of '
+            f'{schedule.batch_size}, learning rate {schedule.lr:g} after {schedule.warmup} steps, '
+            f'validation every {schedule.val_interval} epochs'
+        )
+    return result
