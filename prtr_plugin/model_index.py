@@ -1,7 +1,6 @@
 """The models that the package has configs for."""
 
 import difflib
-import os.path as osp
 from pathlib import Path
 
 import mmengine
@@ -18,14 +17,19 @@ SHORT_NAMES = {
 }
 
 
-def config_paths() -> dict[str, str]:
-    """Paths of the config files in the model index, by model name."""
+def model_entries() -> dict[str, dict]:
+    """Entries of the model index by model name."""
     index = mmengine.load(_MIM_DIR / 'model-index.yml')
     return {
-        model['Name']: str(_MIM_DIR / model['Config'])
+        model['Name']: model
         for path in index['Import']
         for model in mmengine.load(_MIM_DIR / path)['Models']
     }
+
+
+def config_paths() -> dict[str, str]:
+    """Paths of the config files in the model index, by model name."""
+    return {name: str(_MIM_DIR / model['Config']) for name, model in model_entries().items()}
 
 
 def find_config(name: str | Path) -> str:
@@ -73,7 +77,7 @@ def nearest_names(name: str, number: int = 5) -> list[str]:
     """
 
     def key(other: str) -> tuple:
-        common = len(osp.commonprefix([name.lower(), other]))
+        common = next((i for i, (a, b) in enumerate(zip(name.lower(), other)) if a != b), len(name))
         similar = difflib.SequenceMatcher(None, name.lower(), other).ratio()
         # a letter or two in common say less than the likeness of the whole
         return similar < 0.8, -(common // 4), '_coco-' not in other, -similar

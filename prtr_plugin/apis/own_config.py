@@ -84,9 +84,7 @@ def plan_schedule(
     lr = cfg.optim_wrapper.optimizer.lr * min(1, batch_size / reference) ** 0.5
     warmup = max(1, min(200, round(0.05 * steps * epochs)))
     interval = max(1, epochs // 20)
-    return Schedule(
-        epochs, batch_size, steps, drop_last, warmup, float(f'{lr:.2g}'), interval
-    )
+    return Schedule(epochs, batch_size, steps, drop_last, warmup, float(f'{lr:.2g}'), interval)
 
 
 def parse_size(size: str | Sequence[int]) -> tuple[int, int]:

@@ -1,6 +1,5 @@
-import io
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +13,9 @@ from ..model_index import find_config
 from .config import load_config
 from .joint_init import JointChange, write_initial_weights
 from .own_config import Schedule, parse_size, plan_schedule, write_config
+from .report import write_report
 from .runner import build_train_runner
+from .work_folder import load_run
 
 DEFAULT_MODEL = 'prtr-s'
 
@@ -49,6 +50,7 @@ def plan_training(
     flip: bool | dict[str, str] | None = None,
     sigmas: float | Sequence[float] | None = None,
     seed: int | None = None,
+    device: str | None = None,
 ) -> TrainingPlan:
     """Decide how to train on own data, and write it down as a config.
 
@@ -83,6 +85,7 @@ def plan_training(
             :func:`make_dataset_info`
         seed (int, optional): Seed of split and training. Defaults to that of
             the model's config
+        device (str, optional): The device to name in the decisions
 
     Returns:
         TrainingPlan: The config, its folder and what was decided.
@@ -111,7 +114,10 @@ def plan_training(
     elif epochs or batch:
         samples = _num_samples(cfg)
         schedule = plan_schedule(
-            cfg, samples, epochs or cfg.train_cfg.max_epochs, batch or cfg.train_dataloader.batch_size
+            cfg,
+            samples,
+            epochs or cfg.train_cfg.max_epochs,
+            batch or cfg.train_dataloader.batch_size,
         )
     load_from = str(folder.resolve() / 'init.pth') if init else None
 
@@ -127,12 +133,14 @@ def plan_training(
         change = write_initial_weights(init, str(path), folder / 'init.pth')
         write(load_from)
     decisions = _describe(own, base, crop, cfg, change, init, schedule)
-    decisions['output'] = f'{folder}, on {get_device()}, settings in {path.name}'
+    decisions['output'] = (
+        f'{folder}, on {(device or get_device()).upper()}, settings in {path.name}'
+    )
     return TrainingPlan(path, folder, decisions)
 
 
 def train(
-    config: str | None = None,
+    config: str | TrainingPlan | None = None,
     data: str | Path | None = None,
     work_dir: str | Path | None = None,
     device: str | None = None,
@@ -148,15 +156,16 @@ def train(
     """Train a model.
 
     Args:
-        config (str, optional): Config file, or the name of a model
+        config (str | TrainingPlan, optional): Config file, the name of a
+            model, or what :func:`plan_training` returned
         data (str | Path, optional): Own data instead, see
-            :func:`plan_training`
+            :func:`plan_training`. With it or with a plan, ``report.html`` is
+            written into the work folder
         work_dir (str | Path, optional): Folder for logs and checkpoints
         device (str, optional): Such as ``'cpu'`` or ``'cuda:1'``. Defaults to
             an accelerator if there is one, else the CPU
         report (Callable, optional): Function that is told the progress, see
-            :class:`ProgressHook`. With it nothing is printed; the log is in
-            ``work_dir`` in any case
+            :class:`ProgressHook`
         resume (bool | str): See :func:`build_train_runner`, as for the
             following arguments
         amp (bool): See there
@@ -181,30 +190,30 @@ def train(
         >>> train('config.py', work_dir='work_dirs/mine',
         ...       cfg_options={'train_dataloader.batch_size': 8})
     """
+    if isinstance(config, TrainingPlan):
+        planned: TrainingPlan | None = config
+    elif data is not None or plan:
+        planned = plan_training(data, config, work_dir=work_dir, device=device, **plan)
+        for name, text in planned.decisions.items():
+            print(f'{name}: {text}')
+    else:
+        planned = None
+    if planned:
+        config, work_dir = str(planned.config), planned.work_dir
+    elif config is None:
+        raise ValueError('Give data, a folder or file of your own, or config.')
+    options = (resume, amp, no_validate, auto_scale_lr, cfg_options, launcher)
     with use_device(device):
-        if data is not None or plan:
-            planned = plan_training(data, config, work_dir=work_dir, **plan)
-            config, work_dir = str(planned.config), planned.work_dir
-            if report is None:
-                for name, text in planned.decisions.items():
-                    print(f'{name}: {text}')
-        elif config is None:
-            raise ValueError('Give data, a folder or file of your own, or config.')
-        # mmengine, and pycocotools in every validation, print to the screen
-        with redirect_stdout(io.StringIO()) if report else nullcontext():
-            runner = build_train_runner(
-                config,
-                None if work_dir is None else str(work_dir),
-                resume,
-                amp,
-                no_validate,
-                auto_scale_lr,
-                cfg_options,
-                launcher,
-            )
-            if report:
-                runner.register_hook(ProgressHook(report))
-            return runner.train()
+        runner = build_train_runner(config, work_dir and str(work_dir), *options)
+        if report:
+            runner.register_hook(ProgressHook(report))
+        model = runner.train()
+        if planned:
+            best = load_run(planned.work_dir, device=device)
+            title = f'Training of {planned.work_dir.name}'
+            page = planned.work_dir / 'report.html'
+            write_report(best, page, title, None, planned.work_dir, planned.decisions)
+    return model
 
 
 @contextmanager
@@ -243,7 +252,9 @@ def _new_folder(work_dir: str | Path | None, source: Path) -> Path:
             )
         return folder
     resolved = source.expanduser().resolve()
-    first = Path('work_dirs') / (resolved.stem if resolved.suffix in ('.py', '.json') else resolved.name)
+    first = Path('work_dirs') / (
+        resolved.stem if resolved.suffix in ('.py', '.json') else resolved.name
+    )
     folder, number = first, 1
     while folder.exists() and any(folder.iterdir()):
         number += 1
@@ -284,7 +295,9 @@ def _describe(
             for joint in info['keypoint_info'].values()
             if joint['swap']
         }
-        flips = f'{len(pairs)} left/right pairs' if own.flip else 'never mirrored (no left/right pairs)'
+        flips = (
+            f'{len(pairs)} left/right pairs' if own.flip else 'never mirrored (no left/right pairs)'
+        )
         sigmas = sorted({f'{sigma:g}' for sigma in info['sigmas']})
         listed = ', '.join(joints[:6]) + (', ...' if len(joints) > 6 else '')
         result['joints'] = (

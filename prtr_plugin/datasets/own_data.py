@@ -58,6 +58,7 @@ def prepare_data(
     flip: bool | dict[str, str] | None = None,
     sigmas: float | Sequence[float] | None = None,
     seed: int = 0,
+    split: bool = True,
 ) -> OwnData:
     """Find the annotations of a dataset and make them ready for training.
 
@@ -75,6 +76,8 @@ def prepare_data(
         sigmas (float | Sequence[float], optional): See
             :func:`make_dataset_info`
         seed (int): Seed of the split. Defaults to 0
+        split (bool): Whether to split training data if there is no validation
+            file; otherwise both are the same. Defaults to ``True``
 
     Returns:
         OwnData: Files, joints and decisions.
@@ -103,13 +106,17 @@ def prepare_data(
 
     mended = {role: _mend(split, category, notes) for role, split in splits.items()}
     train, val = mended['train'], mended.get('val', mended.get('test'))
-    if val is None:
+    if val is None and not split:
+        val = train
+    elif val is None:
         train, val = _split(train, seed)
         notes.append('split by picture, as there is no validation file')
     elif 'val' not in mended:
         notes.append('the test file serves for validation')
     folder = Path(folder).resolve() / 'annotations'
-    parts = [_write(split, folder / f'{role}.json') for role, split in (('train', train), ('val', val))]
+    parts = [
+        _write(split, folder / f'{role}.json') for role, split in (('train', train), ('val', val))
+    ]
     for part, role in zip(parts, ('train on', 'validate with')):
         if not part.num_people:
             raise ValueError(

@@ -18,6 +18,7 @@ class Progress(NamedTuple):
         max_steps (int): Steps of the whole training
         values (Dict[str, float]): The latest ``loss``, ``acc_pose`` and
             metrics of validation by their names, as far as there are any
+        validated (bool): Whether this follows a validation
     """
 
     epoch: int
@@ -25,6 +26,7 @@ class Progress(NamedTuple):
     step: int
     max_steps: int
     values: dict[str, float]
+    validated: bool
 
 
 @HOOKS.register_module()
@@ -41,7 +43,7 @@ class ProgressHook(Hook):
         self.report = report
         self.metrics: dict[str, float] = {}
 
-    def _report(self, runner: Runner) -> None:
+    def _report(self, runner: Runner, validated: bool) -> None:
         scalars = MessageHub.get_current_instance().log_scalars
         values = {
             name: scalars[f'train/{name}'].current()
@@ -49,17 +51,18 @@ class ProgressHook(Hook):
             if f'train/{name}' in scalars
         }
         loop = runner.train_loop
-        epoch = min(loop.epoch + 1, loop.max_epochs)
-        self.report(
-            Progress(epoch, loop.max_epochs, runner.iter, loop.max_iters, {**values, **self.metrics})
-        )
+        # after a validation the epoch has been counted
+        epoch = loop.epoch if validated else loop.epoch + 1
+        step = runner.iter if validated else runner.iter + 1
+        values.update(self.metrics)
+        self.report(Progress(epoch, loop.max_epochs, step, loop.max_iters, values, validated))
 
     def after_train_iter(self, runner: Runner, batch_idx: int, **kwargs) -> None:
         """Report the losses; ``runner.iter`` counts this step later."""
-        self._report(runner)
+        self._report(runner, False)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Report the metrics."""
         found = {k: v for k, v in (metrics or {}).items() if k.endswith('AP') or k == 'PCK'}
         self.metrics = {k: v for k, v in found.items() if not math.isnan(v)}
-        self._report(runner)
+        self._report(runner, True)
