@@ -91,11 +91,11 @@ def train(
                 _parse_numbers(sigmas),
                 seed,
                 device,
+                parse_settings(settings),
             )
             show_table(plan.decisions)
-        options = parse_settings(settings)
         with training_line() as report, silence():
-            run(plan, device=device, report=report, resume=resume, amp=amp, cfg_options=options)
+            run(plan, device=device, report=report, resume=resume, amp=amp)
         show_run(summarize_run(plan.work_dir), plan.work_dir)
 
 

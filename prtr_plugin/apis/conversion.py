@@ -1,8 +1,12 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmpose.apis.inference import dataset_meta_from_config
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from mmpose.registry import DATASETS
+from torch import Tensor
 
 from ..checkpoints import (
     CheckpointError,
@@ -39,8 +43,8 @@ def convert_checkpoint(
     Args:
         source (str | Path): Checkpoint to read: a state dict, or a dict that
             holds one under ``state_dict`` or ``model``
-        target (str | Path): Checkpoint to write. It holds only tensors and
-            plain values
+        target (str | Path): Checkpoint to write. It holds tensors, plain
+            values and, as mmpose's do, arrays that describe the joints
         kind (str): What ``source`` is: ``'two_stage'`` or ``'sequential'`` for
             the models of PRTR's authors, ``'detr'`` for a DETR of mmdet or
             facebookresearch, which becomes the detector of a cascade
@@ -85,7 +89,21 @@ def convert_checkpoint(
     state_dict, *notes = result if kind == 'detr' else (result,)
     ours = get_state_dict(checkpoint) if reverse else state_dict
     with write_file(target) as file:
-        meta = dict(converter=f'prtr_plugin, {kind}')
+        meta: dict[str, Any] = dict(converter=f'prtr_plugin, {kind}')
+        joints = _dataset_meta(state_dict, config)
+        if joints:
+            meta['dataset_meta'] = joints
         torch.save(state_dict if reverse else dict(meta=meta, state_dict=state_dict), file)
     written = f'{source} -> {target}: {len(state_dict):,} keys written'
     return '\n'.join([written, *notes, summarize(ours)])
+
+
+def _dataset_meta(state_dict: Mapping[str, Tensor], config: str | None) -> dict | None:
+    """The joints of a converted model, None for a detector or unknown ones."""
+    rows = state_dict.get('head.fc_cls.bias', ())
+    if config:
+        meta = dataset_meta_from_config(load_config(config))
+        return meta if meta and meta['num_keypoints'] == len(rows) - 1 else None
+    # the published models are for COCO and MPII
+    dataset = {18: 'CocoDataset', 17: 'MpiiDataset'}.get(len(rows))
+    return parse_pose_metainfo(DATASETS.get(dataset).METAINFO) if dataset else None

@@ -117,6 +117,7 @@ def write_config(
     ema: bool = False,
     logger: str | None = None,
     seed: int | None = None,
+    cfg_options: dict | None = None,
     comment: str = '',
 ) -> None:
     """Write a config that trains a model of another config on own data.
@@ -135,6 +136,8 @@ def write_config(
             moving average. Defaults to ``False``
         logger (str, optional): ``'tensorboard'``, ``'wandb'`` or ``'mlflow'``
         seed (int, optional): Seed. Defaults to that of ``base``
+        cfg_options (dict, optional): Further settings, such as
+            ``{'model.head.num_queries': 30}``
         comment (str): First lines of the file, without ``#``
 
     Raises:
@@ -162,6 +165,10 @@ def write_config(
         settings['custom_hooks'] = [*cfg.get('custom_hooks', []), *hooks]
     if logger:
         settings['visualizer'] = dict(vis_backends=_backends(logger))
+    if cfg_options:
+        merged = Config(settings)
+        merged.merge_from_dict(cfg_options)
+        settings = merged.to_dict()
     lines = [f'# {line}' for line in comment.splitlines()]
     lines += [f'_base_ = {str(Path(config).resolve())!r}', '']
     lines += [f'{key} = {format_value(value, len(key) + 3)}' for key, value in settings.items()]

@@ -51,6 +51,7 @@ def plan_training(
     sigmas: float | Sequence[float] | None = None,
     seed: int | None = None,
     device: str | None = None,
+    cfg_options: dict | None = None,
 ) -> TrainingPlan:
     """Decide how to train on own data, and write it down as a config.
 
@@ -86,6 +87,8 @@ def plan_training(
         seed (int, optional): Seed of split and training. Defaults to that of
             the model's config
         device (str, optional): The device to name in the decisions
+        cfg_options (dict, optional): Further settings for the config, such
+            as ``{'model.head.num_queries': 30}``
 
     Returns:
         TrainingPlan: The config, its folder and what was decided.
@@ -124,7 +127,18 @@ def plan_training(
     def write(load_from: str | None) -> None:
         comment = f'Written by `prtr train`. To train once more:\nmim train prtr_plugin {path}'
         write_config(
-            path, base, own, crop, schedule, load_from, early_stop, ema, logger, seed, comment
+            path,
+            base,
+            own,
+            crop,
+            schedule,
+            load_from,
+            early_stop,
+            ema,
+            logger,
+            seed,
+            cfg_options,
+            comment,
         )
 
     write(None)
@@ -193,7 +207,8 @@ def train(
     if isinstance(config, TrainingPlan):
         planned: TrainingPlan | None = config
     elif data is not None or plan:
-        planned = plan_training(data, config, work_dir=work_dir, device=device, **plan)
+        plan.update(device=device, cfg_options=cfg_options)
+        planned, cfg_options = plan_training(data, config, work_dir=work_dir, **plan), None
         for name, text in planned.decisions.items():
             print(f'{name}: {text}')
     else:

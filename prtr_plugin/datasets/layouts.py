@@ -176,6 +176,6 @@ def _image_dir(images: list[dict[str, Any]], file: Path, root: Path, role: str) 
 def _folders(file: Path, root: Path, role: str) -> Iterator[Path]:
     """Folders that may hold the pictures, the likely ones first."""
     yield file.parent
-    below = [Path(folder) for folder, _, _ in os.walk(root)]
+    below = [Path(folder) for folder, _, _ in os.walk(root, followlinks=True)]
     yield from (folder for folder in below if _role(folder.relative_to(root)) == role)
     yield from below
