@@ -36,10 +36,13 @@ def draw_people(
     width = max(2, round(max(image.shape[:2]) / 320))
     visualizer = PoseLocalVisualizer(line_width=width, radius=1.5 * width + 0.5)
     visualizer.set_dataset_meta(dataset_meta)
+    scores = np.stack([person.keypoint_scores for person in people])
     found = InstanceData(
         bboxes=np.stack([person.bbox for person in people]),
         keypoints=np.stack([person.keypoints for person in people]),
-        keypoint_scores=np.stack([person.keypoint_scores for person in people]),
+        keypoint_scores=scores,
+        # what mmpose compares with kpt_thr
+        keypoints_visible=scores,
     )
     drawn = visualizer.add_datasample(
         'people',
