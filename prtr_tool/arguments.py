@@ -2,8 +2,8 @@
 
 import difflib
 from pathlib import Path
+from typing import Any
 
-import typer
 from typer.core import TyperCommand
 
 YES, NO = ('true', 'yes', 'on', '1'), ('false', 'no', 'off', '0')
@@ -16,12 +16,12 @@ class KeyValueCommand(TyperCommand):
     option ``--set``, if the command has it.
     """
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Turn ``key=value`` into ``--key=value``."""
         known = {param.name: param for param in self.params if param.param_type_name == 'option'}
         return super().parse_args(ctx, [self._option(ctx, arg, known) for arg in args])
 
-    def _option(self, ctx: typer.Context, arg: str, known: dict) -> str:
+    def _option(self, ctx: Any, arg: str, known: dict) -> str:
         key, equals, value = arg.partition('=')
         if not equals or arg.startswith('-') or Path(arg).exists():
             return arg

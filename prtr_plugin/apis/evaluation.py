@@ -1,6 +1,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from mmengine.model import BaseModel
+
 from ..datasets import prepare_data
 from ..fileio import write_folder
 from .own_config import write_config
@@ -75,7 +77,7 @@ def prepare_test(config: str, data: str | Path, folder: Path) -> tuple[list[str]
     from .model_zoo import load_model
 
     own = prepare_data(data, folder, split=False)
-    model = load_model(config, device='cpu', random_weights=True)
+    model: BaseModel = load_model(config, device='cpu', random_weights=True)
     names = [joint['name'] for joint in own.dataset_info['keypoint_info'].values()]
     id2name = model.dataset_meta['keypoint_id2name']
     expected = [id2name[i] for i in range(len(id2name))]

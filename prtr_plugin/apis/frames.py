@@ -129,7 +129,7 @@ class FrameWriter:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.video = None
+        self.video: cv2.VideoWriter | None = None
         self.name = ''
 
     def write(self, frame: Frame, drawn: np.ndarray) -> None:
@@ -147,12 +147,13 @@ class FrameWriter:
         if self.name != frame.source.name:
             self.close()
             path = self.folder / f'{Path(frame.source.name).stem}.mp4'
-            codec = cv2.VideoWriter_fourcc(*'mp4v')
+            codec = cv2.VideoWriter.fourcc(*'mp4v')
             self.video = cv2.VideoWriter(str(path), codec, frame.fps, drawn.shape[1::-1])
             self.name = frame.source.name
             if not self.video.isOpened():
                 raise ValueError(f'OpenCV cannot write the video "{path}" here.')
-        self.video.write(drawn)
+        if self.video is not None:
+            self.video.write(drawn)
 
     def close(self) -> None:
         """Finish a video."""

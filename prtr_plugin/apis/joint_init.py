@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from mmengine.model import BaseModel
 
 from ..checkpoints import (
     CheckpointError,
@@ -70,7 +71,9 @@ def write_initial_weights(
     # so that the rows of new joints are the same in every run
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = load_model(config, device='cpu', random_weights=True, cfg_options=cfg_options)
+        model: BaseModel = load_model(
+            config, device='cpu', random_weights=True, cfg_options=cfg_options
+        )
     try:
         state_dict = map_joints(weights, meta, model.state_dict(), model.dataset_meta)
         check_state_dict(model, state_dict)

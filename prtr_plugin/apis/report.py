@@ -3,9 +3,9 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmpose.structures import PoseDataSample
-from torch import nn
 
 from ..visualization import (
     JointErrors,
@@ -21,7 +21,7 @@ from .inputs import build_dataset
 
 
 def write_report(
-    model: nn.Module,
+    model: BaseModel,
     path: str | Path,
     title: str,
     metrics: dict[str, float] | None = None,
@@ -32,7 +32,7 @@ def write_report(
     """Write a page about a model: curve, predictions, errors and settings.
 
     Args:
-        model (nn.Module): Model from :func:`load_model` or :func:`load_run`
+        model (BaseModel): Model from :func:`load_model` or :func:`load_run`
         path (str | Path): HTML file to write; it needs no other file
         title (str): Title
         metrics (Dict[str, float], optional): Metrics to tabulate

@@ -154,7 +154,7 @@ def plan_training(
 
 
 def train(
-    config: str | TrainingPlan | None = None,
+    config: str | Path | TrainingPlan | None = None,
     data: str | Path | None = None,
     work_dir: str | Path | None = None,
     device: str | None = None,
@@ -170,7 +170,7 @@ def train(
     """Train a model.
 
     Args:
-        config (str | TrainingPlan, optional): Config file, the name of a
+        config (str | Path | TrainingPlan, optional): Config file, the name of a
             model, or what :func:`plan_training` returned
         data (str | Path, optional): Own data instead, see
             :func:`plan_training`. With it or with a plan, ``report.html`` is
@@ -208,18 +208,21 @@ def train(
         planned: TrainingPlan | None = config
     elif data is not None or plan:
         plan.update(device=device, cfg_options=cfg_options)
-        planned, cfg_options = plan_training(data, config, work_dir=work_dir, **plan), None
+        planned, cfg_options = (
+            plan_training(data, config and str(config), work_dir=work_dir, **plan),
+            None,
+        )
         for name, text in planned.decisions.items():
             print(f'{name}: {text}')
     else:
         planned = None
     if planned:
-        config, work_dir = str(planned.config), planned.work_dir
+        config, work_dir = planned.config, planned.work_dir
     elif config is None:
         raise ValueError('Give data, a folder or file of your own, or config.')
     options = (resume, amp, no_validate, auto_scale_lr, cfg_options, launcher)
     with use_device(device):
-        runner = build_train_runner(config, work_dir and str(work_dir), *options)
+        runner = build_train_runner(str(config), str(work_dir) if work_dir else None, *options)
         if report:
             runner.register_hook(ProgressHook(report))
         model = runner.train()

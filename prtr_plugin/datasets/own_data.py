@@ -114,16 +114,14 @@ def prepare_data(
     elif 'val' not in mended:
         notes.append('the test file serves for validation')
     folder = Path(folder).resolve() / 'annotations'
-    parts = [
-        _write(split, folder / f'{role}.json') for role, split in (('train', train), ('val', val))
-    ]
-    for part, role in zip(parts, ('train on', 'validate with')):
+    train_part, val_part = _write(train, folder / 'train.json'), _write(val, folder / 'val.json')
+    for part, role in ((train_part, 'train on'), (val_part, 'validate with')):
         if not part.num_people:
             raise ValueError(
                 f'data "{data}" has nobody with a labelled joint to {role} among '
                 f'{part.num_images} pictures: check "keypoints" (visibility above 0) and "bbox".'
             )
-    return OwnData(name, info, flip, *parts, notes)
+    return OwnData(name, info, flip, train_part, val_part, notes)
 
 
 def _keypoint_category(split: Split, notes: list[str]) -> dict:
@@ -159,7 +157,8 @@ def _mend(split: Split, category: dict, notes: list[str]) -> Split:
     """Fill in what label tools leave out; the same split if nothing is missing."""
     content = copy.deepcopy(split.content)
     length = 3 * len(category['keypoints'])
-    people, filled = [], Counter()
+    people: list[dict] = []
+    filled: Counter[str] = Counter()
     for person in content['annotations']:
         if person.get('category_id', category['id']) != category['id']:
             continue
