@@ -62,7 +62,10 @@ def write_initial_weights(
     """
     checkpoint = read_checkpoint(source, trust)
     weights = get_state_dict(checkpoint)
-    meta = checkpoint.get('meta', {}).get('dataset_meta')
+    found = checkpoint.get('meta', {})
+    meta = found.get('dataset_meta')
+    if 'keypoint_names' in found:  # of a converter
+        meta = dict(keypoint_id2name=dict(enumerate(found['keypoint_names'])))
     if meta is None:
         raise CheckpointError(
             f'"{source}" does not name its joints: give a checkpoint of a training run or of '

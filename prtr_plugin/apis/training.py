@@ -15,7 +15,7 @@ from .joint_init import JointChange, write_initial_weights
 from .own_config import Schedule, parse_size, plan_schedule, write_config
 from .report import write_report
 from .runner import build_train_runner
-from .work_folder import load_run
+from .work_folder import find_checkpoint, load_run, summarize_run
 
 DEFAULT_MODEL = 'prtr-s'
 
@@ -63,8 +63,9 @@ def plan_training(
             config with data of its own
         model (str): Name or path of the config whose model is trained on
             ``data``. Defaults to a small two-stage model
-        init (str | Path, optional): Checkpoint to start from, of the same
-            model; its joints may be others, see :func:`write_initial_weights`
+        init (str | Path, optional): Checkpoint to start from, or a work
+            folder with one, of the same model; its joints may be others, see
+            :func:`write_initial_weights`
         epochs (int, optional): Number of epochs. Defaults to what the size of
             the dataset suggests, see :func:`plan_schedule`
         batch (int, optional): People in a batch or, for a cascade, pictures.
@@ -144,6 +145,8 @@ def plan_training(
     write(None)
     change = None
     if init:
+        if Path(init).is_dir():
+            init = find_checkpoint(init)
         change = write_initial_weights(init, str(path), folder / 'init.pth')
         write(load_from)
     decisions = _describe(own, base, crop, cfg, change, init, schedule)
@@ -209,7 +212,7 @@ def train(
     elif data is not None or plan:
         plan.update(device=device, cfg_options=cfg_options)
         planned, cfg_options = (
-            plan_training(data, config and str(config), work_dir=work_dir, **plan),
+            plan_training(data, str(config) if config else None, work_dir=work_dir, **plan),
             None,
         )
         for name, text in planned.decisions.items():
@@ -227,10 +230,13 @@ def train(
             runner.register_hook(ProgressHook(report))
         model = runner.train()
         if planned:
-            best = load_run(planned.work_dir, device=device)
+            best: Any = load_run(planned.work_dir, device=device)
+            summary = summarize_run(planned.work_dir)
+            metrics = {f'best {summary.metric}': summary.best, 'in epoch': summary.epoch}
+            metrics[f'last {summary.metric}'] = summary.last
             title = f'Training of {planned.work_dir.name}'
             page = planned.work_dir / 'report.html'
-            write_report(best, page, title, None, planned.work_dir, planned.decisions)
+            write_report(best, page, title, metrics, planned.work_dir, planned.decisions)
     return model
 
 
