@@ -17,6 +17,7 @@ Fixtures:
     own_run: the work folder of a training on it.
     train_an_epoch: trains a config with those settings.
     checkpoint: the model of ``small_config`` after that.
+    odd_pictures: a folder of odd and damaged picture files.
     no_network: makes connections fail.
 """
 
@@ -43,6 +44,7 @@ from mmengine.visualization import Visualizer
 from mmpose.visualization import PoseLocalVisualizer
 from typer.testing import CliRunner, Result
 
+from helpers.odd_pictures import write_odd_pictures
 from helpers.own_people import write_people
 from prtr_plugin.datasets import generate_people
 from prtr_tool import app
@@ -309,6 +311,14 @@ def train_an_epoch(tmp_path_factory, run_tool, quick_options):
 def checkpoint(train_an_epoch, small_config) -> str:
     """Path of a checkpoint of ``small_config`` with ``quick_options``."""
     return train_an_epoch(small_config)
+
+
+@pytest.fixture(scope='session')
+def odd_pictures(tmp_path_factory) -> Path:
+    """A folder of odd and damaged picture files."""
+    folder = tmp_path_factory.mktemp('odd_pictures')
+    write_odd_pictures(folder)
+    return folder
 
 
 @pytest.fixture

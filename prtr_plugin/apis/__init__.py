@@ -5,6 +5,7 @@ from .data_check import check_data
 from .demo import run_demo
 from .evaluation import Evaluation, evaluate
 from .inferencer import PRTRInferencer
+from .inputs import find_images
 from .joint_init import JointChange, write_initial_weights
 from .model_zoo import describe_models, list_models, load_model
 from .prediction import Person, draw, predict, to_coco
@@ -31,6 +32,7 @@ __all__ = [
     'draw',
     'evaluate',
     'export',
+    'find_images',
     'find_run',
     'list_models',
     'load_config',

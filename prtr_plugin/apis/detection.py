@@ -1,15 +1,17 @@
 from collections.abc import Sequence
 
-import mmengine
 import numpy as np
 from mmcv.transforms import Compose
 from mmdet.apis import inference_detector, init_detector
 from mmdet.utils import get_test_pipeline_cfg
-from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from mmpose.evaluation.functional import nms
+
+from ..checkpoints import read_checkpoint
+from .checks import find_device
+from .config import load_config
+from .model_zoo import load_weights
 
 
 class Detector:
@@ -27,8 +29,9 @@ class Detector:
             else the CPU
 
     Raises:
+        CheckpointError: If the checkpoint does not fit the config.
         FileNotFoundError: If a file does not exist.
-        ImportError: If a package that mmdet's datasets need is missing.
+        ImportError: If a package that mmdet's datasets need is not installed.
         ValueError: If there is no such class.
     """
 
@@ -40,16 +43,22 @@ class Detector:
         nms_thr: float = 0.3,
         device: str | None = None,
     ) -> None:
-        # otherwise the registry of mmdet would only report a missing name
-        import mmdet.datasets  # noqa: F401
+        try:
+            # otherwise the registry of mmdet would only report a missing name
+            import mmdet.datasets  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                f'mmdet needs the package {error.name}, which is not installed: '
+                f'pip install {error.name}'
+            ) from error
 
-        for path in (config, weights):
-            mmengine.check_file_exist(path, '"{}" does not exist.')
+        cfg = load_config(config)
+        checkpoint = read_checkpoint(weights)
         with DefaultScope.overwrite_default_scope('mmdet'):
             # options keep mmdet from looking for model.backbone
-            self.model = init_detector(
-                Config.fromfile(config), weights, device=device or get_device(), cfg_options={}
-            )
+            self.model = init_detector(cfg, weights, device=find_device(device), cfg_options={})
+            # mmdet takes what fits of any checkpoint
+            load_weights(self.model, checkpoint, weights, spare=True)
             pipeline = get_test_pipeline_cfg(self.model.cfg)
             pipeline[0].type = 'mmdet.LoadImageFromNDArray'
             self.pipeline = Compose(pipeline)

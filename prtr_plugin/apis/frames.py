@@ -10,7 +10,7 @@ import cv2
 import mmcv
 import numpy as np
 
-from .inputs import read_image
+from ..deploy.reader import read_image
 
 
 class Source(NamedTuple):
@@ -105,7 +105,7 @@ def read_frames(source: Source) -> Iterator[Frame]:
         ValueError: If it cannot be read.
     """
     if source.kind not in ('video', 'camera'):
-        yield Frame(source, 0, 0, read_image(source.path, 0))
+        yield Frame(source, 0, 0, read_image(source.path))
         return
     opened = cv2.VideoCapture(int(source.path) if source.kind == 'camera' else source.path)
     fps = opened.get(cv2.CAP_PROP_FPS) or 25

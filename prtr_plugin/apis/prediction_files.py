@@ -169,7 +169,7 @@ def _frames(sources: Sequence[Source], errors: dict[str, str]):
         try:
             yield from read_frames(source)
         except (OSError, ValueError) as error:
-            errors[source.path] = str(error).removeprefix('images[0], ')
+            errors[source.path] = str(error)
 
 
 def _predict(

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import mmengine.device.utils
+import torch
 from mmengine.device import get_device
 from torch import nn
 
 from ..datasets import OwnData, prepare_data
 from ..engine.hooks import Progress, ProgressHook
 from ..model_index import find_config
+from .checks import find_device
 from .config import load_config
 from .joint_init import JointChange, write_initial_weights
 from .own_config import Schedule, parse_size, plan_schedule, write_config
@@ -250,13 +252,9 @@ def use_device(device: str | None):
     if device is None:
         yield
         return
-    kind, _, number = device.partition(':')
+    kind, _, number = find_device(device).partition(':')
     usual = get_device()
-    if kind not in ('cpu', usual):
-        raise ValueError(f'device must be cpu or {usual} on this machine, but is {device!r}.')
     if kind == 'cuda' and number:
-        import torch
-
         torch.cuda.set_device(int(number))
     mmengine.device.utils.DEVICE = kind
     try:

@@ -107,6 +107,11 @@ def test_nearest_names(name, nearest):
     assert names[0] == nearest and len(names) == 5
 
 
+def test_devices():
+    with pytest.raises(ValueError, match="There is no device 'gpu' here. Use cpu"):
+        load_model(SMALL, device='gpu', random_weights=True)
+
+
 def test_missing_files(checkpoint):
     with pytest.raises(FileNotFoundError, match='config file "nothing.py"'):
         load_model('nothing.py', checkpoint)
