@@ -1,4 +1,5 @@
 from ..deploy import export, switch_to_deploy
+from .annotations import check_annotations
 from .config import load_config
 from .conversion import convert_checkpoint
 from .inferencer import PRTRInferencer
@@ -11,6 +12,7 @@ __all__ = [
     'Person',
     'build_test_runner',
     'build_train_runner',
+    'check_annotations',
     'convert_checkpoint',
     'export',
     'list_models',

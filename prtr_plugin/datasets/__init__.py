@@ -1,14 +1,19 @@
 from . import transforms
-from .checks import check_data_files
 from .coco_person import CocoPersonDataset
 from .coco_subset import write_coco_subset
+from .contract import AnnotationError, FileUse, Finding, check_annotations, check_data_files, report
 from .pipelines import topdown_pipelines
 from .synthetic import generate_people
 
 __all__ = [
+    'AnnotationError',
     'CocoPersonDataset',
+    'FileUse',
+    'Finding',
+    'check_annotations',
     'check_data_files',
     'generate_people',
+    'report',
     'topdown_pipelines',
     'transforms',
     'write_coco_subset',
