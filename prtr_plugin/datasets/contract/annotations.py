@@ -34,6 +34,8 @@ class FileUse:
         keypoints (bool): Whether a metric of COCO reads the joints. Defaults
             to ``False``
         area (bool): Whether a metric reads ``area``. Defaults to ``False``
+        crowded (bool): Whether that metric is CrowdPose's, which sorts the
+            pictures by ``crowdIndex``. Defaults to ``False``
         whole_images (bool): Whether a model sees whole pictures with
             everybody in them. Defaults to ``False``
         fields (Dict[str, int]): Fields with joints, and their numbers.
@@ -53,6 +55,7 @@ class FileUse:
     annotated: bool = True
     keypoints: bool = False
     area: bool = False
+    crowded: bool = False
     whole_images: bool = False
     fields: dict[str, int] = field(default_factory=dict)
     people: bool = True
@@ -93,7 +96,11 @@ def check_annotations(ann_file: str, use: FileUse | None = None) -> list[Finding
     used = _check_categories(categories, annotations)
     fields = _joint_fields(use, names, annotations)
     _check_names(categories, used, names, fields)
-    for name in use.required:
+    if use.crowded:
+        _, valid = number_column(images.column('crowdIndex'))
+        remedy = "Take CrowdPose's own file, or evaluate with iou_type='keypoints'."
+        images.add(~valid, 'crowdIndex', 'is not a number, and the metric needs it', remedy)
+    for name in [*use.required, *['num_keypoints'] * use.crowded]:
         problem = 'is missing, and the dataset needs it'
         annotations.add(~annotations.present(name), name, problem, 'Add it.')
     # the last row is that of annotations without a picture

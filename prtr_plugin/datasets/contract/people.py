@@ -253,6 +253,6 @@ def _check_areas(
     severity = 'error' if needed else 'warning'
     wrong = valid & (~np.isfinite(numbers) | (numbers < 0) | (labelled & (numbers <= 0)))
     annotations.add(wrong, 'area', 'is not a positive number', remedy, severity)
-    ratio = numbers / boxes[:, 2:].prod(axis=1)
+    ratio = numbers / np.where(boxes[:, 2:] > 0, boxes[:, 2:], np.nan).prod(axis=1)
     odd = valid & ~wrong & labelled & ((ratio > 4) | (ratio < 0.001))
     annotations.add(odd, 'area', 'does not fit the box', remedy, severity)

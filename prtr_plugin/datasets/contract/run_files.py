@@ -16,6 +16,7 @@ from ...evaluation import PersonBoxMetric
 from ..coco_person import CocoPersonDataset
 from .annotations import FileUse, check_annotations
 from .findings import MISSING, Finding, raise_errors
+from .metainfo import check_metainfo
 from .reading import read_json
 
 # of COCO-WholeBody; they are parts of the joints of the metainfo
@@ -78,6 +79,11 @@ def find_data_problems(
     """
     findings: list[Finding] = []
     labels: dict[str, str] = {}
+    for split in splits:
+        # of datasets inside which there are others
+        for dataset in _with_key(cfg.get(f'{split}_dataloader'), 'metainfo'):
+            if not dataset.get('ann_file'):
+                findings += check_metainfo(dataset['metainfo'], f'{split}_dataloader')[0]
     for file in run_files(cfg, splits):
         labels.setdefault(file.path, f'{file.field} ')
         if file.use is not None:
@@ -109,8 +115,8 @@ def run_files(cfg: Config, splits: Sequence[str] = ('train', 'val', 'test')) -> 
         loader = cfg.get(f'{split}_dataloader')
         if not isinstance(loader, dict):
             continue
-        found = [_dataset_file(dataset, split) for dataset in _with_file(loader.get('dataset'))]
-        mine = [file for group in found for file in group]
+        datasets = _with_key(loader, 'ann_file')
+        mine = [file for dataset in datasets for file in _dataset_files(dataset, split)]
         if not cfg.get('check_pictures', True):
             for file in mine:
                 if file.use is not None:
@@ -129,17 +135,17 @@ def run_files(cfg: Config, splits: Sequence[str] = ('train', 'val', 'test')) -> 
     return list(files.values())
 
 
-def _with_file(cfg: Any) -> Iterator[dict]:
-    """All configs of datasets with a file in a config, wrapped ones included."""
+def _with_key(cfg: Any, key: str) -> Iterator[dict]:
+    """All configs of datasets with a key in a config, wrapped ones included."""
     if isinstance(cfg, dict):
-        if isinstance(cfg.get('ann_file'), str) and cfg['ann_file']:
+        if cfg.get(key):
             yield cfg
         for name, value in cfg.items():
-            if name != 'pipeline':
-                yield from _with_file(value)
+            if name not in ('pipeline', 'metainfo'):
+                yield from _with_key(value, key)
     elif isinstance(cfg, (list, tuple)):
         for value in cfg:
-            yield from _with_file(value)
+            yield from _with_key(value, key)
 
 
 def _get(registry: Registry, cfg: dict, default: type) -> Any:
@@ -150,31 +156,28 @@ def _get(registry: Registry, cfg: dict, default: type) -> Any:
     return kind if isinstance(kind, type) else default
 
 
-def _dataset_file(cfg: dict, split: str) -> Iterator[RunFile]:
+def _dataset_files(cfg: dict, split: str) -> Iterator[RunFile]:
     """The files of a dataset; mmengine joins the paths in this way."""
     root, kind = cfg.get('data_root') or '', _get(DATASETS, cfg, BaseCocoStyleDataset)
-    path = osp.join(root, cfg['ann_file'])
+    path = osp.join(root, str(cfg['ann_file']))
     field = f'{split}_dataloader: ann_file'
-    for name in ('headbox_file',):
-        if isinstance(cfg.get(name), str) and '://' not in cfg[name]:
-            yield RunFile(f'{split}_dataloader: {name}', cfg[name])
+    if cfg.get('headbox_file'):
+        yield RunFile(f'{split}_dataloader: headbox_file', str(cfg['headbox_file']))
     if not _is_coco(kind):
         yield RunFile(field, path)
         return
     wholebody = issubclass(kind, CocoWholeBodyDataset)
     own_layout = kind.parse_data_info is not BaseCocoStyleDataset.parse_data_info
-    prefix = cfg.get('data_prefix') or {}
-    img_dir = osp.join(root, prefix.get('img') or '')
-    bbox_file = cfg.get('bbox_file')
-    if bbox_file and '://' in bbox_file:
-        bbox_file = None
+    prefix = cfg.get('data_prefix')
+    img_dir = osp.join(root, prefix.get('img') or '' if isinstance(prefix, dict) else '')
+    bbox_file = str(cfg.get('bbox_file') or '')
     yield RunFile(
         field,
         path,
         FileUse(
             metainfo=cfg.get('metainfo') or kind.METAINFO or None,
             img_dir=None if '://' in img_dir else img_dir,
-            bbox_file=bbox_file,
+            bbox_file=bbox_file if bbox_file and '://' not in bbox_file else None,
             whole_images=cfg.get('data_mode') == 'bottomup' or issubclass(kind, CocoPersonDataset),
             fields=WHOLEBODY if wholebody else {},
             people=not own_layout or wholebody or issubclass(kind, CocoPersonDataset),
@@ -206,6 +209,7 @@ def _evaluator_files(evaluators: Any, files: list[RunFile], split: str) -> Itera
         if issubclass(kind, CocoMetric) and reads.annotated:
             reads.keypoints = not issubclass(kind, PersonBoxMetric)
             reads.area = bool(metric.get('use_area', True))
+            reads.crowded = metric.get('iou_type') == 'keypoints_crowd'
         if not isinstance(ann_file, str):
             for use in uses:
                 _merge(use, reads)
@@ -233,6 +237,6 @@ def _evaluator_files(evaluators: Any, files: list[RunFile], split: str) -> Itera
 def _merge(use: FileUse | None, other: FileUse) -> None:
     """Add another use of the same file."""
     if use is not None:
-        for name in ('annotated', 'keypoints', 'area', 'whole_images'):
+        for name in ('annotated', 'keypoints', 'area', 'crowded', 'whole_images'):
             setattr(use, name, getattr(use, name) or getattr(other, name))
         use.evaluator_file = use.evaluator_file or other.evaluator_file

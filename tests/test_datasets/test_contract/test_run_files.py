@@ -341,3 +341,18 @@ def test_other_number_of_joints(folder, clip):
     write(folder, person(keypoints=[10, 10, 2] * 14))
     with pytest.raises(ValueError, match='14 keypoints.*num_keypoints=17'):
         dataset(folder, clip)[0]
+
+
+def test_joints_of_combined_datasets(folder):
+    write(folder, person())
+    inner = config(folder).train_dataloader.dataset
+    outer = dict(type='CombinedDataset', metainfo=dict(from_file='gone.py'), datasets=[inner])
+    with pytest.raises(AnnotationError, match='train_dataloader", metainfo: from_file=gone.py'):
+        check_data_files(Config(dict(train_dataloader=dict(dataset=outer))))
+
+
+def test_crowdpose(folder):
+    write(folder, person())
+    cfg = evaluated(folder, dict(iou_type='keypoints_crowd', use_area=False))
+    with pytest.raises(AnnotationError, match='crowdIndex is not a number'):
+        check_data_files(cfg)
