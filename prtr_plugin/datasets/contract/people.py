@@ -74,8 +74,7 @@ def check_people(
     body, counts = parts[0], sum((part[..., 2] > 0).sum(axis=1) for part in parts)
     boxes = check_boxes(annotations, sizes, counts > 0)
     _check_places(annotations, body, boxes, sizes)
-    given = annotations.present(next(iter(fields), 'keypoints'))
-    kept = _check_num_keypoints(annotations, body[..., 2], given)
+    kept = _check_num_keypoints(annotations, body[..., 2])
     _check_areas(annotations, boxes, (counts > 0) & ~crowd, needs_area)
     usable = kept & ~crowd & np.isfinite(boxes).all(axis=1) & (counts > 0)
     usable &= (boxes[:, 2:] > 0).all(axis=1)
@@ -191,9 +190,16 @@ def _check_places(
 
     known = some & ~tiny & np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
     remedy = 'Correct the joints or the box; joints are in pixels of the whole picture.'
-    near = within(0.5)
-    away = known & (within(1) == 0)
-    annotations.add(away, 'keypoints', 'has no labelled joint near the box', remedy)
+    near, nearest = within(0.5), within(1)
+    away = known & ((nearest == 0) | ((nearest < MOST * num) & (num > 2)))
+    annotations.add(away, 'keypoints', 'has hardly any labelled joint near the box', remedy)
+    end = (start + size)[:, 0]
+    corners = (size[:, 0] > start[:, 0]).all(axis=1) & (end > sizes * 1.01 + 1).any(axis=1)
+    corners &= (size[:, 0] <= sizes + 1).all(axis=1) & (num > 2) & known
+    corners &= (((places >= start) & (places <= size)).all(axis=2) | ~labelled).all(axis=1)
+    problem = 'ends outside the picture, and as [x1, y1, x2, y2] it holds all joints'
+    fix = 'Write [x, y, width, height]: x2 - x1 and y2 - y1 as the last two.'
+    annotations.add(corners, 'bbox', problem, fix)
     origin = labelled & (places == 0).all(axis=2)
     origin &= ((start > 0.5 * size) | (size <= 0)).any(axis=2)
     fix = 'Set the visibility of joints that are not labelled to 0.'
@@ -210,13 +216,8 @@ def _check_places(
     annotations.add(lost & ~away, 'keypoints', problem, remedy)
 
 
-def _check_num_keypoints(
-    annotations: Section, visible: np.ndarray, given: np.ndarray
-) -> np.ndarray:
-    """Compare with visibilities in shape (N, K) of those who have joints.
-
-    Returns whom mmpose keeps, in shape (N, ).
-    """
+def _check_num_keypoints(annotations: Section, visible: np.ndarray) -> np.ndarray:
+    """Compare with visibilities in shape (N, K); return whom mmpose keeps, in shape (N, )."""
     counts, seen = (visible > 0).sum(axis=1), (visible == 2).sum(axis=1)
     present = annotations.present('num_keypoints')
     numbers, valid = number_column(annotations.column('num_keypoints'))
@@ -224,7 +225,7 @@ def _check_num_keypoints(
     remedy = 'Write the number of joints with visibility above 0, or leave the field out.'
     problem = 'is not a number of joints'
     annotations.add(present & ~whole, 'num_keypoints', problem, remedy)
-    other = whole & (numbers != counts) & given
+    other = whole & (numbers != counts)
     # CrowdPose counts visible joints only
     crowdpose = other & (numbers == seen)
     opposite = other & ~crowdpose & ((numbers == 0) != (counts == 0))

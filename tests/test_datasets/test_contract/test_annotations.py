@@ -111,6 +111,7 @@ ERRORS = [
     ),
     (change('annotations', 'keypoints', [0, 0, 2] * 17), ('annotations', 11, 'keypoints'), '0..1'),
     (change('annotations', 'keypoints', [9, 9, 2] * 17), ('annotations', 11, 'keypoints'), 'near'),
+    (change('annotations', 'bbox', [85, 15, 135, 105]), ('annotations', 11, 'bbox'), 'x2 - x1'),
     (change('annotations', 'num_keypoints', 0), ('annotations', 11, 'num_keypoints'), 'agree'),
     (change('annotations', 'num_keypoints', '17'), ('annotations', 11, 'num_keypoints'), 'number'),
     (change('annotations', 'iscrowd', 'no'), ('annotations', 11, 'iscrowd'), 'is not 0 or 1'),
@@ -275,6 +276,9 @@ def test_less_for_other_uses(folder):
     """What nobody reads is no reason to stop."""
     data = good_files()[0]
     del data['annotations'][0]['area'], data['annotations'][1]['keypoints']
+    (finding,) = errors(check(folder, data, FileUse(COCO)))
+    assert finding.field == 'num_keypoints'
+    del data['annotations'][1]['num_keypoints']
     data['annotations'][2]['area'] = float('nan')
     (area, keypoints) = sorted(check(folder, data, FileUse(COCO)), key=lambda f: f.field)
     assert area.severity == keypoints.severity == 'warning'

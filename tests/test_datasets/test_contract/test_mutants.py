@@ -1,8 +1,10 @@
 """Damaged files in the five uses of a file: none is accepted, none ends in a traceback."""
 
+import json
+
 import pytest
 
-from helpers.annotation_mutants import study, table
+from helpers.annotation_mutants import USES, good_files, run, same, study, table, write_pictures
 
 pytestmark = pytest.mark.usefixtures('mmpose_scope')
 
@@ -17,3 +19,18 @@ def test_mutants(tmp_path, capsys, num):
     assert all(
         'ann.json' in case[3] or 'boxes.json' in case[3] or case[2] != 'sentence' for case in cases
     )
+
+
+@pytest.mark.parametrize('use', USES)
+def test_any_category(tmp_path, use):
+    """Its number has no influence on what is learnt, nor on the metrics."""
+    write_pictures(tmp_path)
+    results = []
+    for number in (1, 21, 0):
+        data, boxes = good_files(number)
+        (tmp_path / 'ann.json').write_text(json.dumps(data))
+        (tmp_path / 'boxes.json').write_text(json.dumps(boxes))
+        results.append(run(tmp_path, use))
+    assert all(same(result, results[0]) for result in results)
+    if 'train' not in use:
+        assert 0.2 < results[0]['coco/AP'] < 1
