@@ -239,13 +239,16 @@ def check(
     """Look for mistakes in annotations before they spoil a training."""
     with tidy():
         from prtr_plugin.apis import check_data
+        from prtr_plugin.datasets import report
 
         rows, findings = check_data(source)
         show_table(rows)
-        for finding in findings:
-            make_console().print(finding, markup=False)
-        make_console().print(f'{len(findings)} findings' if findings else 'no findings')
-        if any('error' in finding.lower()[:5] for finding in findings):
+        for severity in ('error', 'warning'):
+            for line in report(found for found in findings if found.severity == severity):
+                make_console().print(f'{severity}: {line}', markup=False)
+        errors = sum(found.severity == 'error' for found in findings)
+        make_console().print(f'{errors} errors, {len(findings) - errors} warnings')
+        if errors:
             raise typer.Exit(1)
 
 

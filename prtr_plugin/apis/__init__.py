@@ -1,4 +1,5 @@
 from ..deploy import export, switch_to_deploy
+from .annotations import check_annotations
 from .config import load_config
 from .conversion import convert_checkpoint
 from .data_check import check_data
@@ -26,6 +27,7 @@ __all__ = [
     'TrainingPlan',
     'build_test_runner',
     'build_train_runner',
+    'check_annotations',
     'check_data',
     'convert_checkpoint',
     'describe_models',

@@ -1,45 +1,39 @@
 from pathlib import Path
 
-from mmengine.config import Config
+from ..datasets import Finding, find_splits
+from ..datasets.own_data import unmended_findings
+from ..model_index import find_config
+from .annotations import check_annotations
 
-from ..datasets import check_data_files, find_splits
-from .config import load_config
 
-
-def check_data(source: str | Path) -> tuple[dict[str, str], list[str]]:
-    """Look for mistakes in the annotations of a dataset or of a config.
+def check_data(source: str | Path) -> tuple[dict[str, str], list[Finding]]:
+    """Look for mistakes in the annotations of own data or of a config.
 
     Args:
         source (str | Path): Folder or file of own data, see
             :func:`find_splits`, or the name or file of a config
 
     Returns:
-        tuple[Dict[str, str], List[str]]: What was found by split, and the
-        findings in sentences.
+        tuple[Dict[str, str], List[Finding]]: What was looked at, and what is
+        wrong, see :func:`check_annotations`. Fields that
+        :func:`prepare_data` fills in may be missing.
 
     Raises:
-        FileNotFoundError: If a file does not exist.
-        ValueError: If ``source`` is not a dataset.
+        FileNotFoundError: If a file or a picture does not exist.
+        ValueError: If ``source`` is neither a dataset nor a config.
     """
     path = Path(source)
+    if not path.exists() or path.suffix == '.py':
+        config = find_config(source)
+        return dict(config=config), check_annotations(config)
     rows: dict[str, str] = {}
-    if path.exists() and path.suffix != '.py':
-        cfg = Config()
-        for role, split in find_splits(path).items():
-            content = split.content
-            joints = [category.get('keypoints') or [] for category in content['categories']]
-            names = max(joints, key=len, default=[])
-            rows[role] = (
-                f'{split.file}: {len(content["images"])} pictures, '
-                f'{len(content["annotations"])} annotations, {len(names)} joints'
-            )
-            dataset = dict(ann_file=str(split.file), data_prefix=dict(img=str(split.image_dir)))
-            cfg[f'{role}_dataloader'] = dict(dataset=dataset)
-    else:
-        cfg = load_config(str(source))
-        rows['config'] = str(cfg.filename)
-    try:
-        check_data_files(cfg)
-    except (FileNotFoundError, ValueError) as error:
-        return rows, [f'Error: {error}']
-    return rows, []
+    findings: list[Finding] = []
+    for role, split in find_splits(path).items():
+        content = split.content
+        joints = [category.get('keypoints') or [] for category in content['categories']]
+        rows[role] = (
+            f'{split.file}: {len(content["images"])} pictures, '
+            f'{len(content["annotations"])} annotations, {max(map(len, joints), default=0)} joints'
+        )
+        findings += unmended_findings(split)
+    return rows, findings

@@ -12,6 +12,7 @@ from ..checkpoints import CheckpointError, read_checkpoint
 from ..datasets import check_data_files
 from ..engine import setup_cpu_distributed
 from ..engine.hooks import StrictLoadHook
+from ..evaluation import use_safe_metrics
 from .checks import check_batches, check_config, check_shapes, explain_build_errors
 from .config import load_config
 
@@ -228,6 +229,8 @@ def _build_runner(
     # there is no process group yet that could give the rank
     if os.environ.get('RANK', '0') == '0':
         check_data_files(cfg, splits)
+    for split in splits:
+        use_safe_metrics(cfg.get(f'{split}_evaluator'))
     setup_cpu_distributed(cfg)
     check_config(cfg, splits)
     if cfg.filename and Path(cfg.filename).resolve().parent == Path(cfg.work_dir).resolve():

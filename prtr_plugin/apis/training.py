@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ import torch
 from mmengine.device import get_device
 from torch import nn
 
-from ..datasets import OwnData, prepare_data
+from ..datasets import OwnData, check_data_files, prepare_data
 from ..engine.hooks import Progress, ProgressHook
 from ..model_index import find_config
 from .checks import find_device
@@ -107,50 +108,68 @@ def plan_training(
     cfg = load_config(find_config(base))
     crop = None if size is None else parse_size(size)
     folder = _new_folder(work_dir, Path(data or base))
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return _plan(
+            folder,
+            data,
+            base,
+            cfg,
+            init,
+            epochs,
+            batch,
+            crop,
+            flip,
+            sigmas,
+            device,
+            dict(early_stop=early_stop, ema=ema, logger=logger, seed=seed, cfg_options=cfg_options),
+        )
+    except BaseException:
+        if is_new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _plan(
+    folder: Path,
+    data: str | Path | None,
+    base: str,
+    cfg: Any,
+    init: str | Path | None,
+    epochs: int | None,
+    batch: int | None,
+    crop: tuple[int, int] | None,
+    flip: bool | dict[str, str] | None,
+    sigmas: float | Sequence[float] | None,
+    device: str | None,
+    options: dict,
+) -> TrainingPlan:
+    """See :func:`plan_training`."""
     path = folder / 'config.py'
-    own = schedule = None
+    own = schedule = change = None
     if data is not None:
-        own = prepare_data(data, folder, flip, sigmas, seed or 0)
+        own = prepare_data(data, folder, flip, sigmas, options['seed'] or 0)
         cascade = cfg.model.type == 'PRTRCascade'
         samples = own.train.num_images if cascade else own.train.num_people
         schedule = plan_schedule(cfg, samples, epochs, batch)
     elif flip is not None or sigmas is not None:
         raise ValueError('flip and sigmas need data: with config, set them in its metainfo.')
     elif epochs or batch:
-        samples = _num_samples(cfg)
+        check_data_files(cfg, ('train',))
+        epochs = epochs or cfg.train_cfg.max_epochs
         schedule = plan_schedule(
-            cfg,
-            samples,
-            epochs or cfg.train_cfg.max_epochs,
-            batch or cfg.train_dataloader.batch_size,
+            cfg, _num_samples(cfg), epochs, batch or cfg.train_dataloader.batch_size
         )
-    load_from = str(folder.resolve() / 'init.pth') if init else None
-
-    def write(load_from: str | None) -> None:
-        comment = f'Written by `prtr train`. To train once more:\nmim train prtr_plugin {path}'
-        write_config(
-            path,
-            base,
-            own,
-            crop,
-            schedule,
-            load_from,
-            early_stop,
-            ema,
-            logger,
-            seed,
-            cfg_options,
-            comment,
-        )
-
-    write(None)
-    change = None
+    comment = f'Written by `prtr train`. To train once more:\nmim train prtr_plugin {path}'
+    write_config(path, base, own, crop, schedule, comment=comment, **options)
+    check_data_files(load_config(str(path)), ('train', 'val'))
     if init:
         if Path(init).is_dir():
             init = find_checkpoint(init)
-        change = write_initial_weights(init, str(path), folder / 'init.pth')
-        write(load_from)
+        start = folder.resolve() / 'init.pth'
+        change = write_initial_weights(init, str(path), start)
+        write_config(path, base, own, crop, schedule, str(start), comment=comment, **options)
     decisions = _describe(own, base, crop, cfg, change, init, schedule)
     decisions['output'] = (
         f'{folder}, on {(device or get_device()).upper()}, settings in {path.name}'

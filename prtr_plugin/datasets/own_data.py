@@ -12,8 +12,12 @@ import numpy as np
 from PIL import Image
 
 from ..fileio import write_file
+from .contract import FileUse, Finding, check_annotations, raise_errors
 from .joints import find_swaps, make_dataset_info, split_side
 from .layouts import Split, find_splits
+
+# fields that follow from others, which some label tools leave out
+MENDED = ('area', 'bbox', 'height', 'iscrowd', 'num_keypoints', 'width')
 
 
 class Part(NamedTuple):
@@ -88,6 +92,43 @@ def prepare_data(
             if nobody has a labelled joint, or there is one picture only.
     """
     splits = find_splits(data)
+    try:
+        return _prepare(
+            Path(data).expanduser().resolve(), splits, Path(folder), flip, sigmas, seed, split
+        )
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        # the contract has the better sentence, if it is about the files
+        for part in splits.values():
+            raise_errors(unmended_findings(part))
+        if isinstance(error, ValueError):
+            raise
+        raise ValueError(
+            f'data "{data}" cannot be read as COCO keypoints ({type(error).__name__}: {error}). '
+            'Export the labels again.'
+        ) from error
+
+
+def unmended_findings(split: Split) -> list[Finding]:
+    """What is wrong with a file, apart from what :func:`prepare_data` fills in."""
+    # names of pictures that were changed are not those of the file
+    use = FileUse(img_dir=None if split.changed else str(split.image_dir))
+    return [
+        found
+        for found in check_annotations(str(split.file), use)
+        if found.field not in MENDED or 'missing' not in found.problem
+    ]
+
+
+def _prepare(
+    data: Path,
+    splits: dict[str, Split],
+    folder: Path,
+    flip: bool | dict[str, str] | None,
+    sigmas: float | Sequence[float] | None,
+    seed: int,
+    split_data: bool,
+) -> OwnData:
+    """See :func:`prepare_data`."""
     notes: list[str] = []
     category = _keypoint_category(splits['train'], notes)
     joints = category['keypoints']
@@ -99,21 +140,20 @@ def prepare_data(
     else:
         swaps, flip = dict(flip or {}), bool(flip)
         swaps.update({b: a for a, b in swaps.items()})
-    data = Path(data).expanduser().resolve()
     name = data.stem if data.is_file() else data.name
     links = [[a - 1, b - 1] for a, b in category.get('skeleton') or ()]
     info = make_dataset_info(name, joints, links, swaps, sigmas)
 
     mended = {role: _mend(split, category, notes) for role, split in splits.items()}
     train, val = mended['train'], mended.get('val', mended.get('test'))
-    if val is None and not split:
+    if val is None and not split_data:
         val = train
     elif val is None:
         train, val = _split(train, seed)
         notes.append('split by picture, as there is no validation file')
     elif 'val' not in mended:
         notes.append('the test file serves for validation')
-    folder = Path(folder).resolve() / 'annotations'
+    folder = folder.resolve() / 'annotations'
     train_part, val_part = _write(train, folder / 'train.json'), _write(val, folder / 'val.json')
     for part, role in ((train_part, 'train on'), (val_part, 'validate with')):
         if not part.num_people:

@@ -125,14 +125,25 @@ def test_errors(content, write, tmp_path):
         prepare_data(write(train=one), tmp_path / 'out')
 
 
-def test_wrong_number_of_joints(content, write, tmp_path):
-    content['annotations'][3]['keypoints'] = [1, 2, 2]
-    with pytest.raises(ValueError, match='has 3 numbers in "keypoints", but 5 joints need 15'):
+@pytest.mark.parametrize(
+    'section, changes, message',
+    [
+        ('annotations', dict(keypoints=[1, 2, 2]), 'keypoints=.* is not a flat list of 15'),
+        ('annotations', dict(keypoints='x'), 'keypoints=x is not a flat list'),
+        ('annotations', dict(bbox=5), 'bbox=5 is not a list of four numbers'),
+        ('categories', dict(keypoints=5), 'keypoints'),
+        ('categories', dict(skeleton=5), 'cannot be read as COCO keypoints'),
+        ('categories', dict(skeleton=[[1, 9]]), 'links .* do not fit 5 joints'),
+    ],
+)
+def test_damaged_fields(content, write, tmp_path, section, changes, message):
+    content[section][0].update(changes)
+    with pytest.raises(ValueError, match=message):
         prepare_data(write(train=content), tmp_path / 'out')
 
 
 def test_nobody(content, write, tmp_path):
     for person in content['annotations']:
         person.update(keypoints=[0] * 15, num_keypoints=0)
-    with pytest.raises(ValueError, match='nobody with a labelled joint to train on'):
+    with pytest.raises(ValueError, match='no person with a box and a labelled joint'):
         prepare_data(write(train=content), tmp_path / 'out')

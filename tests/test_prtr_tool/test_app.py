@@ -77,7 +77,7 @@ def test_val_of_other_data(own_run, own_people, run_prtr, tmp_path):
 
 def test_check_and_preview(own_people, own_run, run_prtr, tmp_path):
     done = run_prtr('check', own_people)
-    assert done.exit_code == 0 and 'no findings' in done.output
+    assert done.exit_code == 0 and '0 errors, 0 warnings' in done.output
     done = run_prtr('preview', own_people, f'out={tmp_path / "a.png"}', 'number=5')
     assert done.exit_code == 0, done.output
     picture = cv2.imread(str(tmp_path / 'a.png'))
