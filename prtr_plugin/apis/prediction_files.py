@@ -1,6 +1,6 @@
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -85,7 +85,8 @@ def predict_files(
 
     The folder gets the drawn pictures and videos, ``predictions.json`` and
     ``predictions.csv``, one joint a row. It appears when all is done. A file
-    that cannot be read is left out and does not end the run.
+    that cannot be read is left out and does not end the run. A camera runs
+    until Ctrl-C.
 
     Args:
         model (BaseModel): See :func:`predict`
@@ -163,13 +164,17 @@ def predict_files(
     return PredictedFiles(len(records), sum(len(people) for _, people in records), errors)
 
 
-def _frames(sources: Sequence[Source], errors: dict[str, str]):
+def _frames(sources: Sequence[Source], errors: dict[str, str]) -> Iterator[Frame]:
     """All frames of all sources, without those that cannot be read."""
     for source in sources:
         try:
             yield from read_frames(source)
         except (OSError, ValueError) as error:
             errors[source.path] = str(error)
+        except KeyboardInterrupt:
+            if source.kind != 'camera':
+                raise
+            return  # there is no other end
 
 
 def _predict(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from prtr_plugin.apis import draw, load_run, predict, predict_files, read_boxes, to_coco
-from prtr_plugin.apis.frames import find_sources, read_frames
+from prtr_plugin.apis.frames import Frame, find_sources, read_frames
 
 
 @pytest.fixture(scope='module')
@@ -117,6 +117,25 @@ def test_bad_files_are_left_out(model, pictures, tmp_path):
     done = predict_files(model, [*pictures, tmp_path / 'bad.mp4'], tmp_path / 'out')
     assert done.num_frames == 1
     assert set(done.errors) == {str(pictures[1]), str(tmp_path / 'bad.mp4')}
+
+
+def test_a_camera_runs_until_it_is_stopped(model, pictures, tmp_path, monkeypatch):
+    def camera(source):
+        pixels = cv2.imread(str(pictures[0]))
+        for number in range(3):
+            yield Frame(source, number, 10, pixels)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('prtr_plugin.apis.prediction_files.read_frames', camera)
+    reports = []
+    done = predict_files(
+        model, ['0'], tmp_path / 'out', batch_size=2, report=lambda *args: reports.append(args)
+    )
+    assert done.num_frames == 3 and reports == [(2, 0), (3, 0)]
+    assert (tmp_path / 'out/camera0.mp4').is_file()
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(model, pictures, tmp_path / 'other')
+    assert not (tmp_path / 'other').exists()
 
 
 def test_errors(model, pictures, tmp_path):
