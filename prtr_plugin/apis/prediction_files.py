@@ -134,6 +134,7 @@ def predict_files(
     total = sum(source.frames for source in sources)
     if any(source.kind == 'camera' for source in sources):
         total = 0
+    nothing = np.empty(0)
     errors: dict[str, str] = {}
     records = []
     with write_folder(out, overwrite) as folder:
@@ -145,12 +146,11 @@ def predict_files(
             ):
                 if people is None:
                     continue
-                records.append((frame, people))
+                # only names are needed from here on
+                records.append((frame._replace(pixels=nothing), people))
                 if draw:
                     meta = model.dataset_meta
                     writer.write(frame, draw_people(frame.pixels, people, meta, kpt_thr))
-            # only names are needed from here on
-            records = [(frame._replace(pixels=None), people) for frame, people in records]
             if report:
                 report(len(records), total)
         writer.close()

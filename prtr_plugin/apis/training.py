@@ -163,7 +163,8 @@ def _plan(
         )
     comment = f'Written by `prtr train`. To train once more:\nmim train prtr_plugin {path}'
     write_config(path, base, own, crop, schedule, comment=comment, **options)
-    check_data_files(load_config(str(path)), ('train', 'val'))
+    if own:
+        check_data_files(load_config(str(path)), ('train', 'val'))
     if init:
         if Path(init).is_dir():
             init = find_checkpoint(init)
