@@ -12,18 +12,9 @@ Example:
 import argparse
 import sys
 
-import torch
 from mmengine.config import DictAction
 
-from prtr_plugin.apis import load_model
-from prtr_plugin.checkpoints import (
-    check_state_dict,
-    get_state_dict,
-    joint_names,
-    map_joints,
-    read_checkpoint,
-)
-from prtr_plugin.fileio import write_file
+from prtr_plugin.apis import write_initial_weights
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,32 +39,12 @@ def main() -> None:
     """Run the script."""
     args = parse_args()
     try:
-        checkpoint = read_checkpoint(args.input)
-        weights = get_state_dict(checkpoint)
-        meta = checkpoint.get('meta', {}).get('dataset_meta')
-        if meta is None:
-            raise ValueError(
-                f'"{args.input}" does not name its joints: give a checkpoint of a training run.'
-            )
-        # so that the rows of new joints are the same in every run
-        torch.manual_seed(0)
-        model = load_model(
-            args.config, device='cpu', random_weights=True, cfg_options=args.cfg_options
-        )
-        state_dict = map_joints(weights, meta, model.state_dict(), model.dataset_meta)
-        check_state_dict(model, state_dict)
-        with write_file(args.output) as file:
-            torch.save(dict(state_dict=state_dict), file)
+        change = write_initial_weights(args.input, args.config, args.output, args.cfg_options)
     except (OSError, ValueError) as error:
         sys.exit(f'Error: {error}')
 
     print(f'Wrote {args.output}')
-    old, new = joint_names(meta), joint_names(model.dataset_meta)
-    for what, names in (
-        ('kept', [name for name in new if name in old]),
-        ('new', [name for name in new if name not in old]),
-        ('dropped', [name for name in old if name not in new]),
-    ):
+    for what, names in change._asdict().items():
         print(f'{what} ({len(names)}): {", ".join(names)}')
 
 

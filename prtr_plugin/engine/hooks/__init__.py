@@ -1,12 +1,17 @@
 from .deploy_hook import ChannelsLastHook, DeployHook
+from .early_stop_hook import EarlyStopHook
 from .epoch_seed_hook import EpochSeedHook
+from .progress_hook import Progress, ProgressHook
 from .strict_load_hook import StrictLoadHook
 from .visualization_hook import PRTRVisualizationHook
 
 __all__ = [
     'ChannelsLastHook',
     'DeployHook',
+    'EarlyStopHook',
     'EpochSeedHook',
     'PRTRVisualizationHook',
+    'Progress',
+    'ProgressHook',
     'StrictLoadHook',
 ]
