@@ -1,7 +1,7 @@
 """PRTR (Pose Recognition with Cascade Transformers) for mmpose.
 
 Importing the package checks the versions of the required packages, registers
-the components and adds to PyTorch's list of types that are safe to load.
+the components and lets mmengine load checkpoints without running code.
 """
 
 from ._versions import check_versions
@@ -12,8 +12,8 @@ from .version import __version__
 check_versions()
 
 from . import codecs, datasets, engine, evaluation, models  # noqa: E402, F401
-from .checkpoints import allow_safe_checkpoints  # noqa: E402
+from .checkpoints import load_safely  # noqa: E402
 
-allow_safe_checkpoints()
+load_safely()
 
 __all__ = ['__version__']

@@ -45,6 +45,16 @@ def parse_args() -> argparse.Namespace:
         "config's auto_scale_lr.base_batch_size",
     )
     parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='unpickle any Python object in the checkpoints, which can run arbitrary code',
+    )
+    parser.add_argument(
+        '--force',
+        action='store_true',
+        help='train anew in a work folder with checkpoints of another run',
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
@@ -72,7 +82,7 @@ def main() -> None:
 
     try:
         runner = build_train_runner(**args)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f'Error: {error}')
     try:
         runner.train()

@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from mmpose.apis import init_model
 from torch import nn
 
-from ..checkpoints import CheckpointError, check_state_dict, get_state_dict, read_checkpoint
+from ..checkpoints import CheckpointError, check_state_dict, read_weights
 from ..model_index import config_paths
 from .config import load_config
 
@@ -82,9 +82,8 @@ def load_model(
             f'random_weights=True, but got weights={weights!r} and '
             f'random_weights={random_weights}.'
         )
-    if weights is not None and not osp.isfile(weights):
-        raise FileNotFoundError(f'The weights "{weights}" do not exist.')
-    checkpoint = read_checkpoint(weights, trust) if weights is not None else None
+    if weights is not None:
+        state_dict, meta = read_weights(weights, trust)
 
     cfg = load_config(config, cfg_options)
     with DefaultScope.overwrite_default_scope('mmpose'), warnings.catch_warnings():
@@ -92,15 +91,13 @@ def load_model(
         warnings.filterwarnings('ignore', 'The metainfo config file')
         # without options init_model needs model.backbone, which a cascade lacks
         model = init_model(cfg, device=device or get_device(), cfg_options={})
-    if checkpoint is not None:
+    if weights is not None:
         try:
-            state_dict = get_state_dict(checkpoint)
             check_state_dict(model, state_dict)
         except CheckpointError as error:
             raise CheckpointError(f'{weights}: {error}') from None
         model.load_state_dict(state_dict)
         # the joints come from the checkpoint if it has them, as in mmpose
-        meta = checkpoint.get('meta', {})
         model.dataset_meta = meta.get('dataset_meta', model.dataset_meta)
     return model
 
