@@ -153,8 +153,12 @@ def _check_parent(path: Path) -> None:
 
 def _flush(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
-    with suppress(OSError if path.is_dir() else ()):  # not every system has it for folders
-        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    if path.is_file():
+        with open(path, 'rb+') as file:
+            os.fsync(file)
+        return
+    with suppress(OSError):  # not every system has it for folders
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -44,7 +44,7 @@ def find_resumable(
         # a larger number is from the end of this run, or left over from another one
         return 3 if path.stat().st_mtime_ns >= last.stat().st_mtime_ns else 0, number
 
-    skipped = []
+    skipped: list[str] = []
     for path in sorted(numbers, key=newness, reverse=True):
         try:
             return path, training_state(path, trust), skipped

@@ -91,7 +91,9 @@ def _for_mmengine(checkpoint: Any) -> Any:
         checkpoint['state_dict'] = checkpoint['model']  # as get_state_dict does
     hub = checkpoint.get('message_hub')
     scalars = hub.get('log_scalars') if isinstance(hub, dict) else None
-    for name, value in scalars.items() if isinstance(scalars, dict) else ():
+    if not isinstance(scalars, dict):
+        return checkpoint
+    for name, value in scalars.items():
         if type(value).__name__ == 'HistoryBuffer':
             history = (getattr(value, f'_{key}_history', []) for key in ('log', 'count'))
             scalars[name] = HistoryBuffer(*history)

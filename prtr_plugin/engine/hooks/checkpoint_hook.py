@@ -27,6 +27,9 @@ class AtomicCheckpointHook(CheckpointHook):
         **kwargs: Arguments of the parent class.
     """
 
+    backend_args: dict | None
+    keep_ckpt_ids: deque
+
     def before_train(self, runner: Runner) -> None:
         """Remove what a killed run has left half-written."""
         folder = str(self.out_dir or runner.work_dir)
@@ -44,7 +47,8 @@ class AtomicCheckpointHook(CheckpointHook):
             kept = [*self.keep_ckpt_ids, step]
             outdated, kept = kept[: -self.max_keep_ckpts], kept[-self.max_keep_ckpts :]
             self.keep_ckpt_ids = deque(kept, self.max_keep_ckpts)
-            runner.message_hub.update_info('keep_ckpt_ids', kept)
+            # with the outdated ones: a run that resumes removes what is left of them
+            runner.message_hub.update_info('keep_ckpt_ids', outdated + kept)
         filename = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, filename)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
@@ -76,7 +80,8 @@ class AtomicCheckpointHook(CheckpointHook):
 
     @contextmanager
     def _removing_later(self) -> Iterator[None]:
-        backend, outdated = self.file_backend, []
+        backend = self.file_backend
+        outdated: list[str] = []
         backend.remove = outdated.append
         try:
             yield
