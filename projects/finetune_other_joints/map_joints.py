@@ -17,13 +17,13 @@ from mmengine.config import DictAction
 
 from prtr_plugin.apis import load_model
 from prtr_plugin.checkpoints import (
+    CheckpointError,
     check_state_dict,
-    get_state_dict,
     joint_names,
     map_joints,
-    read_checkpoint,
+    read_weights,
 )
-from prtr_plugin.fileio import write_file
+from prtr_plugin.fileio import check_output, write_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,6 +34,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('input', metavar='IN', help='checkpoint to read')
     parser.add_argument('config', help='config file of the model with the other joints')
     parser.add_argument('output', metavar='OUT', help='checkpoint to write')
+    parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
+    parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='unpickle any Python object in IN, which can run arbitrary code',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -48,10 +54,10 @@ def main() -> None:
     """Run the script."""
     args = parse_args()
     try:
-        checkpoint = read_checkpoint(args.input)
-        weights = get_state_dict(checkpoint)
-        meta = checkpoint.get('meta', {}).get('dataset_meta')
-        if meta is None:
+        check_output(args.output, args.force, inputs=[args.input, args.config])
+        weights, meta = read_weights(args.input, args.trust)
+        meta = meta.get('dataset_meta')
+        if not isinstance(meta, dict):
             raise ValueError(
                 f'"{args.input}" does not name its joints: give a checkpoint of a training run.'
             )
@@ -60,8 +66,11 @@ def main() -> None:
         model = load_model(
             args.config, device='cpu', random_weights=True, cfg_options=args.cfg_options
         )
-        state_dict = map_joints(weights, meta, model.state_dict(), model.dataset_meta)
-        check_state_dict(model, state_dict)
+        try:
+            state_dict = map_joints(weights, meta, model.state_dict(), model.dataset_meta)
+            check_state_dict(model, state_dict)
+        except CheckpointError as error:
+            raise ValueError(f'{args.input}: {error}') from None
         with write_file(args.output) as file:
             torch.save(dict(state_dict=state_dict), file)
     except (OSError, ValueError) as error:

@@ -98,7 +98,8 @@ def load_model(
             raise CheckpointError(f'{weights}: {error}') from None
         model.load_state_dict(state_dict)
         # the joints come from the checkpoint if it has them, as in mmpose
-        model.dataset_meta = meta.get('dataset_meta', model.dataset_meta)
+        if isinstance(meta.get('dataset_meta'), dict):
+            model.dataset_meta = meta['dataset_meta']
     return model
 
 

@@ -17,7 +17,7 @@ from ..engine.hooks import PartialLoadHook, StrictLoadHook
 from ..fileio import check_output, check_output_folder, write_file
 from ..folder_lock import unlock_folder
 from .config import load_config
-from .work_folder import (
+from .run_folder import (
     UnlockHook,
     checked_work_folder,
     find_start,

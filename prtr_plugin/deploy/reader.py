@@ -68,6 +68,7 @@ def parse_args() -> argparse.Namespace:
         '--with-readout (default: print it)',
     )
     parser.add_argument('--draw', help='draw the joints into this image file')
+    parser.add_argument('--force', action='store_true', help='replace results that exist')
     device = 'default: cuda if onnxruntime has it, else cpu'
     parser.add_argument('--device', choices=['cpu', 'cuda'], help=device)
     args = parser.parse_args()
@@ -76,6 +77,13 @@ def parse_args() -> argparse.Namespace:
         parser.error(f'--out must end with {ending} here: .json is for --with-readout')
     if not args.with_readout and (args.draw or args.flip_test):
         parser.error('--draw and --flip-test need --with-readout')
+    for path in filter(None, (args.out, args.draw)):
+        if not os.access(os.path.dirname(path) or '.', os.W_OK):
+            parser.error(f'the folder of {path} does not exist or cannot be written to')
+        if os.path.exists(path) and (not args.force or path in (args.image, args.model)):
+            parser.error(f'{path} exists: give another name, or --force to replace a result')
+    if args.draw and not cv2.haveImageWriter(args.draw):
+        parser.error(f'--draw must name a picture, such as drawn.png, but is {args.draw}')
     return args
 
 

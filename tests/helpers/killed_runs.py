@@ -126,7 +126,7 @@ KILLERS = [kill_at_a_line, kill_in_a_write, kill_after_a_while]
 
 def train(config, work_dir, pipe, rng, killer) -> None:
     """Train until something kills this process."""
-    sys.stdout = sys.stderr = open(os.devnull, 'w')  # noqa: SIM115
+    sys.stdout = sys.stderr = open(os.devnull, 'w')
     ReportHook.pipe, ReportHook.kill = pipe, staticmethod(partial(killer, rng))
     try:
         apis.train(str(config), work_dir=str(work_dir), resume=True)

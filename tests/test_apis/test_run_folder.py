@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.killed_runs import CONFIG, ToyModel, kill_runs
 from mmengine.logging import MMLogger
 
+from helpers.killed_runs import CONFIG, ToyModel, kill_runs
 from prtr_plugin import apis
-from prtr_plugin.apis.work_folder import is_first_process
+from prtr_plugin.apis.run_folder import is_first_process
 from prtr_plugin.checkpoints import CheckpointError
 from prtr_plugin.folder_lock import lock_folder, unlock_folder
-
 
 numbers = itertools.count()
 
@@ -172,9 +171,7 @@ def test_full_disk(trained, resume, monkeypatch, what):
 
     name = 'write_bytes' if what.endswith('.pth') else 'write_text'
     write = getattr(Path, name)
-    monkeypatch.setattr(
-        Path, name, lambda path, x: full() if path.name == what else write(path, x)
-    )
+    monkeypatch.setattr(Path, name, lambda path, x: full() if path.name == what else write(path, x))
     with pytest.raises(CheckpointError, match=r'Saving .* failed: No space left .* in place'):
         resume(trained)
     assert step(trained / 'epoch_2.pth') == 2
