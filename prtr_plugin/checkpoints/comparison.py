@@ -25,8 +25,7 @@ def check_state_dict(
 
     Raises:
         CheckpointError: If a key is missing or unexpected, or a tensor has
-            another shape than in the model or values that are not finite. The
-            message names them.
+            another shape than in the model. The message names them.
     """
     if not isinstance(model, nn.Module):
         with DefaultScope.overwrite_default_scope('mmpose'), torch.device('meta'):
@@ -49,7 +48,6 @@ def check_state_dict(
     }
     if any(problems.values()):
         raise CheckpointError(message, problems)
-    _check_finite(state_dict)
 
 
 def check_some_fit(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
@@ -61,7 +59,7 @@ def check_some_fit(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
 
     Raises:
         CheckpointError: If no tensor has the name and the shape of one of the
-            model, or values are not finite.
+            model.
     """
     expected = model.state_dict()
     if not any(key in expected and expected[key].shape == x.shape for key, x in state_dict.items()):
@@ -70,23 +68,3 @@ def check_some_fit(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
             'those of other packages need to be converted.',
             {'in the checkpoint': list(state_dict), 'in the model': list(expected)},
         )
-    _check_finite(state_dict)
-
-
-def _check_finite(state_dict: Mapping[str, Tensor]) -> None:
-    wrong = not_finite(state_dict)
-    if wrong:
-        raise CheckpointError(
-            'The checkpoint has values that are not finite: its training has diverged. Use an '
-            'earlier one.',
-            {'not finite': wrong},
-        )
-
-
-def not_finite(state_dict: Mapping[str, Tensor]) -> list[str]:
-    """Names of the tensors with infinite values or NaN."""
-    return [
-        key
-        for key, value in state_dict.items()
-        if value.is_floating_point() and not value.is_meta and not value.float().isfinite().all()
-    ]

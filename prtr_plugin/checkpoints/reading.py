@@ -93,7 +93,8 @@ def load_file(
         raise CheckpointError(
             f'"{name}" cannot be read as a checkpoint: '
             + ('it is empty' if empty else 'it is damaged or a file of another kind')
-            + f'. Download or save it again. ({reason:.100})'
+            + '. Download or save it again.'
+            + ('' if 'weights_only' in reason else f' ({reason:.100})')
         ) from error
 
 
@@ -174,7 +175,8 @@ def get_state_dict(checkpoint: Any) -> OrderedDict:
         OrderedDict: Names without that prefix to tensors.
 
     Raises:
-        CheckpointError: If there is no state dict, or a value is not a tensor.
+        CheckpointError: If there is no state dict, or a value is not a tensor
+            of finite real numbers.
     """
     state_dict = checkpoint
     if isinstance(checkpoint, Mapping):
@@ -202,7 +204,21 @@ def get_state_dict(checkpoint: Any) -> OrderedDict:
             'made from.',
             {'of another kind': other},
         )
+    diverged = [key for key, value in state_dict.items() if not _is_finite(value)]
+    if diverged:
+        raise CheckpointError(
+            'The file has values that are not finite: its training has diverged. Use an earlier '
+            'one.',
+            {'not finite': diverged},
+        )
     return strip_module({key: value.detach() for key, value in state_dict.items()})
+
+
+def _is_finite(value: Tensor) -> bool:
+    if value.is_meta or not value.is_floating_point():
+        return True
+    # not all kernels know numbers of one byte
+    return bool((value.float() if value.element_size() == 1 else value).isfinite().all())
 
 
 def _other_kind(value: Tensor) -> str | None:

@@ -2,7 +2,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .comparison import not_finite
 from .errors import CheckpointError
 from .reading import get_state_dict, read_checkpoint
 
@@ -96,13 +95,9 @@ def training_state(path: str | Path, trust: bool = False) -> dict[str, Any]:
     """
     checkpoint = read_checkpoint(path, trust)
     try:
-        wrong = not_finite(get_state_dict(checkpoint))
+        get_state_dict(checkpoint)
     except CheckpointError as error:
         raise CheckpointError(f'{path}: {error}') from None
-    if wrong:
-        raise CheckpointError(
-            f'{path}: The weights are not finite: training has diverged.', {'not finite': wrong}
-        )
     meta, hub = (checkpoint.get(key) for key in ('meta', 'message_hub'))
     known = isinstance(meta, dict) and all(type(meta.get(x)) is int for x in ('epoch', 'iter'))
     parts = ('log_scalars', 'runtime_info', 'resumed_keys')

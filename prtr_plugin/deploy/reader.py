@@ -77,13 +77,6 @@ def parse_args() -> argparse.Namespace:
         parser.error(f'--out must end with {ending} here: .json is for --with-readout')
     if not args.with_readout and (args.draw or args.flip_test):
         parser.error('--draw and --flip-test need --with-readout')
-    for path in filter(None, (args.out, args.draw)):
-        if not os.access(os.path.dirname(path) or '.', os.W_OK):
-            parser.error(f'the folder of {path} does not exist or cannot be written to')
-        if os.path.exists(path) and (not args.force or path in (args.image, args.model)):
-            parser.error(f'{path} exists: give another name, or --force to replace a result')
-    if args.draw and not cv2.haveImageWriter(args.draw):
-        parser.error(f'--draw must name a picture, such as drawn.png, but is {args.draw}')
     return args
 
 
@@ -365,8 +358,20 @@ def draw(image: np.ndarray, people: list[dict], meta: dict, kpt_thr: float) -> n
     return canvas
 
 
+def check_outputs(args: argparse.Namespace) -> None:
+    """Check that the results can be written, before anything is computed."""
+    for path in filter(None, (args.out, args.draw)):
+        if not os.access(os.path.dirname(path) or '.', os.W_OK):
+            raise ValueError(f'{path} cannot be written: make its folder first.')
+        if os.path.exists(path) and (not args.force or path in (args.image, args.model)):
+            raise ValueError(f'{path} exists. Give another name, or --force to replace a result.')
+    if args.draw and not cv2.haveImageWriter(args.draw):
+        raise ValueError(f'{args.draw} must have the ending of a picture, such as .png.')
+
+
 def run(args: argparse.Namespace) -> None:
     """Read an image and write the result."""
+    check_outputs(args)
     model = Model(args.model, args.device)
     image = cv2.imread(args.image)
     if image is None:
@@ -382,9 +387,8 @@ def run(args: argparse.Namespace) -> None:
     names = model.meta['keypoint_names']
     people = predict(model, image, args.bbox, args.flip_test, args.score_thr)
     text = json.dumps(dict(image=args.image, keypoint_names=names, people=people), indent=2)
-    # the picture first, as its file name may be invalid
     if args.draw and not cv2.imwrite(args.draw, draw(image, people, model.meta, args.kpt_thr)):
-        raise ValueError(f'{args.draw} cannot be written. Does its folder exist?')
+        raise ValueError(f'{args.draw} cannot be written.')
     if args.out:
         with open(args.out, 'w') as file:
             file.write(text)

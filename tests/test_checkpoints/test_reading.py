@@ -133,6 +133,21 @@ def test_missing(tmp_path):
         read_checkpoint(tmp_path / 'none.pth')
 
 
+@pytest.mark.parametrize(
+    ('value', 'message'),
+    [
+        (torch.tensor([1, float('nan')]), r'not finite \(1\):\n  c'),
+        (torch.tensor([1, float('inf')], dtype=torch.float16), 'not finite'),
+        (torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), r'c \(quantized\)'),
+        (torch.ones(2).to_sparse(), r'c \(sparse\)'),
+        (torch.ones(2, dtype=torch.complex64), r'c \(complex\)'),
+    ],
+)
+def test_no_plain_numbers(value, message):
+    with pytest.raises(CheckpointError, match=message):
+        get_state_dict(dict(STATE, c=value))
+
+
 def test_wrapped():
     prefixed = {f'module.{key}': value for key, value in STATE.items()}
     for checkpoint in (

@@ -213,7 +213,7 @@ def test_bad_arguments(run, folder, tmp_path, cascade_config, train_an_epoch, qu
         ('is neither an image nor a video', cascade, [], {}),
         ('"no.py" does not exist', folder, [], {'det-config': 'no.py'}),
         ('"no.pth" does not exist', folder, [], {'det-weights': 'no.pth'}),
-        ('"no.pth" do not exist', folder, [], {'pose-weights': 'no.pth'}),
+        ('no.pth does not exist', folder, [], {'pose-weights': 'no.pth'}),
         ('There is no model "prtr"', folder, [], {'pose': 'prtr'}),
         ("--person-class 80 is not among .* {0: 'person', 1: 'bicycle'", folder,
          ['--person-class=80'], {}),
