@@ -6,6 +6,7 @@ Example:
 """
 
 import argparse
+import errno
 import os
 import sys
 
@@ -88,6 +89,10 @@ def main() -> None:
         runner.train()
     except CheckpointError as error:
         sys.exit(f'Error: {error}')
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.exit(f'Error: The disk is full ({error}). Make room and resume.')
 
 
 if __name__ == '__main__':

@@ -37,6 +37,7 @@ from mmpose.visualization import PoseLocalVisualizer
 from tqdm import tqdm
 
 from prtr_plugin.apis import Person, load_model, predict
+from prtr_plugin.checkpoints import read_weights
 from prtr_plugin.fileio import write_folder
 
 try:
@@ -92,7 +93,8 @@ class Detector:
 
     Raises:
         FileNotFoundError: If a file does not exist.
-        ValueError: If there is no such class.
+        ValueError: If there is no such class, or the checkpoint cannot be
+            read without running code.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Detector:
     ) -> None:
         for path in (config, weights):
             mmengine.check_file_exist(path, '"{}" does not exist.')
+        read_weights(weights)
         with DefaultScope.overwrite_default_scope('mmdet'):
             # options keep mmdet from looking for model.backbone
             self.model = init_detector(
