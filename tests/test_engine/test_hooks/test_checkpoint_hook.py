@@ -18,8 +18,13 @@ from prtr_plugin.engine.hooks import AtomicCheckpointHook
 class ValidateHook(Hook):
     """Stands in for a validation that gets better and better."""
 
-    def after_train_epoch(self, runner):
-        runner.call_hook('after_val_epoch', metrics=dict(acc=float(runner.epoch)))
+    def before_train_epoch(self, runner):
+        if runner.epoch:
+            self.after_train(runner)
+
+    def after_train(self, runner):
+        (hook,) = (x for x in runner.hooks if isinstance(x, AtomicCheckpointHook))
+        hook.after_val_epoch(runner, dict(acc=float(runner.epoch)))
 
 
 @pytest.fixture
@@ -44,7 +49,7 @@ def events(tmp_path, monkeypatch):
     config.write_text(text + f'experiment_name = {tmp_path.name!r}')
     apis.train(str(config), work_dir=str(tmp_path / 'run'))
     names = sorted(path.name for path in (tmp_path / 'run').glob('*.pth'))
-    assert names == ['best_acc_epoch_1.pth', 'epoch_2.pth']
+    assert names == ['best_acc_epoch_2.pth', 'epoch_2.pth']
     return found
 
 
@@ -52,12 +57,12 @@ def test_order(events):
     first, last = 'epoch_1.pth', 'epoch_2.pth'
     for new, old in (('last_checkpoint', first), (last, first)):
         assert ('replace', new) in events[: events.index(('remove', old))]
-    # the best one of epoch 0 goes after that of epoch 1 has come
+    # the best one of epoch 1 goes after that of epoch 2 has come
     best = [name for name in events if 'best' in name[1]]
     assert best == [
-        ('replace', 'best_acc_epoch_0.pth'),
         ('replace', 'best_acc_epoch_1.pth'),
-        ('remove', 'best_acc_epoch_0.pth'),
+        ('replace', 'best_acc_epoch_2.pth'),
+        ('remove', 'best_acc_epoch_1.pth'),
     ]
 
 
