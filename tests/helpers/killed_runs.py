@@ -3,7 +3,6 @@
 The processes are forked, so that nothing needs to be imported again.
 """
 
-import contextlib
 import multiprocessing
 import os
 import random
@@ -159,15 +158,19 @@ def kill_runs(folder: Path, number: int, seed: int = 0) -> list[tuple[int, int, 
         process.start()
         sender.close()
         before, start, failure = saved, -1, None
-        with contextlib.suppress(EOFError):
-            while True:
-                what, value = receiver.recv()
-                if what == 'saved':
-                    saved = value
-                elif what == 'error':
-                    failure = value
-                else:
-                    start = value
+        # not until the end of the pipe: what a run has started may keep that open
+        while receiver.poll(0.05) or process.is_alive():
+            try:
+                what, value = receiver.recv() if receiver.poll() else (None, None)
+            except EOFError:
+                break
+            if what == 'saved':
+                saved = value
+            elif what == 'error':
+                failure = value
+            elif what == 'start':
+                # it may be one that a run was killed after, before it could tell
+                start, saved = value, max(saved, value)
         process.join()
         starts.append((before, start, failure))
     return starts
