@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ..engine import setup_cpu_distributed
 from ..engine.hooks import PartialLoadHook, StrictLoadHook
 from ..fileio import check_output, check_output_folder, write_file
 from ..folder_lock import unlock_folder
+from .checks import check_batches, check_config, check_shapes, explain_build_errors
 from .config import load_config
 from .run_folder import (
     UnlockHook,
@@ -31,7 +33,7 @@ def train(config: str, **options) -> nn.Module:
     """Train a model.
 
     Args:
-        config (str): Config file
+        config (str): Config file, or the name of a model
         **options: See :func:`build_train_runner`
 
     Returns:
@@ -62,7 +64,7 @@ def test(config: str, checkpoint: str, **options) -> dict[str, float]:
     """Evaluate a model on the test data.
 
     Args:
-        config (str): Config file
+        config (str): Config file, or the name of a model
         checkpoint (str): Checkpoint that fits the model exactly
         **options: See :func:`build_test_runner`
 
@@ -97,7 +99,7 @@ def build_train_runner(
     """Build the runner of :func:`train`, after checking all arguments.
 
     Args:
-        config (str): Config file
+        config (str): Config file, or the name of a model
         work_dir (str, optional): Folder for logs and checkpoints. Defaults to
             that of the config, or ``work_dirs/<name of the config>``
         resume (bool | str): Checkpoint to resume from; True for the newest one
@@ -139,7 +141,7 @@ def build_train_runner(
             file is damaged.
     """
     cfg = load_config(config, cfg_options)
-    _set_work_dir(cfg, config, work_dir)
+    _set_work_dir(cfg, work_dir)
     cfg.launcher = launcher
     save_whole_checkpoints(cfg)
     with checked_work_folder(cfg):
@@ -187,7 +189,7 @@ def build_test_runner(
     """Build the runner of :func:`test`, after checking all arguments.
 
     Args:
-        config (str): Config file
+        config (str): Config file, or the name of a model
         checkpoint (str): Checkpoint that fits the model exactly
         work_dir (str, optional): Folder for logs. Defaults to that of the
             config, or ``work_dirs/<name of the config>``
@@ -215,7 +217,7 @@ def build_test_runner(
             damaged, or the ending of an output is unknown.
     """
     cfg = load_config(config, cfg_options)
-    _set_work_dir(cfg, config, work_dir)
+    _set_work_dir(cfg, work_dir)
     cfg.launcher = launcher
     cfg.load_from = checkpoint
     _check_checkpoints(cfg, 'Give the path of another one.', trust)
@@ -240,7 +242,8 @@ def build_test_runner(
                 'PoseVisualizationHook.'
             )
         cfg.default_hooks.visualization.enable = True
-        cfg.default_hooks.visualization.out_dir = show_dir
+        # mmpose would take a relative one for a folder inside of work_dir
+        cfg.default_hooks.visualization.out_dir = os.path.abspath(show_dir)
     runner = _build_runner(cfg, ('test',))
     runner.register_hook(StrictLoadHook())
     if out:
@@ -300,11 +303,11 @@ def _use_amp(cfg: Config) -> None:
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
-def _set_work_dir(cfg: Config, config: str, work_dir: str | None) -> None:
+def _set_work_dir(cfg: Config, work_dir: str | None) -> None:
     if work_dir:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(config).stem)
+        cfg.work_dir = str(Path('work_dirs') / Path(cfg.filename).stem)
 
 
 def _build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
@@ -317,4 +320,12 @@ def _build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
     if is_first_process(cfg.launcher):
         check_data_files(cfg, splits)
     setup_cpu_distributed(cfg)
-    return Runner.from_cfg(cfg)
+    check_config(cfg, splits)
+    with explain_build_errors(cfg):
+        runner = Runner.from_cfg(cfg)
+        for split in splits:  # what the run would build first
+            getattr(runner, f'{split}_loop')
+    check_shapes(runner)
+    if 'train' in splits:
+        check_batches(runner)
+    return runner
