@@ -4,7 +4,12 @@
 #
 #   bash tools/quickstart.sh
 #
-# Variables: CONFIG (the two-stage one) for synthetic people, SEED (0) of
+# With the head of the paper:
+#
+#   CONFIG=configs/body_2d_keypoint/prtr/synthetic/td-prtr_res18_1xb32-20e_synthetic-128x96.py \
+#     OUT=work_dirs/quickstart_prtr bash tools/quickstart.sh
+#
+# Variables: CONFIG (the two-stage one of PRTR+) for synthetic people, SEED (0) of
 # training, OUT (work_dirs/quickstart), DATA (data/synthetic_people), and those
 # of tools/setup_env.sh.
 set -euo pipefail
@@ -15,7 +20,7 @@ bash "$(dirname "$0")/setup_env.sh"
 cd "$(dirname "$0")/.."
 python=$VENV/bin/python
 configs=configs/body_2d_keypoint
-config=${CONFIG:-$configs/prtr/synthetic/td-prtr_res18_1xb32-20e_synthetic-128x96.py}
+config=${CONFIG:-$configs/prtr_plus/synthetic/td-prtr-plus_res18_1xb16-8e_synthetic-128x96.py}
 options=("data_root=$DATA/" "randomness.seed=$SEED")
 
 echo "==> synthetic people"
