@@ -6,7 +6,7 @@ of the config, and everything else must fit exactly.
 
 Example:
     python projects/finetune_other_joints/map_joints.py \
-        work_dirs/quickstart/epoch_20.pth CONFIG work_dirs/finetune/start.pth
+        work_dirs/quickstart_prtr/epoch_20.pth CONFIG work_dirs/finetune/start.pth
 """
 
 import argparse
