@@ -14,6 +14,7 @@ Fixtures:
     run_tool: runs a script of ``tools/`` in this process.
     train_an_epoch: trains a config with those settings.
     checkpoint: the model of ``small_config`` after that.
+    odd_pictures: a folder of odd and damaged picture files.
     no_network: makes connections fail.
 """
 
@@ -39,6 +40,7 @@ from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 from mmpose.visualization import PoseLocalVisualizer
 
+from helpers.odd_pictures import write_odd_pictures
 from prtr_plugin.datasets import generate_people
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -273,6 +275,14 @@ def train_an_epoch(tmp_path_factory, run_tool, quick_options):
 def checkpoint(train_an_epoch, small_config) -> str:
     """Path of a checkpoint of ``small_config`` with ``quick_options``."""
     return train_an_epoch(small_config)
+
+
+@pytest.fixture(scope='session')
+def odd_pictures(tmp_path_factory) -> Path:
+    """A folder of odd and damaged picture files."""
+    folder = tmp_path_factory.mktemp('odd_pictures')
+    write_odd_pictures(folder)
+    return folder
 
 
 @pytest.fixture

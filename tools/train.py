@@ -15,7 +15,7 @@ from mmengine.config import DictAction
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Train a pose model')
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or name of a model')
     parser.add_argument(
         '--work-dir',
         help='folder for logs and checkpoints; by default the one in the '
@@ -72,7 +72,7 @@ def main() -> None:
 
     try:
         runner = build_train_runner(**args)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f'Error: {error}')
     try:
         runner.train()

@@ -27,8 +27,6 @@ import numpy as np
 from mmcv.transforms import Compose
 from mmdet.apis import inference_detector, init_detector
 from mmdet.utils import get_test_pipeline_cfg
-from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from mmpose.evaluation.functional import nms
@@ -36,7 +34,11 @@ from mmpose.structures import PoseDataSample
 from mmpose.visualization import PoseLocalVisualizer
 from tqdm import tqdm
 
-from prtr_plugin.apis import Person, load_model, predict
+from prtr_plugin.apis import Person, load_config, load_model, predict
+from prtr_plugin.apis.checks import find_device
+from prtr_plugin.apis.model_zoo import load_weights
+from prtr_plugin.checkpoints import read_checkpoint
+from prtr_plugin.deploy.reader import read_image
 from prtr_plugin.fileio import write_folder
 
 try:
@@ -70,7 +72,7 @@ def parse_args() -> argparse.Namespace:
     add('--nms-thr', type=float, default=0.3, help='largest IoU of two people')
     add('--kpt-thr', type=float, default=0.3, help='lowest score of a joint that is drawn')
     add('--batch-size', type=int, default=8, help='frames that are processed together')
-    add('--device', default=get_device(), help='such as cpu or cuda:0')
+    add('--device', help='such as cpu or cuda:0; by default an accelerator if there is one')
     args = parser.parse_args()
     if args.batch_size < 1:
         parser.error(f'--batch-size must be at least 1, but is {args.batch_size}')
@@ -91,6 +93,7 @@ class Detector:
         device (str): Device
 
     Raises:
+        CheckpointError: If the checkpoint does not fit the config.
         FileNotFoundError: If a file does not exist.
         ValueError: If there is no such class.
     """
@@ -98,13 +101,13 @@ class Detector:
     def __init__(
         self, config: str, weights: str, person_class: int, nms_thr: float, device: str
     ) -> None:
-        for path in (config, weights):
-            mmengine.check_file_exist(path, '"{}" does not exist.')
+        cfg = load_config(config)
+        checkpoint = read_checkpoint(weights)
         with DefaultScope.overwrite_default_scope('mmdet'):
             # options keep mmdet from looking for model.backbone
-            self.model = init_detector(
-                Config.fromfile(config), weights, device=device, cfg_options={}
-            )
+            self.model = init_detector(cfg, weights, device=device, cfg_options={})
+            # mmdet takes what fits of any checkpoint
+            load_weights(self.model, checkpoint, weights, spare=True)
             pipeline = get_test_pipeline_cfg(self.model.cfg)
             pipeline[0].type = 'mmdet.LoadImageFromNDArray'
             self.pipeline = Compose(pipeline)
@@ -156,15 +159,7 @@ def open_input(path: Path) -> tuple[int, float, Iterator[Frame]]:
         raise ValueError(
             f'The input "{path}" is neither an image nor a video nor a folder with images.'
         )
-    return len(files), 0, map(read_image, files)
-
-
-def read_image(path: Path) -> Frame:
-    """Name and pixels of an image file."""
-    image = mmcv.imread(path)
-    if image is None:
-        raise ValueError(f'The file "{path}" is not an image.')
-    return path.name, image
+    return len(files), 0, ((file.name, read_image(file)) for file in files)
 
 
 class FrameWriter:
@@ -227,10 +222,9 @@ def run(args: argparse.Namespace, folder: Path) -> str:
         ValueError: If an argument is wrong.
     """
     total, fps, frames = open_input(Path(args.input))
-    detect = Detector(
-        args.det_config, args.det_weights, args.person_class, args.nms_thr, args.device
-    )
-    model = load_model(args.pose, args.pose_weights, args.device)
+    device = find_device(args.device)
+    detect = Detector(args.det_config, args.det_weights, args.person_class, args.nms_thr, device)
+    model = load_model(args.pose, args.pose_weights, device)
     visualizer = PoseLocalVisualizer(line_width=2, radius=3)
     visualizer.set_dataset_meta(model.dataset_meta)
 
@@ -258,7 +252,7 @@ def main() -> None:
     try:
         with write_folder(args.out) as folder:
             summary = run(args, folder)
-    except (FileNotFoundError, FileExistsError, NotADirectoryError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f'Error: {error}')
     print(f'Wrote {args.out}: {summary}')
 

@@ -41,7 +41,7 @@ def inference(variant: Variant, batch_size: int, device: str) -> Call:
         kind = torch.device(device).type
         with torch.autocast(kind, torch.bfloat16, enabled=dtype == 'bfloat16'):
             # a cascade keeps as many people as its config says, at any score
-            return predict(model, images, boxes, batch_size, -1.0)
+            return predict(model, images, boxes, batch_size, 0.0)
 
     return call
 

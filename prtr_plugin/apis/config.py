@@ -1,10 +1,13 @@
 import os.path as osp
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from ..model_index import find_config
 
-def load_config(path: str, cfg_options: dict | None = None) -> Config:
+
+def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
     """Load a config file and override some of its settings.
 
     A config file builds paths from ``data_root``, so setting this variable
@@ -12,7 +15,8 @@ def load_config(path: str, cfg_options: dict | None = None) -> Config:
     the old value at the start of every path.
 
     Args:
-        path (str): Config file
+        path (str | Path): Config file, or the name of a model, see
+            :func:`list_models`
         cfg_options (dict, optional): Settings to override, such as
             ``{'data_root': 'my/folder/', 'train_cfg.max_epochs': 5}``
 
@@ -20,9 +24,19 @@ def load_config(path: str, cfg_options: dict | None = None) -> Config:
         Config: The config.
 
     Raises:
-        ValueError: If ``data_root`` is overridden but the config has none.
+        FileNotFoundError: If the file, or one that it builds on, does not
+            exist.
+        ValueError: If there is no such model, the file is not a config, or
+            ``data_root`` is overridden but the config has none.
     """
-    cfg = Config.fromfile(path)
+    path = find_config(path)
+    try:
+        cfg = Config.fromfile(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever a Python file may raise
+        kind = '' if isinstance(error, ValueError) else f'{type(error).__name__}: '
+        raise ValueError(f'The config {path} cannot be read: {kind}{error}') from error
     cfg_options = dict(cfg_options or {})
     data_root = cfg_options.pop('data_root', None)
     if data_root is not None:

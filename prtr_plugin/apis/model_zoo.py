@@ -1,16 +1,17 @@
-import difflib
 import fnmatch
 import os.path as osp
 import warnings
+from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
-from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from mmpose.apis import init_model
 from torch import nn
 
 from ..checkpoints import CheckpointError, check_state_dict, get_state_dict, read_checkpoint
 from ..model_index import config_paths
+from .checks import check_config, explain_build_errors, find_device
 from .config import load_config
 
 
@@ -34,7 +35,7 @@ def list_models(pattern: str = '*') -> list[str]:
 
 
 def load_model(
-    name: str,
+    name: str | Path,
     weights: str | Path | None = None,
     device: str | None = None,
     random_weights: bool = False,
@@ -46,7 +47,8 @@ def load_model(
     Nothing is downloaded, not even a pretrained backbone.
 
     Args:
-        name (str): One of :func:`list_models`, or the path of a config file
+        name (str | Path): One of :func:`list_models`, or the path of a config
+            file
         weights (str | Path, optional): Path of a checkpoint that fits the model
             exactly. Required unless ``random_weights`` is set
         device (str, optional): Such as ``'cpu'`` or ``'cuda:0'``. Defaults to
@@ -65,7 +67,8 @@ def load_model(
 
     Raises:
         ValueError: If the name is unknown (the message lists the known ones),
-            or not exactly one of ``weights`` and ``random_weights`` is given.
+            not exactly one of ``weights`` and ``random_weights`` is given,
+            there is no such device, or settings do not fit together.
         FileNotFoundError: If the config file or the checkpoint does not exist.
         CheckpointError: If the checkpoint cannot be read or does not fit the
             model.
@@ -75,7 +78,7 @@ def load_model(
         >>> name = 'td-prtr_res18_1xb32-20e_synthetic-128x96'
         >>> model = load_model(name, 'work_dirs/quickstart/epoch_20.pth')
     """
-    config = _find_config(name)
+    cfg = load_config(name, cfg_options)
     if (weights is None) != random_weights:
         raise ValueError(
             f'{name} needs either weights=<path of a checkpoint> or '
@@ -84,46 +87,45 @@ def load_model(
         )
     if weights is not None and not osp.isfile(weights):
         raise FileNotFoundError(f'The weights "{weights}" do not exist.')
+    device = find_device(device)
     checkpoint = read_checkpoint(weights, trust) if weights is not None else None
 
-    cfg = load_config(config, cfg_options)
-    with DefaultScope.overwrite_default_scope('mmpose'), warnings.catch_warnings():
+    check_config(cfg)
+    scope = DefaultScope.overwrite_default_scope('mmpose')
+    with scope, explain_build_errors(cfg), warnings.catch_warnings():
         # mmpose warns that it looks for the metainfo file in another folder
         warnings.filterwarnings('ignore', 'The metainfo config file')
         # without options init_model needs model.backbone, which a cascade lacks
-        model = init_model(cfg, device=device or get_device(), cfg_options={})
+        model = init_model(cfg, device=device, cfg_options={})
     if checkpoint is not None:
-        try:
-            state_dict = get_state_dict(checkpoint)
-            check_state_dict(model, state_dict)
-        except CheckpointError as error:
-            raise CheckpointError(f'{weights}: {error}') from None
-        model.load_state_dict(state_dict)
+        load_weights(model, checkpoint, weights)
         # the joints come from the checkpoint if it has them, as in mmpose
         meta = checkpoint.get('meta', {})
         model.dataset_meta = meta.get('dataset_meta', model.dataset_meta)
     return model
 
 
-def _find_config(name: str) -> str:
-    """Path of the config file of a model.
+def load_weights(
+    model: nn.Module, checkpoint: Any, path: str | Path | None, spare: bool = False
+) -> None:
+    """Load a checkpoint that has been read, if it fits the model exactly.
+
+    Args:
+        model (nn.Module): Model
+        checkpoint (Any): See :func:`read_checkpoint`
+        path (str | Path): Its file, for the error
+        spare (bool): Whether it may hold more than the model needs. Defaults
+            to ``False``
 
     Raises:
-        ValueError: If the model index does not have the name.
-        FileNotFoundError: If the name is the path of a missing file.
+        CheckpointError: If it does not fit. The message names the keys.
     """
-    if name.endswith('.py'):
-        if not osp.isfile(name):
-            raise FileNotFoundError(f'The config file "{name}" does not exist.')
-        return name
-    paths = config_paths()
-    if name not in paths:
-        close = difflib.get_close_matches(name, paths, n=3, cutoff=0.4)
-        others = sorted(set(paths).difference(close))
-        raise ValueError(
-            f'There is no model "{name}". '
-            + (f'Did you mean {" or ".join(close)}? ' if close else '')
-            + f'There are also: {", ".join(others)}. To use a config file, give '
-            'its path, which ends with .py.'
-        )
-    return paths[name]
+    try:
+        state_dict = get_state_dict(checkpoint)
+        if spare:
+            names = model.state_dict().keys()
+            state_dict = OrderedDict((k, v) for k, v in state_dict.items() if k in names)
+        check_state_dict(model, state_dict)
+    except CheckpointError as error:
+        raise CheckpointError(f'{path}: {error}') from None
+    model.load_state_dict(state_dict, strict=False)

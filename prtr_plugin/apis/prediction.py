@@ -3,6 +3,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,8 +12,10 @@ from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
+from ..deploy.exporter import check_model
 from ..models.estimators import PRTRCascade
-from .inputs import Image, prepare_images
+from ..models.estimators.cascade_data import check_score_thr
+from .inputs import Image, find_images, prepare_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +40,12 @@ class Person:
 
 def predict(
     model: BaseModel,
-    images: Sequence[Image],
+    images: Sequence[Image] | str | Path,
     bboxes: Sequence[np.ndarray | None] | None = None,
     batch_size: int = 32,
     score_thr: float = 0.3,
+    on_error: Literal['raise', 'skip'] = 'raise',
+    allow_urls: bool = False,
 ) -> list[list[Person]]:
     """Predict the people in some images.
 
@@ -50,8 +55,11 @@ def predict(
     Args:
         model (BaseModel): Model from :func:`load_model` or from mmpose's
             ``init_model``
-        images (Sequence[str | Path | np.ndarray]): Paths, or arrays in shape
-            (H, W, 3) with BGR channels as cv2 reads them. Sizes may differ
+        images (Sequence[str | Path | np.ndarray] | str | Path): Paths, or
+            arrays in shape (H, W, 3) with BGR channels as cv2 reads them, of
+            whole numbers from 0 to 255 or floats from 0 to 1. Sizes may
+            differ. Or a folder, or a pattern such as ``'people/*.jpg'``: the
+            files that :func:`find_images` lists
         bboxes (Sequence[np.ndarray], optional): Boxes of the people in each
             image in [x1, y1, x2, y2], in shape (N_i, 4), or (N_i, 5) with a
             score. None, for one image or for all, stands for one box around
@@ -61,6 +69,11 @@ def predict(
             images of different sizes. Defaults to 32
         score_thr (float): Score above which the box of a person counts; a box
             without a score has 1. Defaults to 0.3
+        on_error (str): ``'raise'`` for the error of the first image that
+            cannot be used, or whose boxes cannot, ``'skip'`` for a warning
+            and no people. Defaults to ``'raise'``
+        allow_urls (bool): Whether to fetch images whose paths are URLs.
+            Defaults to ``False``
 
     Returns:
         List[List[Person]]: The people in each image, possibly none: for a
@@ -68,10 +81,16 @@ def predict(
         low score.
 
     Raises:
-        FileNotFoundError: If an image does not exist.
-        TypeError: If ``images`` is not a sequence of paths and arrays.
-        ValueError: If an image cannot be read, a box is not valid, ``bboxes``
-            and ``images`` differ in length, or a cascade is given boxes.
+        OSError: If an image cannot be opened; ``FileNotFoundError`` if it or
+            the folder does not exist.
+        TypeError: If ``images`` is not a sequence of paths and arrays, or
+            ``model`` is not a model.
+        ValueError: If a file is not an image, or a URL without
+            ``allow_urls``; an array has another dtype or range; an image is
+            too thin for the network; a box is not valid; ``bboxes`` and
+            ``images`` differ in length; a cascade is given boxes; or another
+            argument is out of range. The message names ``images[i]`` and its
+            file, or ``bboxes[i]``.
 
     Example:
         >>> from prtr_plugin.apis import load_model, predict
@@ -79,12 +98,18 @@ def predict(
         >>> for person in predict(model, ['a.jpg'])[0]:
         ...     print(dict(zip(person.keypoint_names, person.keypoints)))
     """
+    check_model(model)
     finds_people = isinstance(model, PRTRCascade)
-    if isinstance(images, (str, Path)) or getattr(images, 'ndim', 4) != 4:
+    if isinstance(images, (str, Path)):
+        images = find_images(images)
+    if not hasattr(images, '__len__') or getattr(images, 'ndim', 4) != 4:
         raise TypeError(
             'images must be a list of paths or of arrays in shape '
-            '(H, W, 3). Put a single image into a list.'
+            f'(H, W, 3), but is a {type(images).__name__}. Put a single image into a list.'
         )
+    check_score_thr(score_thr)
+    if on_error not in ('raise', 'skip'):
+        raise ValueError(f"on_error must be 'raise' or 'skip', but is {on_error!r}.")
     if batch_size < 1:
         raise ValueError(f'batch_size must be at least 1, but got {batch_size}.')
     if bboxes is not None and finds_people:
@@ -106,7 +131,7 @@ def predict(
         torch.no_grad(),
         model.score_threshold(score_thr) if finds_people else nullcontext(),
     ):
-        data = prepare_images(model, images, bboxes, score_thr)
+        data = prepare_images(model, images, bboxes, score_thr, on_error, allow_urls)
         while batch := list(islice(data, batch_size)):
             indices, inputs = zip(*batch)
             samples = model.test_step(pseudo_collate(inputs))

@@ -13,6 +13,7 @@ from ..checkpoints import CheckpointError, read_checkpoint
 from ..datasets import check_data_files
 from ..engine import setup_cpu_distributed
 from ..engine.hooks import StrictLoadHook
+from .checks import check_batches, check_config, check_shapes, explain_build_errors
 from .config import load_config
 
 
@@ -20,7 +21,7 @@ def train(config: str, **options) -> nn.Module:
     """Train a model.
 
     Args:
-        config (str): Config file
+        config (str): Config file, or the name of a model
         **options: See :func:`build_train_runner`
 
     Returns:
@@ -44,7 +45,7 @@ def test(config: str, checkpoint: str, **options) -> dict[str, float]:
     """Evaluate a model on the test data.
 
     Args:
-        config (str): Config file
+        config (str): Config file, or the name of a model
         checkpoint (str): Checkpoint that fits the model exactly
         **options: See :func:`build_test_runner`
 
@@ -80,7 +81,7 @@ def build_train_runner(
     """Build the runner of :func:`train`, after checking all arguments.
 
     Args:
-        config (str): Config file
+        config (str): Config file, or the name of a model
         work_dir (str, optional): Folder for logs and checkpoints. Defaults to
             that of the config, or ``work_dirs/<name of the config>``
         resume (bool | str): Checkpoint to resume from; True for the latest one
@@ -151,7 +152,7 @@ def build_test_runner(
     """Build the runner of :func:`test`, after checking all arguments.
 
     Args:
-        config (str): Config file
+        config (str): Config file, or the name of a model
         checkpoint (str): Checkpoint that fits the model exactly
         work_dir (str, optional): Folder for logs. Defaults to that of the
             config, or ``work_dirs/<name of the config>``
@@ -192,7 +193,8 @@ def build_test_runner(
                 'PoseVisualizationHook.'
             )
         cfg.default_hooks.visualization.enable = True
-        cfg.default_hooks.visualization.out_dir = show_dir
+        # mmpose would take a relative one for a folder inside of work_dir
+        cfg.default_hooks.visualization.out_dir = os.path.abspath(show_dir)
     runner = _build_runner(cfg, config, work_dir, launcher, ('test',))
     runner.register_hook(StrictLoadHook())
     if out:
@@ -242,7 +244,7 @@ def _build_runner(
     if work_dir:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(config).stem)
+        cfg.work_dir = str(Path('work_dirs') / Path(cfg.filename).stem)
     if cfg.get('visualizer'):
         # mmengine keeps visualizers by name, and without one names them after
         # the run; with one, the next run of this process would log into the
@@ -252,4 +254,12 @@ def _build_runner(
     if os.environ.get('RANK', '0') == '0':
         check_data_files(cfg, splits)
     setup_cpu_distributed(cfg)
-    return Runner.from_cfg(cfg)
+    check_config(cfg, splits)
+    with explain_build_errors(cfg):
+        runner = Runner.from_cfg(cfg)
+        for split in splits:  # what the run would build first
+            getattr(runner, f'{split}_loop')
+    check_shapes(runner)
+    if 'train' in splits:
+        check_batches(runner)
+    return runner

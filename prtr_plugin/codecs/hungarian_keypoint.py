@@ -175,6 +175,24 @@ class HungarianKeypointCodec(BaseKeypointCodec):
         )
         return keypoints[0], scores[0]
 
+    def assign(self, cls_logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Assign a different query to each joint.
+
+        Args:
+            cls_logits (Tensor): Class logits in shape (B, Q, K + 1)
+
+        Returns:
+            tuple:
+            - queries (Tensor): Query indices in shape (B, K)
+            - scores (Tensor): Their class probabilities in shape (B, K)
+
+        Raises:
+            FloatingPointError: If a logit is NaN or infinite.
+        """
+        probs = self.joint_probs(cls_logits).mT
+        queries = torch.from_numpy(batched_linear_assignment(probs, maximize=True)).to(probs.device)
+        return queries, probs.gather(-1, queries[..., None]).squeeze(-1)
+
     def batch_decode(
         self, cls_logits: Tensor, coords: Tensor
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:

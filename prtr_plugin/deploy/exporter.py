@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 from mmpose.models.pose_estimators.base import BasePoseEstimator
+from torch import nn
 
 from ..fileio import write_file
 from .checks import compare, time_run
@@ -28,6 +29,19 @@ class BatchCheck(NamedTuple):
     differences: dict[str, float]
     torch_seconds: float
     exported_seconds: float
+
+
+def check_model(model: nn.Module) -> None:
+    """Check that an argument is a model, and not the name of one.
+
+    Raises:
+        TypeError: If it is not.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f'model must be a model, but is {model!r:.80}. Give what '
+            'prtr_plugin.apis.load_model(name, weights) returns.'
+        )
 
 
 @torch.no_grad()
@@ -63,6 +77,7 @@ def export(
 
     Raises:
         ImportError: If a package that the format needs is missing or too old.
+        TypeError: If ``model`` is not a model.
         ValueError: If an argument is out of range, the model cannot be
             exported or the outputs differ.
 
@@ -70,6 +85,7 @@ def export(
         >>> from prtr_plugin.apis import export, load_model
         >>> export(load_model(config, checkpoint), 'model.onnx')
     """
+    check_model(model)
     out = Path(out)
     if out.suffix not in FORMATS:
         raise ValueError(f'out must end with one of {", ".join(FORMATS)}, but is "{out}".')

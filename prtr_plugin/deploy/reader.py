@@ -22,9 +22,11 @@ from collections.abc import Sequence
 try:
     import cv2
     import numpy as np
-    import onnxruntime
     from scipy.optimize import linear_sum_assignment
     from scipy.special import softmax
+
+    if __name__ == '__main__':  # the package reads images with this file, and needs no more
+        import onnxruntime  # noqa: F401
 except ImportError as error:
     if __name__ != '__main__':
         raise
@@ -42,34 +44,26 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('model', help='.onnx file of export_onnx.py')
-    parser.add_argument('image', help='image file')
+    add = parser.add_argument
+    add('model', help='.onnx file of export_onnx.py')
+    add('image', help='image file')
     readout = 'assign queries to joints and return joints, not raw outputs'
-    parser.add_argument('--with-readout', action='store_true', help=readout)
-    parser.add_argument(
-        '--bbox',
-        type=float,
-        nargs=4,
-        action='append',
-        metavar=('X1', 'Y1', 'X2', 'Y2'),
-        help='box of a person, for two-stage models; once for each person '
-        '(default: the whole image)',
-    )
+    add('--with-readout', action='store_true', help=readout)
+    corners = ('X1', 'Y1', 'X2', 'Y2')
+    box = 'box of a person, for two-stage models; once for each person (default: the whole image)'
+    add('--bbox', type=float, nargs=4, action='append', metavar=corners, help=box)
     flip = 'average with the mirrored crop, as in testing; for two-stage models'
-    parser.add_argument('--flip-test', action='store_true', help=flip)
+    add('--flip-test', action='store_true', help=flip)
     for name, what in (
         ('--score-thr', 'lowest score of a person, for cascades (default: 0.3)'),
         ('--kpt-thr', 'lowest score of a joint that is drawn (default: 0.3)'),
     ):
-        parser.add_argument(name, type=float, default=0.3, help=what)
-    parser.add_argument(
-        '--out',
-        help='write the result to this .json file, or .npz without '
-        '--with-readout (default: print it)',
-    )
-    parser.add_argument('--draw', help='draw the joints into this image file')
+        add(name, type=float, default=0.3, help=what)
+    out = 'write the result to this .json file, or .npz without --with-readout (default: print it)'
+    add('--out', help=out)
+    add('--draw', help='draw the joints into this image file')
     device = 'default: cuda if onnxruntime has it, else cpu'
-    parser.add_argument('--device', choices=['cpu', 'cuda'], help=device)
+    add('--device', choices=['cpu', 'cuda'], help=device)
     args = parser.parse_args()
     ending = '.json' if args.with_readout else '.npz'
     if args.out and not args.out.endswith(ending):
@@ -77,6 +71,109 @@ def parse_args() -> argparse.Namespace:
     if not args.with_readout and (args.draw or args.flip_test):
         parser.error('--draw and --flip-test need --with-readout')
     return args
+
+
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """Read an image file, in shape (H, W, 3), BGR, uint8.
+
+    Raises:
+        OSError: If the file does not exist or may not be read.
+        ValueError: If it is not an image, or damaged.
+    """
+    if not os.path.exists(path):
+        raise FileNotFoundError(f'The file "{path}" does not exist.')
+    if not os.path.isfile(path):
+        raise ValueError(f'"{path}" is not a file.')
+    with open(path, 'rb') as file:
+        return decode_image(file.read(), path)
+
+
+def decode_image(content: bytes, name: str | os.PathLike) -> np.ndarray:
+    """Like :func:`read_image`, from the content of a file."""
+    reason = 'it is empty'
+    if content:
+        try:
+            pixels = np.frombuffer(content, np.uint8)
+            image = cv2.imdecode(pixels, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+            if image is not None and image.dtype == np.uint16:
+                image = cv2.imdecode(pixels, cv2.IMREAD_COLOR)
+        except cv2.error as error:
+            image, reason = None, str(error.err)
+        else:
+            reason = 'OpenCV does not know its format, or it is damaged or cut off'
+        if image is not None:
+            if image.dtype == np.uint8 and not _is_cut_off(content):
+                return image
+            reason = (
+                f'it has pixels of {image.dtype}' if image.dtype != np.uint8 else 'it is cut off'
+            )
+    raise ValueError(
+        f'The file "{name}" cannot be read as an image: {reason}. '
+        'Get it again, or convert it to JPEG or PNG.'
+    )
+
+
+def _is_cut_off(content: bytes) -> bool:
+    """Whether a JPEG file lacks its end, which OpenCV fills with grey."""
+    start = 2
+    while content[:2] == b'\xff\xd8' and content[start : start + 1] == b'\xff':
+        if content[start + 1] == 0xDA:  # pixels follow, in which these bytes do not occur
+            return b'\xff\xd9' not in content[start:]
+        # a segment, such as a small picture, which has an end of its own
+        start += 2 + int.from_bytes(content[start + 2 : start + 4], 'big')
+    return False
+
+
+def to_uint8(image: np.ndarray, name: str) -> np.ndarray:
+    """An image with values from 0 to 255, if its own have one meaning.
+
+    Args:
+        image (np.ndarray): In shape (H, W, 3): uint8 or whole numbers of
+            another type from 0 to 255, floats from 0 to 1, or bool
+        name (str): What to call it in an error
+
+    Returns:
+        np.ndarray: The same in uint8.
+
+    Raises:
+        ValueError: If it has another shape, type or range.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(f'{name} must have shape (H, W, 3), but has {image.shape}.')
+    if image.dtype == np.uint8:
+        return image
+    found = ''
+    if image.dtype.kind in 'biuf':
+        low, high = image.min(), image.max()
+        if low >= 0 and high <= 1 and image.dtype.kind in 'bf':
+            return np.rint(image.astype(np.float32) * 255).astype(np.uint8)
+        if low >= 0 and high <= 255 and (image == np.rint(image)).all():
+            return image.astype(np.uint8)
+        found = f' with values from {low:g} to {high:g}'
+    raise ValueError(
+        f'{name} must be of dtype uint8 with values from 0 to 255, or of floats from 0 to 1, but '
+        f'is of {image.dtype}{found}. Scale it to that range and convert it with astype(np.uint8).'
+    )
+
+
+def check_boxes(boxes: Sequence | np.ndarray, size: Sequence[int], name: str) -> np.ndarray:
+    """Check boxes in [x1, y1, x2, y2], in shape (N, 4), of an image of a size (w, h).
+
+    Raises:
+        ValueError: If they are not numbers, have no area, or lie outside the image.
+    """
+    array = np.asarray(boxes, np.float32)
+    # a comparison with NaN is false
+    valid = (array[:, :2] < array[:, 2:]) & (abs(array) < 1e6).all(axis=1, keepdims=True)
+    inside = (array[:, 2:] > 0) & (array[:, :2] < np.array(size))
+    for good, problem in (
+        (valid, 'have numbers with x1 < x2 and y1 < y2 in [x1, y1, x2, y2]'),
+        (inside, f'overlap the image of {size[0]}x{size[1]} pixels'),
+    ):
+        if not good.all():
+            wrong = array[~good.all(axis=1)].tolist()
+            raise ValueError(f'{name} must {problem}, but has {wrong}.')
+    return array
 
 
 class Model:
@@ -100,6 +197,8 @@ class Model:
     def __init__(self, path: str, device: str | None = None) -> None:
         if not os.path.isfile(path):
             raise FileNotFoundError(f'The model {path} does not exist.')
+        import onnxruntime
+
         providers = ['CPUExecutionProvider']
         if 'CUDAExecutionProvider' in onnxruntime.get_available_providers():
             if device != 'cpu':
@@ -172,15 +271,8 @@ def crop_person(
         - crop (np.ndarray): In shape (h, w, 3)
         - center (np.ndarray): Its center [x, y] in pixels of the image
         - scale (np.ndarray): Its size [w, h] in pixels of the image
-
-    Raises:
-        ValueError: If the box has no area.
     """
     low, high = np.array(bbox, dtype=np.float32).reshape(2, 2)
-    if not (high > low).all():
-        raise ValueError(
-            f'The box {list(bbox)} has no area. Give it as X1 Y1 X2 Y2 with X1 < X2 and Y1 < Y2.'
-        )
     width, height = input_size
     center = (low + high) / 2
     w, h = (high - low) * np.float32(padding)
@@ -212,12 +304,17 @@ def resize_image(
 
     Returns:
         np.ndarray: Image in shape (h, w, 3).
+
+    Raises:
+        ValueError: If nothing would be left of a thin image.
     """
     size = list(input_size)
     if keep_ratio:
         sides = image.shape[1::-1]
         factor = min(max(input_size) / max(sides), min(input_size) / min(sides))
         size = [int(side * factor + 0.5) for side in sides]
+        if not min(size):
+            raise ValueError(f'An image of {sides[0]}x{sides[1]} pixels is too thin.')
     size = [max(1, round(side / divisor)) * divisor for side in size]
     return cv2.resize(image, size)
 
@@ -229,7 +326,7 @@ def prepare(
 
     Args:
         model (Model): Model
-        image (np.ndarray): Image in shape (H, W, 3), BGR, uint8
+        image (np.ndarray): Image in shape (H, W, 3), BGR, see :func:`to_uint8`
         bboxes (List[Sequence[float]], optional): Boxes in [x1, y1, x2, y2],
             in pixels, for a two-stage model. Defaults to the whole image
 
@@ -241,15 +338,14 @@ def prepare(
             in pixels of the image, each in shape (N, 2)
 
     Raises:
-        ValueError: If there are boxes for a cascade, or one has no area.
+        ValueError: If there are boxes for a cascade, or one is not valid.
     """
     meta = model.meta
+    image = to_uint8(image, 'The image')
     size = np.array(image.shape[1::-1], dtype=np.float32)
     if not model.is_cascade:
-        crops = [
-            crop_person(image, bbox, meta['input_size'], meta['bbox_padding'])
-            for bbox in bboxes or [[0, 0, *size]]
-        ]
+        boxes = check_boxes(bboxes or [[0, 0, *size]], image.shape[1::-1], 'bboxes')
+        crops = [crop_person(image, b, meta['input_size'], meta['bbox_padding']) for b in boxes]
         images, centers, scales = map(np.stack, zip(*crops))
         return images.transpose(0, 3, 1, 2), centers, scales
     if bboxes:
@@ -269,7 +365,7 @@ def predict(
 
     Args:
         model (Model): Model
-        image (np.ndarray): Image in shape (H, W, 3), BGR, uint8
+        image (np.ndarray): Image in shape (H, W, 3), BGR, see :func:`to_uint8`
         bboxes (List[Sequence[float]], optional): See :func:`prepare`
         flip_test (bool): Whether a two-stage model averages with the mirrored
             crops. Defaults to ``False``
@@ -286,6 +382,8 @@ def predict(
     """
     if model.is_cascade and flip_test:
         raise ValueError('flip_test is for two-stage models, but this is a cascade. Leave it out.')
+    if not 0 <= score_thr <= 1:
+        raise ValueError(f'score_thr must be from 0 to 1, but is {score_thr}.')
     images, centers, scales = prepare(model, image, bboxes)
     out = model(images)
     if model.is_cascade:
@@ -360,11 +458,15 @@ def draw(image: np.ndarray, people: list[dict], meta: dict, kpt_thr: float) -> n
 def run(args: argparse.Namespace) -> None:
     """Read an image and write the result."""
     model = Model(args.model, args.device)
-    image = cv2.imread(args.image)
-    if image is None:
-        raise ValueError(f'The image {args.image} cannot be read.')
+    image = read_image(args.image)
+    try:
+        if args.with_readout:
+            people = predict(model, image, args.bbox, args.flip_test, args.score_thr)
+        else:
+            images = prepare(model, image, args.bbox)[0]
+    except ValueError as error:
+        raise ValueError(f'{args.image}: {error}') from error
     if not args.with_readout:
-        images = prepare(model, image, args.bbox)[0]
         outputs = dict(images=images, **model(images))
         for name, value in outputs.items():
             print(f'{name}: {value.dtype} {value.shape}')
@@ -372,7 +474,6 @@ def run(args: argparse.Namespace) -> None:
             np.savez(args.out, **outputs)
         return
     names = model.meta['keypoint_names']
-    people = predict(model, image, args.bbox, args.flip_test, args.score_thr)
     text = json.dumps(dict(image=args.image, keypoint_names=names, people=people), indent=2)
     # the picture first, as its file name may be invalid
     if args.draw and not cv2.imwrite(args.draw, draw(image, people, model.meta, args.kpt_thr)):

@@ -1,6 +1,7 @@
 """Whole pictures in, people out: mmpose's inferencer and ours."""
 
 import json
+from pathlib import Path
 
 import cv2
 import mmcv
@@ -10,7 +11,9 @@ from mmengine.structures import InstanceData
 from mmpose.apis import MMPoseInferencer, inference_bottomup, init_model
 from mmpose.structures import PoseDataSample
 
+from helpers.odd_pictures import check_odd_pictures
 from prtr_plugin.apis import PRTRInferencer, load_config
+from prtr_plugin.checkpoints import CheckpointError
 
 pytestmark = pytest.mark.usefixtures('no_network')
 
@@ -183,6 +186,46 @@ def test_drawing(inferencer, picture):
     changed[max(y1 - 2, 0) : y2 + 3, max(x1 - 2, 0) : x2 + 3] = False
     assert not changed.any()
     assert (drawn[(y1 + y2) // 2, max(x1 - 2, 0) : x1 + 3] == green).any()
+
+
+@pytest.mark.slow
+def test_odd_pictures(inferencer, odd_pictures):
+    check_odd_pictures(lambda path: list(inferencer(path)), odd_pictures)
+
+
+def test_pictures_in_other_ways(inferencer, picture, folder, tmp_path):
+    """A path, a pattern and floats; a picture that cannot be read is named."""
+    found = people(inferencer, picture, bbox_thr=0)
+    assert people(inferencer, Path(picture), bbox_thr=0) == found
+    assert people(inferencer, cv2.imread(picture) / 255, bbox_thr=0) == found
+    assert len(list(inferencer(f'{folder}/*.jpg'))) == 4
+    (tmp_path / 'empty.jpg').touch()
+    with pytest.raises(ValueError, match=r'images\[1\]: The file ".*empty.jpg" .* it is empty'):
+        list(inferencer([picture, str(tmp_path / 'empty.jpg')]))
+    with pytest.raises(ValueError, match='5000x1 pixels, .* too thin'):
+        next(inferencer(np.zeros((1, 5000, 3), np.uint8)))
+    with pytest.raises(ValueError, match='bbox_thr must be a score from 0 to 1'):
+        inferencer(picture, bbox_thr=30)
+
+
+def test_models_and_weights(files, small_config, checkpoint, quick_options, tmp_path):
+    """Models by name, weights that fit, and no download of a detector."""
+    config, weights = files
+    name = Path(small_config).stem
+    for spelling in (name, f'{name}.py', small_config):
+        with pytest.raises(ValueError, match='needs det_model'):
+            PRTRInferencer(spelling, checkpoint, device='cpu')
+        with pytest.raises(CheckpointError, match=f'^{checkpoint}: .*does not fit the model'):
+            # of fewer layers
+            PRTRInferencer(spelling, checkpoint, device='cpu', det_model='whole_image')
+    with pytest.raises(CheckpointError, match='does not fit the model'):
+        PRTRInferencer(config, checkpoint, device='cpu')
+    with pytest.raises(ValueError, match='needs pose2d_weights'):
+        PRTRInferencer(config, device='cpu')
+    with pytest.raises(ValueError, match="There is no device 'gpu' here. Use cpu"):
+        PRTRInferencer(config, weights, device='gpu')
+    with pytest.raises(FileNotFoundError, match='config file "nothing.py"'):
+        PRTRInferencer('nothing.py', weights)
 
 
 def test_nobody(inferencer, picture, tmp_path):

@@ -1,5 +1,7 @@
 """Loading a config with settings from the command line."""
 
+from pathlib import Path
+
 import pytest
 
 from prtr_plugin.apis import load_config
@@ -78,6 +80,32 @@ def test_same_as_editing_the_file(small_config, tmp_path):
     )
     assert cfg.to_dict() == load_config(str(edited)).to_dict()
     assert 'data/synthetic_people' not in cfg.pretty_text
+
+
+def test_three_spellings(small_config):
+    """A name, the same with .py, or a path."""
+    path = Path(small_config)
+    expected = load_config(path).to_dict()
+    for name in (path.stem, path.name, small_config):
+        cfg = load_config(name)
+        assert cfg.to_dict() == expected and Path(cfg.filename).name == path.name
+    for missing in ('nothing.py', 'folder/nothing', Path('nothing.py')):
+        with pytest.raises(FileNotFoundError, match=f'"{missing}" does not exist'):
+            load_config(missing)
+    with pytest.raises(ValueError, match='There is no model "nothing". There are also: '):
+        load_config('nothing')
+
+
+@pytest.mark.parametrize(
+    'name, text', [('a.py', 'model = dict('), ('b.py', 'a = 1 / 0'), ('c.jpg', 'text')]
+)
+def test_no_config(name, text, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=f'{name} cannot be read: '):
+        load_config(tmp_path / name)
+    (tmp_path / 'child.py').write_text("_base_ = './gone.py'")
+    with pytest.raises(FileNotFoundError, match='gone.py'):
+        load_config(tmp_path / 'child.py')
 
 
 def test_config_without_data_root(tmp_path):

@@ -35,7 +35,7 @@ def test_bad_images_and_boxes(model, image, tmp_path):
     with pytest.raises(FileNotFoundError, match='no.jpg'):
         batch_of_images(model, [tmp_path / 'no.jpg'])
     (tmp_path / 'text.jpg').write_text('no image')
-    with pytest.raises(ValueError, match='text.jpg", is not an image'):
+    with pytest.raises(ValueError, match='text.jpg" cannot be read as an image'):
         batch_of_images(model, [tmp_path / 'text.jpg'])
     # as x, y, width, height
     with pytest.raises(ValueError, match='x1 < x2 and y1 < y2'):

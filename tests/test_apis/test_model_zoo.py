@@ -94,6 +94,11 @@ def test_unknown_name():
         load_model('1234', random_weights=True)
 
 
+def test_devices():
+    with pytest.raises(ValueError, match="There is no device 'gpu' here. Use cpu"):
+        load_model(SMALL, device='gpu', random_weights=True)
+
+
 def test_missing_files(checkpoint):
     with pytest.raises(FileNotFoundError, match='config file "nothing.py"'):
         load_model('nothing.py', checkpoint)

@@ -1,5 +1,6 @@
 """Images in, people out."""
 
+import shutil
 from itertools import chain
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import torch
 from mmengine.registry import DefaultScope
 from mmpose.apis import inference_bottomup, inference_topdown
 
-from prtr_plugin.apis import load_model, predict
+from helpers.odd_pictures import check_odd_pictures
+from prtr_plugin.apis import find_images, load_model, predict
+from prtr_plugin.apis.inputs import load_image
 
 pytestmark = pytest.mark.usefixtures('no_network')
 
@@ -217,7 +220,7 @@ def test_bad_images(model, paths, tmp_path):
     text.write_text('no image')
     with pytest.raises(FileNotFoundError, match='nothing.jpg'):
         predict(model, [paths[0], 'nothing.jpg'])
-    with pytest.raises(ValueError, match=r'images\[1\].*text.jpg", is no'):
+    with pytest.raises(ValueError, match=r'images\[1\].*text.jpg" cannot be read as an image'):
         predict(model, [paths[0], str(text)])
     for shape in ((10, 10), (10, 10, 4), (0, 10, 3)):
         with pytest.raises(ValueError, match=r'images\[0\] must have shape'):
@@ -226,10 +229,24 @@ def test_bad_images(model, paths, tmp_path):
         predict(model, [paths[0], None])
 
 
-@pytest.mark.parametrize('dtype', [np.float32, np.int64, bool])
-def test_images_of_another_dtype(model, dtype):
-    with pytest.raises(ValueError, match=r'images\[0\] must be of dtype uint8 .*astype'):
-        predict(model, [np.zeros((4, 4, 3), dtype)])
+def test_images_of_another_dtype(model, paths):
+    """What has one meaning is read, the rest is refused by its name."""
+    image = cv2.imread(paths[0])
+    people = predict(model, [image])
+    for same in (image / 255, np.float16(image / 255), np.float32(image), image.astype(np.int64)):
+        assert_equal(predict(model, [same]), people)
+    assert_equal(predict(model, [image > 127]), predict(model, [(image > 127) * np.uint8(255)]))
+    for other in (
+        image.astype(np.uint16) * 257,
+        image / 127.5 - 1,
+        image / 2.5,
+        np.full((4, 4, 3), np.nan),
+        image.astype(np.int64) - 1,
+        image.astype(str),
+        image.astype(complex),
+    ):
+        with pytest.raises(ValueError, match=r'images\[1\] must be of dtype uint8 .*astype'):
+            predict(model, [image, other])
 
 
 def test_bad_boxes(model, cascade, paths):
@@ -239,11 +256,90 @@ def test_bad_boxes(model, cascade, paths):
         predict(model, paths, [[[0, 0, 9, 9]]])
     with pytest.raises(ValueError, match=r'bboxes\[0\].*but has \(4,\)'):
         predict(model, paths[:1], [[0, 0, 9, 9]])
-    for wrong in ([9, 0, 9, 9], [0, 9, 9, 8], [0, 0, 9, np.nan], [0, 0, np.inf, 9]):
-        with pytest.raises(ValueError, match=r'bboxes\[0\] must have x1 <'):
+    inf = np.inf
+    for wrong in ([9, 0, 9, 9], [0, 9, 9, 8], [0, 0, 9, np.nan], [0, 0, inf, 9], [-inf, 0, 9, 9]):
+        with pytest.raises(ValueError, match=r'bboxes\[0\] must have numbers with x1 <'):
             predict(model, paths[:1], [[[0, 0, 5, 5], wrong]])
+    for outside in ([-9, 0, 0, 9], [160, 0, 170, 9], [0, 120, 9, 130], [0, -9, 9, -1]):
+        with pytest.raises(ValueError, match=r'bboxes\[0\] must overlap the image of 160x120'):
+            predict(model, paths[:1], [[outside]])
+    for score in (np.nan, inf):
+        with pytest.raises(ValueError, match=r'bboxes\[0\] must have finite scores'):
+            predict(model, paths[:1], [[[0, 0, 5, 5, score]]])
+    for words in ([['a'] * 4], [[0, 0, 9, 9], [0]]):
+        with pytest.raises(ValueError, match=r'bboxes\[0\] must be an array of numbers'):
+            predict(model, paths[:1], [words])
     with pytest.raises(ValueError, match='batch_size must be at least 1'):
         predict(model, paths, batch_size=0)
+
+
+@pytest.mark.parametrize('name', ['model', pytest.param('cascade', marks=pytest.mark.slow)])
+def test_odd_pictures(name, odd_pictures, request):
+    model = request.getfixturevalue(name)
+    check_odd_pictures(lambda path: predict(model, [path]), odd_pictures)
+    assert predict(model, [odd_pictures / '1x1.png']) != []
+    # turned, and with the same colours as in 8 bits
+    plain, turned, deep = (
+        load_image(odd_pictures / name, 0)
+        for name in ('plain.png', 'exif_rotated.jpg', '16bit.png')
+    )
+    assert turned.shape == (64, 48, 3) and abs(deep - plain.astype(int)).max() <= 1
+
+
+def test_errors_of_single_images(model, cascade, paths):
+    """The others are predicted, and a warning says which ones were not."""
+    images = [paths[0], 'nothing.jpg', paths[1], np.zeros((2, 2)), None]
+    boxes = [None, None, [[0, 0, 9, 9], [9, 9, 0, 0]], None, None]
+    with pytest.warns(UserWarning) as warned:
+        people = predict(model, images, boxes, on_error='skip')
+    assert [len(found) for found in people] == [1, 0, 0, 0, 0]
+    assert_equal(people[:1], predict(model, paths[:1]))
+    messages = [str(w.message) for w in warned if str(w.message).startswith('Skipped: ')]
+    for message, word in zip(messages, ('nothing.jpg', 'bboxes[2]', 'images[3]', 'images[4]')):
+        assert word in message
+    assert len(messages) == 4
+    with pytest.warns(UserWarning, match=r'images\[0\] has 1x5000 pixels, .* too thin'):
+        assert predict(cascade, [np.zeros((5000, 1, 3), np.uint8)], on_error='skip') == [[]]
+    with pytest.raises(ValueError, match="on_error must be 'raise' or 'skip'"):
+        predict(model, paths, on_error='ignore')
+
+
+def test_nothing_is_fetched(model, paths, monkeypatch):
+    """Unless it is asked for; the fixture ``no_network`` would notice."""
+    url = 'https://example.org/a.jpg'
+    with pytest.raises(ValueError, match=rf'images\[1\]: "{url}" is a URL.*allow_urls'):
+        predict(model, [paths[0], url])
+    content = Path(paths[0]).read_bytes()
+    monkeypatch.setattr('mmengine.fileio.get', {url: content}.get)
+    assert_equal(predict(model, [url], allow_urls=True), predict(model, paths[:1]))
+
+
+def test_folder_and_pattern(model, paths, tmp_path):
+    expected = predict(model, paths)
+    folder = Path(paths[0]).parent
+    for images in (folder, str(folder), folder / '*.png', f'{folder}/**/[0-9].png'):
+        assert_equal(predict(model, images), expected)
+    (tmp_path / 'a[b]').mkdir()
+    for empty in (tmp_path / 'a[b]', tmp_path / '*.jpg'):
+        with pytest.raises(FileNotFoundError, match='There are no images in'):
+            predict(model, empty)
+    # what is no image is not of the folder, but of the pattern
+    shutil.copy(paths[0], tmp_path / 'a[b]' / 'b.png')
+    for name in ('notes.txt', '.hidden.png'):
+        (tmp_path / 'a[b]' / name).touch()
+    assert find_images(tmp_path / 'a[b]') == [str(tmp_path / 'a[b]' / 'b.png')]
+    with pytest.raises(ValueError, match='notes.txt" cannot be read'):
+        predict(model, tmp_path / '*' / '*')
+
+
+def test_arguments(model, paths):
+    for score_thr in (-0.1, 30, np.nan):
+        with pytest.raises(ValueError, match='score_thr must be a score from 0 to 1'):
+            predict(model, paths, score_thr=score_thr)
+    with pytest.raises(TypeError, match="model must be a model, but is 'td-prtr.*load_model"):
+        predict('td-prtr', paths)
+    with pytest.raises(TypeError, match='Put a single image into a list'):
+        predict(model, (path for path in paths))
 
 
 def test_results_are_of_the_image(model, paths, monkeypatch):

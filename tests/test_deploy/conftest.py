@@ -49,7 +49,6 @@ model = dict(
     head=dict(
         in_channels=[32, 64, 128],
         embed_dims=64,
-        with_kpt_refine=True,
         transformer=dict(
             type='PixelPRTRTransformer',
             num_encoder_layers=1,

@@ -224,3 +224,8 @@ def test_on_arrays():
     run = on_arrays(lambda images: (images + 1, images * 2), CPU)
     one, two = run(np.float32([1, 2]))
     assert one.tolist() == [2, 3] and two.tolist() == [2, 4]
+
+
+def test_name_instead_of_a_model(tmp_path):
+    with pytest.raises(TypeError, match="model must be a model, but is 'td-prtr'.*load_model"):
+        export('td-prtr', tmp_path / 'model.onnx')

@@ -30,6 +30,7 @@ FORBIDDEN = ['torch', 'mmengine', 'mmcv', 'mmdet', 'mmpose', 'prtr_plugin']
 
 pytest.importorskip('onnxruntime')
 # after the check, as it needs onnxruntime
+from helpers.odd_pictures import check_odd_pictures  # noqa: E402
 from prtr_plugin.deploy import reader  # noqa: E402
 
 
@@ -234,8 +235,10 @@ def test_bad_input(exported, image_file, run, tmp_path):
         (['nothing.onnx', image_file], 'nothing.onnx does not exist'),
         ([image_file, image_file], 'cannot be read as an ONNX model'),
         ([foreign, image_file], 'lacks the metadata that export_onnx.py'),
-        ([two_stage, 'nothing.jpg'], 'nothing.jpg cannot be read'),
-        ([two_stage, image_file, '--bbox', 9, 5, 9, 8], 'has no area'),
+        ([two_stage, 'nothing.jpg'], 'nothing.jpg" does not exist'),
+        ([two_stage, image_file, '--bbox', 9, 5, 9, 8], 'x1 < x2 and y1 < y2'),
+        ([two_stage, image_file, '--bbox', 0, 5, 'inf', 8], 'x1 < x2 and y1 < y2'),
+        ([two_stage, image_file, '--bbox', 500, 5, 509, 8], 'overlap the image of 160x120'),
         ([cascade, image_file, '--bbox', 1, 1, 9, 9], 'takes no boxes'),
         ([cascade, image_file, read, '--flip-test'], 'flip_test is for'),
         ([two_stage, image_file, read, '--out', nowhere / 'a.json'], 'No such file'),
@@ -246,10 +249,30 @@ def test_bad_input(exported, image_file, run, tmp_path):
             run(*args)
 
 
+def test_odd_pictures(onnx_model, run, odd_pictures, capsys, monkeypatch):
+    model = reader.Model(onnx_model)
+    monkeypatch.setattr(reader, 'Model', lambda *args: model)
+
+    def read(path):
+        try:
+            run(onnx_model, path, '--with-readout')
+        except SystemExit as exit:
+            return exit.code
+
+    check_odd_pictures(read, odd_pictures)
+    image = reader.read_image(odd_pictures / 'plain.png')
+    for same in (image / 255, np.float32(image), image.astype(np.int64)):
+        assert reader.predict(model, same) == reader.predict(model, image)
+    with pytest.raises(ValueError, match='The image must be of dtype uint8'):
+        reader.predict(model, image.astype(np.uint16) * 257)
+    with pytest.raises(ValueError, match='score_thr must be from 0 to 1'):
+        reader.predict(model, image, score_thr=30)
+
+
 def test_devices(exported, monkeypatch):
     """A missing accelerator is no reason to fail unless it is asked for."""
     path = exported('two_stage')
-    monkeypatch.setattr(reader.onnxruntime, 'get_available_providers', lambda: ['CPU'])
+    monkeypatch.setattr('onnxruntime.get_available_providers', lambda: ['CPU'])
     assert reader.Model(path).session.get_providers() == ['CPUExecutionProvider']
     with pytest.raises(ValueError, match='onnxruntime-gpu'):
         reader.Model(path, 'cuda')

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpose.apis import MMPoseInferencer
 
+from helpers.odd_pictures import check_odd_pictures
 from prtr_plugin.apis import load_config, load_model, predict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -193,7 +194,7 @@ def test_failure_leaves_nothing(run, folder, video, tmp_path, monkeypatch):
     (pictures / 'z.jpg').write_text('no image')
     out = tmp_path / 'out'
     done = run(pictures, out, '--batch-size=1')
-    assert 'z.jpg" is not an image' in done.code
+    assert 'z.jpg" cannot be read as an image' in done.code
     assert list(tmp_path.iterdir()) == [pictures]
 
     monkeypatch.setattr(cv2, 'VideoWriter_fourcc', None)
@@ -201,7 +202,7 @@ def test_failure_leaves_nothing(run, folder, video, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [pictures]
 
 
-def test_bad_arguments(run, folder, tmp_path, cascade_config, train_an_epoch, quick_options):
+def test_bad_arguments(run, folder, pose, tmp_path, cascade_config, train_an_epoch, quick_options):
     out = tmp_path / 'out'
     empty = tmp_path / 'empty'
     empty.mkdir()
@@ -212,7 +213,9 @@ def test_bad_arguments(run, folder, tmp_path, cascade_config, train_an_epoch, qu
         ('nor a folder with images', empty, [], {}),
         ('is neither an image nor a video', cascade, [], {}),
         ('"no.py" does not exist', folder, [], {'det-config': 'no.py'}),
-        ('"no.pth" does not exist', folder, [], {'det-weights': 'no.pth'}),
+        ('There is no file "no.pth"', folder, [], {'det-weights': 'no.pth'}),
+        ('does not fit the model', folder, [], {'det-weights': pose[1]}),
+        ("no device 'gpu' here", folder, ['--device=gpu'], {}),
         ('"no.pth" do not exist', folder, [], {'pose-weights': 'no.pth'}),
         ('There is no model "prtr"', folder, [], {'pose': 'prtr'}),
         ("--person-class 80 is not among .* {0: 'person', 1: 'bicycle'", folder,
@@ -230,6 +233,16 @@ def test_bad_arguments(run, folder, tmp_path, cascade_config, train_an_epoch, qu
     (out / 'mine.txt').write_text('')
     assert 'is not empty' in run(folder, out).code
     assert [file.name for file in out.iterdir()] == ['mine.txt']
+
+
+@pytest.mark.slow
+def test_odd_pictures(run, odd_pictures, tmp_path):
+    """One that is named as no image is refused, which a folder would leave out."""
+    check_odd_pictures(
+        lambda path: run(path, tmp_path / 'out' / path.name).code,
+        odd_pictures,
+        may_refuse=['no_ending'],
+    )
 
 
 def test_through_mmpose(run, detector, pose, folder, tmp_path):

@@ -9,19 +9,18 @@ model = dict(
         transformer=dict(
             _delete_=True,
             type='PixelPRTRTransformer',
+            pixel_channels=128,
             num_encoder_layers=1,
             num_decoder_layers=2,
-            num_refine_layers=1,
             num_heads=4,
             feedforward_channels=256,
-            pixel_channels=64,
             positional_encoding=dict(
                 type='mmdet.SinePositionalEncoding', num_feats=64, normalize=True
             ),
         ),
-        with_kpt_refine=True,
         class_bias=4.0,
-        loss_map=dict(type='KeypointMapLoss', sigma=1.0, loss_weight=1.0),
+        loss_kpt=dict(_delete_=True, type='TruncatedL1Loss', max_error=0.1, loss_weight=5.0),
+        loss_map=dict(type='KeypointMapLoss', sigma=1.0, loss_weight=3.0),
         # the class decides, and the position between equals
         assigner=dict(
             match_costs=[
@@ -31,4 +30,5 @@ model = dict(
         ),
         decoder=dict(include_background=True),
     ),
+    test_cfg=dict(shift_coords=True),
 )

@@ -34,6 +34,16 @@ def fill_cfg(name: str, cfg: OptConfigType, **defaults) -> dict:
     return {**defaults, **(cfg or {})}
 
 
+def check_score_thr(score_thr: float, name: str = 'score_thr') -> None:
+    """Check a threshold of scores.
+
+    Raises:
+        ValueError: If it is not from 0 to 1.
+    """
+    if not 0 <= score_thr <= 1:
+        raise ValueError(f'{name} must be a score from 0 to 1, but is {score_thr}.')
+
+
 def check_metainfo(inputs: Tensor, data_samples: SampleList, *keys: str) -> None:
     """Check the meta information and add the size of the batch.
 

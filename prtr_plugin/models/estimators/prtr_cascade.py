@@ -15,6 +15,7 @@ from ..heads.person_detr_head import LayerOutputs, Matches
 from ..layers import STNCrop, non_finite_error
 from .cascade_data import (
     check_metainfo,
+    check_score_thr,
     fill_cfg,
     pack_people,
     samples_without_padding,
@@ -72,8 +73,9 @@ class PRTRCascade(BasePoseEstimator):
         init_cfg (dict, optional): See the parent class
 
     Raises:
-        ValueError: If the parts do not fit together, or ``train_cfg`` or
-            ``test_cfg`` has an unknown key.
+        ValueError: If the parts do not fit together, ``train_cfg`` or
+            ``test_cfg`` has an unknown key, or ``score_thr`` is not from 0
+            to 1.
 
     .. _`PRTR`: https://arxiv.org/abs/2104.06976
     """
@@ -98,6 +100,7 @@ class PRTRCascade(BasePoseEstimator):
         self.metainfo = self._load_metainfo(metainfo)
         self.train_cfg = fill_cfg('train_cfg', train_cfg, max_persons=20)
         self.test_cfg = fill_cfg('test_cfg', test_cfg, score_thr=0.05, max_persons=20)
+        check_score_thr(self.test_cfg['score_thr'], 'model.test_cfg.score_thr')
         self.detector = MODELS.build(detector)
         self.head = MODELS.build(head)
         if use_syncbn and get_world_size() > 1:
@@ -353,7 +356,11 @@ class PRTRCascade(BasePoseEstimator):
 
         Args:
             score_thr (float): Score above which a person is kept
+
+        Raises:
+            ValueError: If it is not from 0 to 1.
         """
+        check_score_thr(score_thr)
         before = self.test_cfg['score_thr']
         self.test_cfg['score_thr'] = score_thr
         try:

@@ -16,6 +16,7 @@ from prtr_plugin.codecs import HungarianKeypointCodec
 
 from ..layers import full_precision, non_finite_error
 from ..transformers import TransformerOutput
+from .flip_test import average_mirrored, read_out_mirrored_maps
 
 
 @MODELS.register_module()
@@ -42,7 +43,8 @@ class PRTRHead(BaseHead):
         embed_dims (int): Width D of the transformer. Defaults to 256
         transformer (dict): Config of the transformer, a
             :class:`BaseTransformer`, apart from ``in_channels``,
-            ``num_queries`` and ``embed_dims``. Defaults to the paper's
+            ``num_queries`` and ``embed_dims``. Defaults to the paper's.
+            Coordinates come from the maps of a transformer that has maps
         with_kpt_refine (bool): Whether each decoder layer starts from the
             coordinates of the previous one and has its own coordinate branch,
             like Deformable DETR's ``with_box_refine``. This is not in the
@@ -149,8 +151,10 @@ class PRTRHead(BaseHead):
             bias = class_bias * nn.functional.one_hot(classes, out_channels + 1).float()
             self.class_bias = nn.Parameter(bias)
         kpt_branch = MLP(embed_dims, embed_dims, 2, 3)
-        # one per decoder layer, or one for all
+        # one per decoder layer, one for all, or none where maps tell the coordinates
         num_branches = self.transformer.num_decoder_layers if with_kpt_refine else 1
+        if self.transformer.with_maps:
+            num_branches = 0
         self.kpt_branches = ModuleList(copy.deepcopy(kpt_branch) for _ in range(num_branches))
 
         loss_cls = copy.deepcopy(loss_cls)
@@ -230,6 +234,11 @@ class PRTRHead(BaseHead):
             feats, last_layer_only, self.kpt_branches if self.with_kpt_refine else None
         )
         with full_precision(self.fc_cls, output.hidden_states) as (hidden_states,):
+            cls_logits = self.fc_cls(hidden_states)
+            if self.class_bias is not None:
+                cls_logits = cls_logits + self.class_bias
+            if self.transformer.with_maps:
+                return cls_logits, output.references, output
             if self.with_kpt_refine:
                 branches = self.kpt_branches[-len(hidden_states) :]
                 coords = torch.stack([branch(x) for branch, x in zip(branches, hidden_states)])
@@ -237,9 +246,6 @@ class PRTRHead(BaseHead):
                 coords = self.kpt_branches[0](hidden_states)
             if output.references is not None:
                 coords = coords + inverse_sigmoid(output.references)
-            cls_logits = self.fc_cls(hidden_states)
-            if self.class_bias is not None:
-                cls_logits = cls_logits + self.class_bias
             return cls_logits, coords.sigmoid(), output
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -266,8 +272,12 @@ class PRTRHead(BaseHead):
         """Predict joints from features.
 
         With ``flip_test`` in ``test_cfg``, the joints of the mirrored crops
-        are read out separately, mirrored back without a pixel shift, and
-        averaged with those of the plain ones.
+        are read out separately, mirrored back, and averaged with those of the
+        plain ones. The maps of a transformer that has maps are averaged
+        first, and coordinates are taken around the peaks of these, so that
+        two different peaks do not end in a point between them. The paper's
+        code mirrors back without a pixel shift; with ``shift_coords``, as in
+        mmpose's regression heads, coordinates become mirrored pixel centers.
 
         Args:
             feats (tuple[Tensor] | list[tuple[Tensor]]): Feature maps, or
@@ -286,22 +296,29 @@ class PRTRHead(BaseHead):
         """
         flip_test = test_cfg.get('flip_test', False)
         if flip_test:
+            flip_indices = batch_data_samples[0].metainfo['flip_indices']
             # one pass over both halves
             feats = tuple(map(torch.cat, zip(*map(self.transformer.used_maps, feats))))
 
         try:
-            keypoints, scores = self.decoder.batch_decode(*self.forward(feats))
+            if flip_test and self.transformer.with_maps:
+                cls_logits, _, output = self._forward(feats, last_layer_only=True)
+                assert output.maps is not None
+                keypoints, scores = read_out_mirrored_maps(
+                    self.decoder,
+                    cls_logits[-1],
+                    output.maps[-1],
+                    self.transformer.window,
+                    flip_indices,
+                )
+            else:
+                keypoints, scores = map(np.stack, self.decoder.batch_decode(*self.forward(feats)))
         except FloatingPointError as error:
             raise non_finite_error('PRTRHead') from error
 
         if flip_test:
-            batch_size = len(batch_data_samples)
-            flip_indices = batch_data_samples[0].metainfo['flip_indices']
-            keypoints, scores = np.stack(keypoints), np.stack(scores)
-            mirrored = keypoints[batch_size:, :, flip_indices]
-            mirrored[..., 0] = self.decoder.input_size[0] - mirrored[..., 0]
-            keypoints = (keypoints[:batch_size] + mirrored) / 2
-            scores = (scores[:batch_size] + scores[batch_size:, :, flip_indices]) / 2
+            width = self.decoder.input_size[0] - bool(test_cfg.get('shift_coords', False))
+            keypoints, scores = average_mirrored(keypoints, scores, width, flip_indices)
 
         return [InstanceData(keypoints=k, keypoint_scores=s) for k, s in zip(keypoints, scores)]
 

@@ -1,6 +1,6 @@
 from .base_transformer import BaseTransformer, TransformerOutput
 from .deformable_prtr_transformer import DeformablePRTRTransformer
-from .pixel_prtr_transformer import PixelPRTRTransformer
+from .pixel_prtr_transformer import PixelPRTRTransformer, locate_peaks, softmax_maps
 from .prtr_transformer import PRTRTransformer
 
 __all__ = [
@@ -9,4 +9,6 @@ __all__ = [
     'PRTRTransformer',
     'PixelPRTRTransformer',
     'TransformerOutput',
+    'locate_peaks',
+    'softmax_maps',
 ]

@@ -20,10 +20,7 @@ MAP_LOSS = dict(type='KeypointMapLoss', sigma=0.8, loss_weight=0.7)
 def build(num_keypoints=4, **kwargs):
     cfg = dict(
         in_channels=CHANNELS,
-        transformer=dict(
-            type='PixelPRTRTransformer', num_refine_layers=1, num_decoder_layers=2, pixel_channels=8
-        ),
-        with_kpt_refine=True,
+        transformer=dict(type='PixelPRTRTransformer', num_decoder_layers=2, pixel_channels=8),
         loss_map=MAP_LOSS,
         class_bias=4.0,
         assigner=dict(type='KeypointHungarianAssigner', match_costs=COSTS),
@@ -41,7 +38,7 @@ def feats(batch_size=3, size=(4, 3)):
 def test_losses_and_predictions(num_keypoints):
     head = build(num_keypoints)
     losses = head.loss(feats(), samples(3, num_keypoints))
-    names = {f'{p}loss_{n}' for p in ('d0.', 'd1.', '') for n in ('cls', 'kpt')}
+    names = {f'{p}loss_{n}' for p in ('d0.', '') for n in ('cls', 'kpt')}
     assert set(losses) == names | {'d0.loss_map', 'd1.loss_map', 'acc_pose'}
     total(losses).backward()
     for name, p in head.named_parameters():
@@ -56,7 +53,7 @@ def test_map_loss_is_that_of_the_matched_queries():
     data[1].gt_instance_labels.keypoint_weights[0, 2] = 0
     losses = head.loss(feats(), data)
     cls_logits, coords = head.forward_layers(feats())
-    maps = head.transformer(feats(), kpt_branches=head.kpt_branches).maps
+    maps = head.transformer(feats()).maps
     targets = torch.cat([d.gt_instance_labels.keypoint_labels for d in data])
     weights = torch.cat([d.gt_instance_labels.keypoint_weights for d in data])
     matches, _ = head._match(cls_logits, coords, targets)
@@ -89,11 +86,60 @@ def test_class_bias_gives_each_joint_its_query():
 def test_confidences_multiply_the_probabilities():
     head = build().eval()
     cls_logits, coords = head.forward_layers(feats(), last_layer_only=True)
-    output = head.transformer(feats(), kpt_branches=head.kpt_branches)
+    output = head.transformer(feats())
     found, found_coords = head(feats())
     torch.testing.assert_close(found_coords, coords[-1])
     expected = cls_logits[-1].softmax(-1)[..., :-1] * output.confidences[..., None]
     torch.testing.assert_close(found.softmax(-1)[..., :-1], expected)
+
+
+def mirrored_pair(head, data):
+    """Plain and mirrored maps of features, and the read-out of each."""
+    pair = feats(), [x.roll(1, 0).flip(-1) for x in feats()]
+    found = []
+    for f in pair:
+        output = head.transformer(f)
+        cls_logits, coords = head.forward_layers(f, last_layer_only=True)
+        queries, scores = head.decoder.assign(cls_logits[-1])
+        found.append((output.maps[-1], coords[-1], queries, scores))
+    return pair, found
+
+
+@pytest.mark.parametrize('shift_coords', [False, True])
+def test_flip_test_joint_by_joint(shift_coords):
+    """Peaks of the mean of both maps, coordinates around them in each, and their mean."""
+    head, data = build().eval(), samples(3)
+    flip_indices = data[0].metainfo['flip_indices']
+    pair, ((maps, _, queries, scores), (maps2, _, queries2, scores2)) = mirrored_pair(head, data)
+    preds = head.predict(pair, data, dict(flip_test=True, shift_coords=shift_coords))
+    h, w = maps.shape[-2:]
+    for b in range(3):
+        for k in range(4):
+            j = flip_indices[k]
+            plain = maps[b, queries[b, k]].flatten().softmax(0).view(h, w)
+            other = maps2[b, queries2[b, j]].flatten().softmax(0).view(h, w)
+            row, column = divmod((plain + other.flip(-1)).argmax().item(), w)
+            points, shares = [], []
+            for m, c in ((plain, column), (other, w - 1 - column)):
+                total, x, y = 0.0, 0.0, 0.0
+                for i in range(max(row - 2, 0), min(row + 3, h)):
+                    for n in range(max(c - 2, 0), min(c + 3, w)):
+                        p = m[i, n].item()
+                        total, x, y = total + p, x + p * (n + 0.5) / w, y + p * (i + 0.5) / h
+                points.append((x / total * 24, y / total * 32))
+                shares.append(total)
+            x = (points[0][0] + 24 - shift_coords - points[1][0]) / 2
+            y = (points[0][1] + points[1][1]) / 2
+            np.testing.assert_allclose(preds[b].keypoints[0, k], (x, y), rtol=1e-4)
+            score = (scores[b, k] * shares[0] + scores2[b, j] * shares[1]) / 2
+            np.testing.assert_allclose(preds[b].keypoint_scores[0, k], score.item(), rtol=1e-4)
+
+
+def test_no_branch_for_coordinates():
+    """Maps tell the coordinates, so that there is nothing to refine."""
+    assert not len(build().kpt_branches)
+    with pytest.raises(ValueError, match='with_kpt_refine=True moves reference points'):
+        build(with_kpt_refine=True)
 
 
 def test_map_loss_needs_maps():

@@ -1,4 +1,5 @@
 import json
+import re
 
 import matplotlib.image
 
@@ -38,6 +39,13 @@ def test_the_cascade_is_refused(run_tool, cascade_config, train_an_epoch, quick_
     assert result.code.startswith('Error: This needs a TopdownPoseEstimator with PRTRHead')
     assert 'tools/visualizations/cascade.py' in result.code
     assert not out.exists()
+
+
+def test_no_data(run_tool, small_config, checkpoint, quick_options, tmp_path):
+    options = {**quick_options, 'data_root': f'{tmp_path}/nowhere/'}
+    done = run_tool(TOOL, small_config, checkpoint, tmp_path / 'out', options=options)
+    assert re.match('Error: .*nowhere/.*json" does not exist', done.code)
+    assert not (tmp_path / 'out').exists()
 
 
 def test_bad_number(run_tool, small_config, checkpoint, tmp_path, capsys):

@@ -1,0 +1,138 @@
+"""Settings that do not agree, said before a run."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+from helpers import catalog
+from prtr_plugin.apis import build_train_runner, load_config, load_model
+from prtr_plugin.apis.checks import check_config, find_device
+
+HEAD = 'model.head.out_channels'
+BUDGET = catalog.ROOT / 'projects/head_benchmark/configs'
+
+
+@pytest.fixture(scope='module')
+def small(small_config):
+    return load_config(small_config)
+
+
+@pytest.fixture
+def cfg(small):
+    return copy.deepcopy(small)
+
+
+@pytest.mark.parametrize('name', catalog.FILES)
+def test_all_configs_agree(name):
+    check_config(catalog.load(name))
+
+
+@pytest.mark.parametrize('path', sorted(BUDGET.glob('*.py')), ids=lambda path: path.stem)
+def test_other_heads(path):
+    """Those of mmpose have sizes, too."""
+    cfg = load_config(path)
+    check_config(cfg)
+    if path.stem not in ('budget', 'prtr', 'prtr_plus'):
+        cfg.model.head.decoder.input_size = (128, 96)
+        with pytest.raises(ValueError, match='^The input_size must be the same'):
+            check_config(cfg)
+
+
+@pytest.mark.parametrize('place', ['head', 'codec', 'encoder', 'metainfo'])
+def test_joint_number(cfg, place):
+    """The message names all places."""
+    if place == 'head':
+        cfg.model.head.out_channels = 14
+    elif place == 'codec':
+        cfg.model.head.decoder.num_keypoints = 14
+    elif place == 'encoder':
+        cfg.train_dataloader.dataset.pipeline[-2].encoder.num_keypoints = 14
+    else:
+        cfg.train_dataloader.dataset.metainfo = dict(
+            from_file='configs/_base_/datasets/crowdpose.py'
+        )
+    with pytest.raises(ValueError) as error:
+        check_config(cfg)
+    message = str(error.value)
+    numbers = {HEAD: 17, 'num_keypoints of model.head.decoder, the codec,': 17}
+    numbers['the metainfo of train_dataloader.dataset'] = 17
+    changed = dict(zip(('head', 'codec', 'metainfo'), numbers)).get(place)
+    if changed:
+        numbers[changed] = 14
+    assert message.startswith('The number of joints must be the same')
+    for name, number in numbers.items():
+        assert f'{name} {number}' in message
+
+
+def test_sizes(cfg):
+    cfg.train_dataloader.dataset.pipeline[-3].input_size = (96, 96)
+    with pytest.raises(ValueError) as error:
+        check_config(cfg)
+    for text in (
+        'input_size of model.head.decoder, the codec, (96, 128)',
+        'input_size of TopdownAffine in the pipeline of train_dataloader.dataset (96, 96)',
+    ):
+        assert text in str(error.value)
+    # lists are as good as tuples
+    cfg.train_dataloader.dataset.pipeline[-3].input_size = [96, 128]
+    check_config(cfg)
+
+
+def test_unknown_key_of_testing(cfg):
+    cfg.model.test_cfg = dict(flip_test=True, flip_tset=True)
+    with pytest.raises(ValueError, match=r"test_cfg has unknown keys \['flip_tset'\]. .*flip_test"):
+        check_config(cfg)
+
+
+def test_no_model(tmp_path):
+    (tmp_path / 'config.py').write_text('a = 1')
+    with pytest.raises(ValueError, match='config.py has no model'):
+        load_model(tmp_path / 'config.py', random_weights=True)
+
+
+def test_devices():
+    assert find_device('cpu') == 'cpu'
+    assert find_device(None)
+    number = torch.cuda.device_count()
+    for device in ('gpu', f'cuda:{number}', 'meta', 'cuda:x', ''):
+        with pytest.raises(ValueError, match=f'There is no device {device!r} here. Use cpu'):
+            find_device(device)
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (
+            {'train_dataloader.batch_size': 64},
+            'batch_size is 64, .* only 12 samples .* at most 12, or train_dataloader.drop_last',
+        ),
+        ({'model.head.in_channels': 64}, r'in_channels=\[64\] but the feature maps'),
+        ({'model.head.type': 'MyHead'}, "type 'MyHead', .*registry .*custom_imports"),
+        ({'model.head.num_joints': 17}, "cannot be built: .*argument 'num_joints'"),
+        ({'train_dataloader.dataset.pipeline.0.type': 'Mine'}, "type 'Mine', .*custom_imports"),
+    ],
+)
+def test_before_training(options, message, small_config, quick_options, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        build_train_runner(
+            Path(small_config).stem,
+            work_dir=str(tmp_path),
+            cfg_options={**quick_options, **options},
+        )
+
+
+def test_size_of_heatmaps(synthetic_people, tmp_path):
+    config = str(BUDGET / 'heatmap.py')
+    options = {'data_root': f'{synthetic_people}/', 'train_dataloader.batch_size': 2}
+    for size in ((24, 32), (48, 64)):
+        options['model.head.decoder.heatmap_size'] = size
+        options['train_dataloader.dataset.pipeline.5.encoder.heatmap_size'] = size
+        if size == (24, 32):
+            build_train_runner(config, work_dir=str(tmp_path), cfg_options=options)
+        else:
+            with pytest.raises(
+                ValueError, match=r'is \(48, 64\), but the head puts out \(24, 32\)'
+            ):
+                build_train_runner(config, work_dir=str(tmp_path), cfg_options=options)
