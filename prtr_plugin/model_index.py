@@ -5,8 +5,10 @@ from pathlib import Path
 
 import mmengine
 
-# also read by `mim`: links in the repository, files in an installed package
+# what `mim` reads in an installed package, or else the repository
 _MIM_DIR = Path(__file__).parent / '.mim'
+if not _MIM_DIR.is_dir():
+    _MIM_DIR = Path(__file__).parents[1]
 
 # Names for people who have no opinion about backbones: the model that `prtr train`
 # starts from, and larger and other ones.
