@@ -4,15 +4,16 @@ Importing the package checks the versions of the required packages, registers
 the components and lets mmengine load checkpoints without running code.
 """
 
-from ._versions import check_versions
+from ._versions import check_versions, quiet_imports
 from .version import __version__
 
-# Before the components, so that a wrong version is reported as such and not
-# as the first name missing from it.
-check_versions()
+with quiet_imports():
+    # Before the components, so that a wrong version is reported as such and not
+    # as the first name missing from it.
+    check_versions()
 
-from . import codecs, datasets, engine, evaluation, models  # noqa: E402, F401
-from .checkpoints import load_safely  # noqa: E402
+    from . import codecs, datasets, engine, evaluation, models  # noqa: F401
+    from .checkpoints import load_safely
 
 load_safely()
 

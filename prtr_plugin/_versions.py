@@ -1,6 +1,11 @@
 """The required packages and their supported versions."""
 
 import importlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from types import ModuleType
 from typing import NamedTuple
 
@@ -43,6 +48,19 @@ NEEDS = (
     ),
     _Need('mmpose', '1.3.2', '1.4', '`pip install --no-deps mmpose==1.3.2`'),
 )
+
+
+@contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Import the required packages without what they say about optional parts."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logging.disable(level)
 
 
 def check_versions() -> None:

@@ -6,12 +6,15 @@ Fixtures:
     data_dir: ``tests/data``.
     manifests: keys and shapes of published checkpoints.
     synthetic_people: a tiny data set on disk.
-    small_config: the config of ``tools/quickstart.sh``.
+    small_config: the small config of the paper's head.
     cascade_config: the small config of the cascade.
     each_config: one after the other.
     quick_options: settings that make it train on those people in seconds.
     as_arguments: writes such settings for a command line.
     run_tool: runs a script of ``tools/`` in this process.
+    run_prtr: runs the command ``prtr`` in this process.
+    own_people: a tiny dataset of one's own, with five joints.
+    own_run: the work folder of a training on it.
     train_an_epoch: trains a config with those settings.
     checkpoint: the model of ``small_config`` after that.
     odd_pictures: a folder of odd and damaged picture files.
@@ -39,9 +42,12 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 from mmpose.visualization import PoseLocalVisualizer
+from typer.testing import CliRunner, Result
 
 from helpers.odd_pictures import write_odd_pictures
+from helpers.own_people import write_people
 from prtr_plugin.datasets import generate_people
+from prtr_tool import app
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / 'tests' / 'data'
@@ -162,7 +168,7 @@ def synthetic_people(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='session')
 def small_config() -> str:
-    """Path of the small config."""
+    """Path of the small config of the paper's head."""
     return str(
         ROOT / 'configs/body_2d_keypoint/prtr/synthetic/td-prtr_res18_1xb32-20e_synthetic-128x96.py'
     )
@@ -244,6 +250,36 @@ def run_tool(as_arguments):
         return SimpleNamespace(code=code, error=error)
 
     return run
+
+
+@pytest.fixture(scope='session')
+def run_prtr():
+    """A function that runs ``prtr`` with arguments and returns click's result."""
+
+    def run(*args) -> Result:
+        with fresh_globals():
+            return CliRunner().invoke(app, list(map(str, args)))
+
+    return run
+
+
+@pytest.fixture(scope='session')
+def own_people(tmp_path_factory) -> Path:
+    """Ten pictures of people with five joints, without a split."""
+    return write_people(tmp_path_factory.mktemp('own') / 'people5', num_images=10)
+
+
+@pytest.fixture(scope='session')
+def own_run(own_people, run_prtr) -> Path:
+    """Work folder of ``prtr train data=...`` with a small model, for an epoch."""
+    folder = own_people.parent / 'run'
+    layers = [f'model.head.transformer.num_{kind}_layers=1' for kind in ('encoder', 'decoder')]
+    done = run_prtr(
+        'train', f'data={own_people}', 'epochs=1', 'device=cpu', f'out={folder}', *layers
+    )
+    assert done.exit_code == 0, done.output
+    (folder / 'screen.txt').write_text(done.output)
+    return folder
 
 
 @pytest.fixture(scope='session')

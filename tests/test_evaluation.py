@@ -9,6 +9,8 @@ from mmpose.registry import METRICS
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from prtr_plugin.evaluation import use_safe_metrics
+
 K = 17
 META = parse_pose_metainfo(dict(from_file='configs/_base_/datasets/coco.py'))
 
@@ -151,3 +153,113 @@ def test_nobody_found(ground_truth):
     samples = predictions(ground_truth, nobody=True)
     assert evaluate(ground_truth, samples)['coco/bbox_AP'] == 0
     assert evaluate(ground_truth, samples, 'CocoMetric', nms_mode='none')['coco/AP'] == 0
+
+
+def move_category(path, number, second=None):
+    """Give people another category number, and some of them a second one."""
+    with open(path) as file:
+        data = json.load(file)
+    numbers = [number] if second is None else [number, second]
+    data['categories'] = [dict(id=i, name=f'{i}') for i in numbers]
+    for i, ann in enumerate(data['annotations']):
+        ann['category_id'] = numbers[i % len(numbers)]
+    with open(path, 'w') as file:
+        json.dump(data, file)
+
+
+def perfect(ann_file):
+    """All people that are annotated, and nobody else."""
+    samples = predictions(ann_file, nobody=True)
+    with open(ann_file) as file:
+        people = json.load(file)['annotations']
+    for sample in samples:
+        mine = [p for p in people if p['image_id'] == sample['img_id'] and not p['iscrowd']]
+        boxes = np.array([p['bbox'] for p in mine]).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        points = np.array([p['keypoints'] for p in mine]).reshape(-1, K, 3)
+        # somewhere in those without joints, who are ignored
+        centres = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+        points[..., :2] = np.where(points[..., 2:] > 0, points[..., :2], centres)
+        sample['pred_instances'] = dict(
+            bboxes=boxes,
+            bbox_scores=np.ones(len(mine)),
+            keypoints=points[..., :2],
+            keypoint_scores=np.ones((len(mine), K)),
+        )
+    return samples
+
+
+SETTINGS = dict(score_mode='bbox', nms_mode='none')
+
+
+@pytest.mark.parametrize('numbers', [(1,), (21,), (0,), (1, 2), (7, 3)])
+def test_any_number_of_a_category(ground_truth, numbers):
+    """Predictions without a category are of that of the annotations, or of all."""
+    move_category(ground_truth, *numbers)
+    samples = perfect(ground_truth)
+    assert evaluate(ground_truth, samples)['coco/bbox_AP'] == pytest.approx(1)
+    assert evaluate(ground_truth, samples, 'SafeCocoMetric', **SETTINGS)['coco/AP'] == 1
+    if numbers == (21,):
+        # if this changes, the subclass may be no longer needed
+        assert evaluate(ground_truth, samples, 'CocoMetric', **SETTINGS)['coco/AP'] == 0
+
+
+def test_category_of_predictions(ground_truth):
+    """If they have one, it counts."""
+    move_category(ground_truth, 21)
+    samples = [dict(sample, category_id=21) for sample in perfect(ground_truth)]
+    assert evaluate(ground_truth, samples, 'SafeCocoMetric', **SETTINGS)['coco/AP'] == 1
+    samples = [dict(sample, category_id=1) for sample in samples]
+    assert evaluate(ground_truth, samples, 'SafeCocoMetric', **SETTINGS)['coco/AP'] == 0
+
+
+def test_same_as_mmpose(ground_truth):
+    samples = predictions(ground_truth)
+    for nms_mode in ('none', 'oks_nms', 'soft_oks_nms'):
+        first, second = (
+            evaluate(ground_truth, samples, kind, nms_mode=nms_mode)
+            for kind in ('CocoMetric', 'SafeCocoMetric')
+        )
+        assert first == second and 0 < first['coco/AP'] < 1
+
+
+@pytest.mark.parametrize('nms_mode', ['none', 'oks_nms', 'soft_oks_nms'])
+@pytest.mark.parametrize('field', ['keypoints', 'keypoint_scores', 'bboxes', 'bbox_scores'])
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_not_finite_is_no_match(ground_truth, nms_mode, field, value):
+    samples = predictions(ground_truth)
+    settings = dict(kind='SafeCocoMetric', nms_mode=nms_mode)
+    before, boxes = evaluate(ground_truth, samples, **settings), evaluate(ground_truth, samples)
+    previous = before['coco/AP']
+    for step in (5, 2, 1):
+        broken = predictions(ground_truth)
+        for sample in broken[::step]:
+            if len(sample['pred_instances'][field]):
+                # a person, or everybody
+                people = slice(None) if step == 1 else 0
+                sample['pred_instances'][field][people, ...] = value
+        with pytest.warns(UserWarning, match='predicted people are NaN or infinite'):
+            found = evaluate(ground_truth, broken, **settings)
+        assert all(found[name] <= before[name] + 1e-9 for name in before)
+        assert found['coco/AP'] <= previous + 1e-9
+        with pytest.warns(UserWarning, match='predicted people'):
+            assert evaluate(ground_truth, broken)['coco/bbox_AP'] <= boxes['coco/bbox_AP'] + 1e-9
+    assert found['coco/AP'] == 0
+
+
+def test_mmpose_counts_nan_as_match(ground_truth):
+    """If this changes, the subclass may be no longer needed."""
+    samples = predictions(ground_truth)
+    for sample in samples:
+        sample['pred_instances']['keypoints'][:] = np.nan
+    found = evaluate(ground_truth, samples, 'CocoMetric', **SETTINGS)
+    assert found['coco/AP'] > evaluate(ground_truth, predictions(ground_truth))['coco/bbox_AP']
+
+
+def test_use_safe_metrics():
+    cfg = dict(type='MultiDatasetEvaluator', metrics=[dict(type='CocoMetric'), dict(type='EPE')])
+    use_safe_metrics(cfg)
+    assert [metric['type'] for metric in cfg['metrics']] == ['SafeCocoMetric', 'EPE']
+    cfg = [dict(type='mmpose.CocoMetric', use_area=False), dict(type='PersonBoxMetric')]
+    use_safe_metrics(cfg)
+    assert cfg == [dict(type='SafeCocoMetric', use_area=False), dict(type='PersonBoxMetric')]

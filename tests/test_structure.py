@@ -20,6 +20,7 @@ FLOORS = [
     ('deploy', 'visualization'),
     ('engine',),
     ('apis',),
+    ('__main__',),
 ]
 # inside of models/, too
 MODEL_FLOORS = [('layers', 'necks', 'task_modules'), ('transformers',), ('heads',), ('estimators',)]

@@ -4,7 +4,12 @@
 #
 #   bash tools/quickstart.sh
 #
-# Variables: CONFIG (the two-stage one) for synthetic people, SEED (0) of
+# With the head of the paper:
+#
+#   CONFIG=configs/body_2d_keypoint/prtr/synthetic/td-prtr_res18_1xb32-20e_synthetic-128x96.py \
+#     OUT=work_dirs/quickstart_prtr bash tools/quickstart.sh
+#
+# Variables: CONFIG (the two-stage one of PRTR+) for synthetic people, SEED (0) of
 # training, OUT (work_dirs/quickstart, a new folder), DATA (data/synthetic_people),
 # FORCE (empty; anything else replaces a folder that this script has made), and
 # those of tools/setup_env.sh.
@@ -25,7 +30,7 @@ fi
 bash tools/setup_env.sh
 python=$VENV/bin/python
 configs=configs/body_2d_keypoint
-config=${CONFIG:-$configs/prtr/synthetic/td-prtr_res18_1xb32-20e_synthetic-128x96.py}
+config=${CONFIG:-$configs/prtr_plus/synthetic/td-prtr-plus_res18_1xb16-8e_synthetic-128x96.py}
 options=("data_root=$DATA/" "randomness.seed=$SEED")
 
 echo "==> synthetic people"

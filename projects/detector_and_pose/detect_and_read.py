@@ -24,31 +24,14 @@ import cv2
 import mmcv
 import mmengine
 import numpy as np
-from mmcv.transforms import Compose
-from mmdet.apis import inference_detector, init_detector
-from mmdet.utils import get_test_pipeline_cfg
-from mmengine.registry import DefaultScope
-from mmengine.structures import InstanceData
-from mmpose.evaluation.functional import nms
-from mmpose.structures import PoseDataSample
-from mmpose.visualization import PoseLocalVisualizer
 from tqdm import tqdm
 
-from prtr_plugin.apis import Person, load_config, load_model, predict
+from prtr_plugin.apis import Person, load_model, predict
 from prtr_plugin.apis.checks import find_device
-from prtr_plugin.apis.model_zoo import load_weights
-from prtr_plugin.checkpoints import read_weights
+from prtr_plugin.apis.detection import Detector
 from prtr_plugin.deploy.reader import read_image
 from prtr_plugin.fileio import write_folder
-
-try:
-    # otherwise the registry of mmdet would only report a missing name
-    import mmdet.datasets  # noqa: F401
-except ModuleNotFoundError as error:
-    sys.exit(
-        f'Error: mmdet needs the package {error.name}, which is not installed: '
-        f'pip install {error.name}'
-    )
+from prtr_plugin.visualization import draw_people
 
 # name of a file or number of a frame, and its pixels in BGR order
 Frame = tuple[str | int, np.ndarray]
@@ -77,62 +60,6 @@ def parse_args() -> argparse.Namespace:
     if args.batch_size < 1:
         parser.error(f'--batch-size must be at least 1, but is {args.batch_size}')
     return args
-
-
-class Detector:
-    """A detector of mmdet.
-
-    mmdet looks up its parts in its own scope, which must be the default one
-    while the detector is built and run, but not while mmpose runs.
-
-    Args:
-        config (str): Config file
-        weights (str): Checkpoint
-        person_class (int): Index of the person class
-        nms_thr (float): Largest IoU of two people
-        device (str): Device
-
-    Raises:
-        CheckpointError: If the checkpoint does not fit the config.
-        FileNotFoundError: If a file does not exist.
-        ValueError: If there is no such class, or the checkpoint cannot be
-            read without running code.
-    """
-
-    def __init__(
-        self, config: str, weights: str, person_class: int, nms_thr: float, device: str
-    ) -> None:
-        cfg = load_config(config)
-        state_dict, _ = read_weights(weights)
-        with DefaultScope.overwrite_default_scope('mmdet'):
-            # options keep mmdet from looking for model.backbone
-            self.model = init_detector(cfg, weights, device=device, cfg_options={})
-            # mmdet takes what fits of any checkpoint
-            load_weights(self.model, state_dict, weights, spare=True)
-            pipeline = get_test_pipeline_cfg(self.model.cfg)
-            pipeline[0].type = 'mmdet.LoadImageFromNDArray'
-            self.pipeline = Compose(pipeline)
-        classes = self.model.dataset_meta['classes']
-        if not 0 <= person_class < len(classes):
-            raise ValueError(
-                f'--person-class {person_class} is not among the classes of the detector: '
-                f'{dict(enumerate(classes))}.'
-            )
-        self.person_class = person_class
-        self.nms_thr = nms_thr
-
-    def __call__(self, images: list[np.ndarray]) -> list[np.ndarray]:
-        """Boxes [x1, y1, x2, y2, score] of the people of each image."""
-        with DefaultScope.overwrite_default_scope('mmdet'):
-            samples = inference_detector(self.model, images, self.pipeline)
-        return [self._people(s.pred_instances.cpu().numpy()) for s in samples]
-
-    def _people(self, found: InstanceData) -> np.ndarray:
-        # some detectors predict empty boxes at the border
-        low, high = found.bboxes[:, :2], found.bboxes[:, 2:]
-        found = found[(found.labels == self.person_class) & (low < high).all(axis=1)]
-        boxes = np.column_stack((found.bboxes, found.scores))
-        return boxes[nms(boxes, self.nms_thr)]
 
 
 def kind_of(path: Path) -> str:
@@ -190,28 +117,10 @@ class FrameWriter:
             self.video.release()
 
 
-def paint(
-    visualizer: PoseLocalVisualizer, frame: np.ndarray, people: list[Person], kpt_thr: float
-) -> np.ndarray:
-    """Draw people on a copy of a frame."""
-    if not people:
-        return frame
-    found = InstanceData(
-        bboxes=np.stack([person.bbox for person in people]),
-        keypoints=np.stack([person.keypoints for person in people]),
-        keypoint_scores=np.stack([person.keypoint_scores for person in people]),
-    )
-    sample = PoseDataSample(pred_instances=found)
-    drawn = visualizer.add_datasample(
-        'frame', mmcv.bgr2rgb(frame), sample, draw_gt=False, draw_bbox=True, kpt_thr=kpt_thr
-    )
-    return mmcv.rgb2bgr(drawn)
-
-
 def to_json(person: Person) -> dict:
     """A person in plain numbers, without the names of the joints."""
     fields = dataclasses.asdict(person)
-    del fields['keypoint_names']
+    del fields['keypoint_names'], fields['dataset_meta']
     return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in fields.items()}
 
 
@@ -226,8 +135,6 @@ def run(args: argparse.Namespace, folder: Path) -> str:
     device = find_device(args.device)
     detect = Detector(args.det_config, args.det_weights, args.person_class, args.nms_thr, device)
     model = load_model(args.pose, args.pose_weights, device)
-    visualizer = PoseLocalVisualizer(line_width=2, radius=3)
-    visualizer.set_dataset_meta(model.dataset_meta)
 
     names = model.dataset_meta['keypoint_id2name']
     results = []
@@ -237,7 +144,7 @@ def run(args: argparse.Namespace, folder: Path) -> str:
             images = [image for _, image in batch]
             found = predict(model, images, detect(images), 32, args.score_thr)
             for (name, image), people in zip(batch, found):
-                writer.write(name, paint(visualizer, image, people, args.kpt_thr))
+                writer.write(name, draw_people(image, people, model.dataset_meta, args.kpt_thr))
                 results.append(dict(name=name, people=[to_json(person) for person in people]))
             bar.update(len(batch))
     speed = len(results) / (time.perf_counter() - start)
@@ -253,7 +160,7 @@ def main() -> None:
     try:
         with write_folder(args.out) as folder:
             summary = run(args, folder)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         sys.exit(f'Error: {error}')
     print(f'Wrote {args.out}: {summary}')
 

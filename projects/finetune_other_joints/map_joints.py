@@ -6,24 +6,16 @@ of the config, and everything else must fit exactly.
 
 Example:
     python projects/finetune_other_joints/map_joints.py \
-        work_dirs/quickstart/epoch_20.pth CONFIG work_dirs/finetune/start.pth
+        work_dirs/quickstart_prtr/epoch_20.pth CONFIG work_dirs/finetune/start.pth
 """
 
 import argparse
 import sys
 
-import torch
 from mmengine.config import DictAction
 
-from prtr_plugin.apis import load_model
-from prtr_plugin.checkpoints import (
-    CheckpointError,
-    check_state_dict,
-    joint_names,
-    map_joints,
-    read_weights,
-)
-from prtr_plugin.fileio import check_output, write_file
+from prtr_plugin.apis import write_initial_weights
+from prtr_plugin.fileio import check_output
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,34 +47,14 @@ def main() -> None:
     args = parse_args()
     try:
         check_output(args.output, args.force, inputs=[args.input, args.config])
-        weights, meta = read_weights(args.input, args.trust)
-        meta = meta.get('dataset_meta')
-        if not isinstance(meta, dict):
-            raise ValueError(
-                f'"{args.input}" does not name its joints: give a checkpoint of a training run.'
-            )
-        # so that the rows of new joints are the same in every run
-        torch.manual_seed(0)
-        model = load_model(
-            args.config, device='cpu', random_weights=True, cfg_options=args.cfg_options
+        change = write_initial_weights(
+            args.input, args.config, args.output, args.cfg_options, args.trust
         )
-        try:
-            state_dict = map_joints(weights, meta, model.state_dict(), model.dataset_meta)
-            check_state_dict(model, state_dict)
-        except CheckpointError as error:
-            raise ValueError(f'{args.input}: {error}') from None
-        with write_file(args.output) as file:
-            torch.save(dict(state_dict=state_dict), file)
     except (OSError, ValueError) as error:
         sys.exit(f'Error: {error}')
 
     print(f'Wrote {args.output}')
-    old, new = joint_names(meta), joint_names(model.dataset_meta)
-    for what, names in (
-        ('kept', [name for name in new if name in old]),
-        ('new', [name for name in new if name not in old]),
-        ('dropped', [name for name in old if name not in new]),
-    ):
+    for what, names in change._asdict().items():
         print(f'{what} ({len(names)}): {", ".join(names)}')
 
 

@@ -1,8 +1,12 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmpose.apis.inference import dataset_meta_from_config
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from mmpose.registry import DATASETS
+from torch import Tensor
 
 from ..checkpoints import (
     CheckpointError,
@@ -10,6 +14,7 @@ from ..checkpoints import (
     convert_sequential,
     convert_two_stage,
     get_state_dict,
+    joint_names,
     read_checkpoint,
     revert_two_stage,
     summarize,
@@ -40,7 +45,7 @@ def convert_checkpoint(
         source (str | Path): Checkpoint to read: a state dict, or a dict that
             holds one under ``state_dict`` or ``model``
         target (str | Path): Checkpoint to write. It holds only tensors and
-            plain values
+            plain values, the names of the joints among them
         kind (str): What ``source`` is: ``'two_stage'`` or ``'sequential'`` for
             the models of PRTR's authors, ``'detr'`` for a DETR of mmdet or
             facebookresearch, which becomes the detector of a cascade
@@ -85,7 +90,23 @@ def convert_checkpoint(
     state_dict, *notes = result if kind == 'detr' else (result,)
     ours = get_state_dict(checkpoint) if reverse else state_dict
     with write_file(target) as file:
-        meta = dict(converter=f'prtr_plugin, {kind}')
+        meta: dict[str, Any] = dict(converter=f'prtr_plugin, {kind}')
+        names = _keypoint_names(state_dict, config)
+        if names:
+            # write_initial_weights maps them to other joints
+            meta['keypoint_names'] = names
         torch.save(state_dict if reverse else dict(meta=meta, state_dict=state_dict), file)
     written = f'{source} -> {target}: {len(state_dict):,} keys written'
     return '\n'.join([written, *notes, summarize(ours)])
+
+
+def _keypoint_names(state_dict: Mapping[str, Tensor], config: str | None) -> list[str]:
+    """The joints of a converted model, none for a detector or unknown ones."""
+    rows = len(state_dict.get('head.fc_cls.bias', ()))
+    # the published models are for COCO and MPII
+    dataset = {18: 'CocoDataset', 17: 'MpiiDataset'}.get(rows)
+    if config:
+        meta = dataset_meta_from_config(load_config(config))
+    else:
+        meta = parse_pose_metainfo(DATASETS.get(dataset).METAINFO) if dataset else None
+    return joint_names(meta) if meta and meta['num_keypoints'] == rows - 1 else []

@@ -9,7 +9,7 @@ from mmpose.apis import init_model
 from torch import nn
 
 from ..checkpoints import CheckpointError, check_state_dict, get_state_dict, read_weights
-from ..model_index import config_paths
+from ..model_index import SHORT_NAMES, config_paths, model_entries
 from .checks import check_config, explain_build_errors, find_device
 from .config import load_config
 
@@ -31,6 +31,34 @@ def list_models(pattern: str = '*') -> list[str]:
          'td-prtr_res50_4xb32-200e_mpii-512x512']
     """
     return sorted(fnmatch.filter(config_paths(), pattern))
+
+
+def describe_models(pattern: str = '*') -> dict[str, str]:
+    """Describe the models that :func:`load_model` has names for.
+
+    Args:
+        pattern (str): Part of a name, or a name with shell wildcards.
+            Defaults to all
+
+    Returns:
+        Dict[str, str]: Dataset, parameters and the first figure that is
+        known by name, short names first.
+    """
+    entries = model_entries()
+    if not set('*?[') & set(pattern):
+        pattern = f'*{pattern}*'
+    rows = {f'{short}': f'= {name}' for short, name in SHORT_NAMES.items()}
+    for name, entry in sorted(entries.items()):
+        metadata, results = entry.get('Metadata', {}), entry.get('Results') or []
+        data = metadata.get('Training Data') or ()
+        facts = [data] if isinstance(data, str) else list(data)
+        if 'Parameters' in metadata:
+            facts.append(f'{metadata["Parameters"] / 1e6:.1f} M parameters')
+        if results:
+            metric, value = next(iter(results[0]['Metrics'].items()))
+            facts.append(f'{metric} {value:g}')
+        rows[name] = ', '.join(facts)
+    return {name: text for name, text in rows.items() if fnmatch.fnmatch(name, pattern)}
 
 
 def load_model(
@@ -74,8 +102,8 @@ def load_model(
 
     Example:
         >>> from prtr_plugin.apis import load_model
-        >>> name = 'td-prtr_res18_1xb32-20e_synthetic-128x96'
-        >>> model = load_model(name, 'work_dirs/quickstart/epoch_20.pth')
+        >>> name = 'td-prtr-plus_res18_1xb16-8e_synthetic-128x96'
+        >>> model = load_model(name, 'work_dirs/quickstart/epoch_8.pth')
     """
     cfg = load_config(name, cfg_options)
     if (weights is None) != random_weights:

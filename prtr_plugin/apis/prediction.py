@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,8 @@ from mmengine.structures import InstanceData
 from ..deploy.exporter import check_model
 from ..models.estimators import PRTRCascade
 from ..models.estimators.cascade_data import check_score_thr
-from .inputs import Image, find_images, prepare_images
+from ..visualization import draw_people
+from .inputs import Image, find_images, load_image, prepare_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,8 @@ class Person:
             image, in shape (4, )
         bbox_score (float): Score of the box, 1 if it was given without one
         keypoint_names (Tuple[str, ...]): Names of the K joints
+        dataset_meta (dict, optional): Colours and links of the joints, for
+            :func:`draw`
     """
 
     keypoints: np.ndarray
@@ -36,6 +39,21 @@ class Person:
     bbox: np.ndarray
     bbox_score: float
     keypoint_names: tuple[str, ...]
+    dataset_meta: dict | None = field(default=None, repr=False)
+
+    def to_dict(self) -> dict:
+        """Plain numbers, such as for JSON.
+
+        Returns:
+            dict: ``bbox``, ``bbox_score``, and ``keypoints`` with
+            [x, y, score] of each joint by its name.
+        """
+        points = np.column_stack((self.keypoints, self.keypoint_scores)).tolist()
+        return dict(
+            bbox=self.bbox.tolist(),
+            bbox_score=self.bbox_score,
+            keypoints=dict(zip(self.keypoint_names, points)),
+        )
 
 
 def predict(
@@ -136,11 +154,63 @@ def predict(
             indices, inputs = zip(*batch)
             samples = model.test_step(pseudo_collate(inputs))
             for i, sample in zip(indices, samples):
-                people[i] += _to_people(sample.pred_instances, names)
+                people[i] += _to_people(sample.pred_instances, names, model.dataset_meta)
     return people
 
 
-def _to_people(found: InstanceData, names: tuple[str, ...]) -> list[Person]:
+def draw(image: Image, people: Sequence[Person], kpt_thr: float = 0.3) -> np.ndarray:
+    """Draw people on a copy of a picture.
+
+    Args:
+        image (str | Path | np.ndarray): Path, or array in shape (H, W, 3), BGR
+        people (Sequence[Person]): People that :func:`predict` found in it
+        kpt_thr (float): Lowest score of a joint that is drawn. Defaults to 0.3
+
+    Returns:
+        np.ndarray: Picture in shape (H, W, 3), BGR, for ``cv2.imwrite``.
+
+    Example:
+        >>> cv2.imwrite('drawn.jpg', draw('a.jpg', predict(model, ['a.jpg'])[0]))
+    """
+    pixels = load_image(image, 0)
+    meta = people[0].dataset_meta if people else None
+    return draw_people(pixels, people, meta or {}, kpt_thr)
+
+
+def to_coco(
+    results: Sequence[Sequence[Person]], image_ids: Sequence[int], category_id: int = 1
+) -> list[dict]:
+    """COCO's layout for results, which its evaluation and other tools read.
+
+    Args:
+        results (Sequence[Sequence[Person]]): People of each image, from
+            :func:`predict`
+        image_ids (Sequence[int]): Number of each image in the annotations
+        category_id (int): Number of the category. Defaults to 1
+
+    Returns:
+        List[dict]: One entry for each person. Its score is that of the box
+        times the mean of the joints, as ``CocoMetric`` ranks people.
+
+    Raises:
+        ValueError: If there are not as many numbers as images.
+    """
+    if len(results) != len(image_ids):
+        raise ValueError(f'There are {len(results)} results but {len(image_ids)} image_ids.')
+    return [
+        dict(
+            image_id=image_id,
+            category_id=category_id,
+            bbox=[*person.bbox[:2].tolist(), *(person.bbox[2:] - person.bbox[:2]).tolist()],
+            keypoints=np.column_stack((person.keypoints, person.keypoint_scores)).ravel().tolist(),
+            score=person.bbox_score * float(person.keypoint_scores.mean()),
+        )
+        for image_id, people in zip(image_ids, results)
+        for person in people
+    ]
+
+
+def _to_people(found: InstanceData, names: tuple[str, ...], dataset_meta: dict) -> list[Person]:
     """Split mmpose's predictions for a crop or an image into people."""
     return [
         Person(
@@ -149,6 +219,7 @@ def _to_people(found: InstanceData, names: tuple[str, ...]) -> list[Person]:
             bbox=np.asarray(bbox, dtype=np.float32),
             bbox_score=float(bbox_score),
             keypoint_names=names,
+            dataset_meta=dataset_meta,
         )
         for keypoints, scores, bbox, bbox_score in zip(
             found.keypoints, found.keypoint_scores, found.bboxes, found.bbox_scores

@@ -9,14 +9,13 @@ from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import nn
 
 from ..checkpoints import read_weights, trust_checkpoint
 from ..datasets import check_data_files
 from ..engine import setup_cpu_distributed
 from ..engine.hooks import PartialLoadHook, StrictLoadHook
+from ..evaluation import use_safe_metrics
 from ..fileio import check_output, check_output_folder, write_file
-from ..folder_lock import unlock_folder
 from .checks import check_batches, check_config, check_shapes, explain_build_errors
 from .config import load_config
 from .run_folder import (
@@ -27,37 +26,6 @@ from .run_folder import (
     lock_work_folder,
     save_whole_checkpoints,
 )
-
-
-def train(config: str, **options) -> nn.Module:
-    """Train a model.
-
-    Args:
-        config (str): Config file, or the name of a model
-        **options: See :func:`build_train_runner`
-
-    Returns:
-        nn.Module: The trained model. The checkpoints are in the work folder.
-
-    Raises:
-        CheckpointError: If a checkpoint cannot be read or does not fit, or
-            cannot be saved; the earlier ones stay.
-        ValueError: If an option does not fit the config, or an annotation
-            file is damaged.
-        FileNotFoundError: If a file does not exist.
-        FileExistsError: If the work folder has checkpoints of another run.
-        BlockingIOError: If another run is using the work folder.
-
-    Example:
-        >>> from prtr_plugin.apis import train
-        >>> train('config.py', work_dir='work_dirs/mine',
-        ...       cfg_options={'train_dataloader.batch_size': 8})
-    """
-    runner = build_train_runner(config, **options)
-    try:
-        return runner.train()
-    finally:
-        unlock_folder(runner.work_dir)
 
 
 def test(config: str, checkpoint: str, **options) -> dict[str, float]:
@@ -319,8 +287,14 @@ def _build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
     # there is no process group yet that could give the rank
     if is_first_process(cfg.launcher):
         check_data_files(cfg, splits)
+    for split in splits:
+        use_safe_metrics(cfg.get(f'{split}_evaluator'))
     setup_cpu_distributed(cfg)
     check_config(cfg, splits)
+    if cfg.filename and Path(cfg.filename).resolve().parent == Path(cfg.work_dir).resolve():
+        # mmengine writes the whole config under the same name into that folder
+        name = Path(cfg.filename).with_name(f'{Path(cfg.filename).stem}_whole.py')
+        cfg = Config(cfg._cfg_dict, cfg_text=cfg.text, filename=str(name))
     with explain_build_errors(cfg):
         runner = Runner.from_cfg(cfg)
         for split in splits:  # what the run would build first

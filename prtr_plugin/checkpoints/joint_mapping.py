@@ -6,6 +6,7 @@ from torch import Tensor
 
 from .errors import CheckpointError
 
+CLASS_BIAS = 'head.class_bias'
 CLASS_LAYER = ('head.fc_cls.weight', 'head.fc_cls.bias')
 
 
@@ -19,7 +20,9 @@ def map_joints(
 
     Only the class layer of the head depends on the joints: it has a row for
     each, and one for "no keypoint". Rows of joints with the same name in both
-    sets are kept; a new joint keeps the initial row of the new model.
+    sets are kept; a new joint keeps the initial row of the new model. With
+    ``class_bias`` every query also has a bias for each joint: a new joint gets
+    a query that no joint of both sets starts with.
 
     Args:
         state_dict (Mapping[str, Tensor]): Weights of a two-stage PRTR
@@ -50,6 +53,29 @@ def map_joints(
                 rows[i] = state_dict[key][names.index(name)]
         rows[-1] = state_dict[key][-1]  # "no keypoint"
         result[key] = rows
+    if CLASS_BIAS in state_dict and CLASS_BIAS in new_state_dict:
+        result[CLASS_BIAS] = _map_bias(
+            state_dict[CLASS_BIAS], new_state_dict[CLASS_BIAS], names, new_names
+        )
+    return result
+
+
+def _map_bias(bias: Tensor, new_bias: Tensor, names: list[str], new_names: list[str]) -> Tensor:
+    """The bias of queries for classes, in shape (Q, K + 1), for other joints."""
+    result = bias.new_zeros(len(bias), len(new_names) + 1)
+    result[:, -1] = bias[:, -1]
+    # query k of the old model belongs to joint k, and spare ones to none
+    free = [k for k in range(len(bias)) if k >= len(names) or names[k] not in new_names]
+    for i, name in enumerate(new_names):
+        if name in names:
+            result[:, i] = bias[:, names.index(name)]
+        elif free:
+            query = free.pop(0)
+            result[query] = 0
+            result[query, i] = new_bias[i, i]
+    for query in free:
+        if query < len(names):  # of a joint that is gone
+            result[query, -1] = new_bias[-1, -1]
     return result
 
 

@@ -20,6 +20,11 @@ class CocoPersonDataset(CocoDataset):
     category, as in the parent class. For evaluation every annotation needs
     ``keypoints``: ``CocoMetric`` requires them.
 
+    Every image has ``ann_shape``, its height and width in the file, which
+    :class:`PackPersonInputs` compares with the picture, and
+    ``person_category_id``, the category of the annotations if it is a single
+    one, which predictions get.
+
     Args:
         *args: See the parent class
         data_mode (str): Must be ``'bottomup'``. Defaults to ``'bottomup'``
@@ -76,4 +81,11 @@ class CocoPersonDataset(CocoDataset):
                 for img in image_list
                 if img['img_id'] not in used
             )
+        shapes = {img['img_id']: (img['height'], img['width']) for img in image_list}
+        for info in data_list:
+            info['ann_shape'] = shapes[info['img_id']]
+        categories = {int(instance['category_id']) for instance in instance_list}
+        if len(categories) == 1:
+            for info in data_list:
+                info['person_category_id'] = min(categories)
         return data_list

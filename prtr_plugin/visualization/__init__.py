@@ -1,6 +1,8 @@
 from .attention import attend_joints, attention_weights, draw_attention
 from .cascade import draw_cascade, find_people
+from .joint_errors import JointErrors, draw_joint_errors, measure_joints
 from .layers import LayerOutputs, read_layers
+from .people import draw_people
 from .predictions import draw_predictions, predict_images
 from .queries import QueryStatistics, count_queries, draw_answers, draw_density
 from .refinement import draw_errors, draw_refinement, layer_errors, save_errors, save_refinement
@@ -9,6 +11,7 @@ from .style import check_picture, figure_to_image, save_figure
 from .training_curve import draw_training, read_scalars
 
 __all__ = [
+    'JointErrors',
     'LayerOutputs',
     'QueryStatistics',
     'attend_joints',
@@ -20,6 +23,8 @@ __all__ = [
     'draw_cascade',
     'draw_density',
     'draw_errors',
+    'draw_joint_errors',
+    'draw_people',
     'draw_predictions',
     'draw_refinement',
     'draw_sampling',
@@ -27,6 +32,7 @@ __all__ = [
     'figure_to_image',
     'find_people',
     'layer_errors',
+    'measure_joints',
     'predict_images',
     'read_layers',
     'read_scalars',

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import mmcv
 import numpy as np
@@ -107,7 +108,7 @@ def draw_predictions(
     for i, sample in enumerate(samples):
         axis = figure.add_subplot(rows, columns, i + 1)
         axis.axis('off')
-        axis.set_title('ground truth  |  prediction', fontsize=9)
+        axis.set_title(f'{Path(sample.img_path).name}: truth  |  prediction', fontsize=9)
         image = mmcv.imread(sample.img_path, channel_order='rgb')
         visualizer.add_datasample('pair', image, sample, draw_bbox=with_boxes, kpt_thr=kpt_thr)
         axis.imshow(visualizer.get_image())

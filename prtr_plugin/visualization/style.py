@@ -1,6 +1,5 @@
 """Colours, names, legends and files of all pictures."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from matplotlib.patches import Rectangle
 from mmengine.visualization.utils import img_from_canvas
 from PIL import Image
 
+from ..datasets.joints import split_side
 from ..fileio import check_output, write_file
 
 # as mmpose draws people: left green, right orange, the rest blue
@@ -140,12 +140,10 @@ def joint_sides(dataset_meta: dict) -> list[str]:
     """
     sides = []
     for k, name in enumerate(joint_names(dataset_meta)):
-        words = set(re.split('[^a-z]+', name.lower()))
+        side, _ = split_side(name)
         partner = dataset_meta['flip_indices'][k]
-        if words & {'left', 'l'}:
-            sides.append('left')
-        elif words & {'right', 'r'}:
-            sides.append('right')
+        if side != 'middle':
+            sides.append(side)
         elif partner == k:
             sides.append('middle')
         else:

@@ -41,6 +41,8 @@ def test_both_directions(weights, source, tmp_path):
     assert [p.name for p in there.parent.iterdir()] == ['ours.pth']
     checkpoint = torch.load(there, weights_only=True)
     assert set(checkpoint) == {'meta', 'state_dict'}
+    names = checkpoint['meta']['keypoint_names']
+    assert len(names) == 17 and names[5] == 'left_shoulder'
     assert all(map(torch.is_tensor, checkpoint['state_dict'].values()))
 
     back = tmp_path / 'back.pth'

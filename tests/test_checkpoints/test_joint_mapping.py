@@ -32,6 +32,26 @@ def test_rows():
     assert torch.equal(new['head.fc_cls.bias'], weights(4, 200.0)['head.fc_cls.bias'])
 
 
+def test_class_bias():
+    """Each query keeps its joint; a new joint gets a query that has none."""
+    old, new = weights(3, 0.0), weights(4, 0.0)
+    # query k for joint k, of five
+    classes = torch.arange(5)
+    old['head.class_bias'] = 4.0 * torch.eye(4)[classes.clamp(max=3)] + 0.1
+    new['head.class_bias'] = 4.0 * torch.eye(5)[classes.clamp(max=4)]
+    mapped = map_joints(old, meta('nose', 'wrist', 'neck'), new, meta('top', 'neck', 'nose', 'toe'))
+    bias = mapped['head.class_bias']
+    assert bias.shape == (5, 5)
+    # nose, top instead of wrist, neck, toe instead of none, none
+    assert bias.argmax(dim=1).tolist() == [2, 0, 1, 3, 4]
+    assert bias[0, 2] == pytest.approx(4.1) and bias[1, 0] == 4.0
+    # fewer joints: the query of the one that is gone becomes a spare one
+    new = weights(1, 0.0)
+    new['head.class_bias'] = 4.0 * torch.eye(2)[classes.clamp(max=1)]
+    bias = map_joints(old, meta('nose', 'wrist', 'neck'), new, meta('neck'))['head.class_bias']
+    assert bias.argmax(dim=1).tolist() == [1, 1, 0, 1, 1]
+
+
 def test_names_in_their_order():
     assert joint_names(dict(keypoint_id2name={1: 'b', 0: 'a'})) == ['a', 'b']
 

@@ -30,7 +30,7 @@ def test_cascade_data(name, mmpose_scope):
             assert types[1:-1] == ['BottomupRandomChoiceResize']
             assert len(dataset.pipeline[1].scales) == 1
     keypoints, boxes = cfg.test_evaluator
-    assert keypoints.type == 'CocoMetric'
+    assert keypoints.type == 'SafeCocoMetric'
     assert keypoints.nms_mode == 'none'
     assert boxes.type == 'PersonBoxMetric'
     # test_configs.py compares their files with those of the data

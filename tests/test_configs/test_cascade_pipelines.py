@@ -91,7 +91,7 @@ def test_flip_swaps_joints(people):
 
 @pytest.mark.parametrize('path, size', [(SMALL, (144, 192)), (COCO, (800, 1067))])
 def test_test_images_are_plainly_resized(people, path, size):
-    """Sizes without padding, in (h, w), and no field that misleads
+    """Sizes without padding, in (h, w), and the category for
     CocoMetric; boxes and joints follow."""
     cfg = config(path, people)
     dataset = dict(cfg.test_dataloader.dataset)
@@ -103,7 +103,7 @@ def test_test_images_are_plainly_resized(people, path, size):
         sample = item['data_samples']
         assert item['inputs'].shape == (3, *size)
         assert sample.img_shape == size and sample.ori_shape == (120, 160)
-        assert 'category_id' not in sample
+        assert sample.category_id == 1
         persons, crowds = split_ground_truth(sample, 17, 'cpu')
         info = dataset.get_data_info(i)
         assert len(persons) + len(crowds) == len(info.get('bbox', ()))

@@ -151,7 +151,7 @@ def test_sample_ratio(cfg, mmpose_scope):
 
 def test_tested_on_coco(cfg):
     assert cfg.val_dataloader.dataset.type == 'CocoDataset'
-    assert cfg.val_evaluator.type == 'CocoMetric'
+    assert cfg.val_evaluator.type == 'SafeCocoMetric'
     assert cfg.val_evaluator.ann_file == (
         f'{cfg.val_dataloader.dataset.data_root}{cfg.val_dataloader.dataset.ann_file}'
     )

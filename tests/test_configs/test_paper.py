@@ -105,7 +105,7 @@ def test_protocol(name):
         assert 'bbox_file' not in cfg.train_dataloader.dataset
         # its other settings are those of the protocol
         assert set(cfg.test_evaluator) == {'type', 'ann_file'}
-        assert cfg.test_evaluator.type == 'CocoMetric'
+        assert cfg.test_evaluator.type == 'SafeCocoMetric'
     else:
         assert cfg.test_evaluator == dict(type='MpiiPCKAccuracy')
 

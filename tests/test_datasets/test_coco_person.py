@@ -183,3 +183,62 @@ def test_other_joints(content):
     )
     labels = dataset[0]['data_samples'].gt_instance_labels
     assert labels.keypoints.shape == torch.Size([4, 14, 2])
+
+
+@pytest.mark.parametrize('categories, expected', [([21], 21), ([0], 0), ([1, 2], None)])
+def test_category_of_the_file(content, categories, expected):
+    """Every image, those without people included, tells CocoMetric its number."""
+    folder, data = content
+    anns = [
+        dict(ann, category_id=categories[i % len(categories)])
+        for i, ann in enumerate(data['annotations'])
+    ]
+    cats = [dict(id=i, name=f'{i}') for i in categories]
+    (folder / 'other.json').write_text(json.dumps(dict(data, annotations=anns, categories=cats)))
+    dataset = CocoPersonDataset(
+        ann_file='other.json',
+        data_root=str(folder),
+        data_prefix=dict(img=''),
+        pipeline=PIPELINE,
+        test_mode=True,
+    )
+    assert len(dataset) == len(IMAGES)
+    for sample in samples(dataset).values():
+        assert sample.get('category_id') == expected
+
+
+@pytest.mark.parametrize('number, people', [(0, True), (4, False)])
+def test_wrong_size_in_the_file(content, number, people):
+    folder, data = content
+    images = [dict(image) for image in data['images']]
+    images[number]['width'] = 100
+    (folder / 'sizes.json').write_text(json.dumps(dict(data, images=images)))
+    dataset = CocoPersonDataset(
+        ann_file='sizes.json', data_root=str(folder), data_prefix=dict(img=''), pipeline=PIPELINE
+    )
+    wrong = [i for i in range(len(dataset)) if dataset.get_data_info(i)['ann_shape'] != (H, W)]
+    (index,) = wrong
+    assert ('bbox' in dataset.get_data_info(index)) == people
+    with pytest.raises(ValueError, match=r'\.png is 64 wide and 48 high.*width=100 and height=48'):
+        dataset[index]
+
+
+def test_nan_where_nothing_is_labelled(content):
+    """It is an unlabelled joint, as in crops; where it is labelled it is an error."""
+    folder, data = content
+    anns = [json.loads(json.dumps(ann)) for ann in data['annotations']]
+    for ann in anns:
+        if ann.get('num_keypoints') == K:
+            ann['keypoints'][:3] = [float('nan'), float('nan'), 0]
+    (folder / 'nan.json').write_text(json.dumps(dict(data, annotations=anns)))
+    dataset = CocoPersonDataset(
+        ann_file='nan.json', data_root=str(folder), data_prefix=dict(img=''), pipeline=PIPELINE
+    )
+    sample = dataset[0]['data_samples']
+    assert sample.gt_instance_labels.keypoints.isnan().any()
+    people, _ = split_ground_truth(sample, K, 'cpu')
+    assert people.keypoints.isfinite().all()
+    assert (people.keypoints_visible > 0).sum() == K - 1
+    sample.gt_instance_labels.keypoints_visible[:] = 1
+    with pytest.raises(ValueError, match='NaN or infinite keypoints'):
+        split_ground_truth(sample, K, 'cpu')

@@ -218,7 +218,7 @@ def test_bad_arguments(run, folder, pose, tmp_path, cascade_config, train_an_epo
         ("no device 'gpu' here", folder, ['--device=gpu'], {}),
         ('no.pth does not exist', folder, [], {'pose-weights': 'no.pth'}),
         ('There is no model "prtr"', folder, [], {'pose': 'prtr'}),
-        ("--person-class 80 is not among .* {0: 'person', 1: 'bicycle'", folder,
+        ("person_class 80 is not among .* {0: 'person', 1: 'bicycle'", folder,
          ['--person-class=80'], {}),
         ('finds the people itself', folder, [], {
             'pose': cascade, 'pose-weights': train_an_epoch(cascade_config)

@@ -38,3 +38,28 @@ def test_coco_subset(run_tool, synthetic_people, tmp_path, capsys):
     assert len(json.loads(out.read_text())['images']) == 2
     assert run_tool(tool, tmp_path / 'gone.json', out, '--force').code.startswith('Error: ')
     assert ' people' in run_tool(tool, source, out, '--num-people=100', '--force').code
+
+
+def test_check_annotations(run_tool, small_config, synthetic_people, tmp_path, capsys):
+    tool = 'dataset_tools/check_annotations.py'
+    options = {'data_root': f'{synthetic_people}/'}
+    assert run_tool(tool, small_config, options=options).code == 0
+    assert '0 errors, 0 warnings' in capsys.readouterr().out
+
+    ann_file = synthetic_people / 'annotations/person_keypoints_val2017.json'
+    data = json.loads(ann_file.read_text())
+    for person in data['annotations']:
+        person['bbox'][2] = -1
+    data['annotations'][0]['num_keypoints'] -= 1
+    bad = tmp_path / 'bad.json'
+    bad.write_text(json.dumps(data))
+    done = run_tool(tool, bad, '--metainfo', 'configs/_base_/datasets/coco.py')
+    assert done.code == f'Error: {bad} is not fit for a run.'
+    out = capsys.readouterr().out
+    assert (
+        out.count('has a negative size') == 1 and f'({len(data["annotations"])} like this.)' in out
+    )
+    assert 'warning: ' in out
+
+    assert run_tool(tool, 'gone.py').code.startswith('Error: ')
+    assert run_tool(tool, tmp_path / 'gone.json').code.startswith('Error: ')

@@ -329,43 +329,39 @@ def test_malformed_annotations(run_tool, small_config, quick_options, people, ch
 def test_unreadable_image(run_tool, small_config, quick_options, people, tmp_path):
     broken = next((people / 'train2017').glob('*.jpg'))
     broken.write_bytes(b'no picture')
-    done = run_tool(
-        'train.py',
-        small_config,
-        '--no-validate',
-        '--work-dir',
-        tmp_path,
-        options={**quick_options, 'data_root': f'{people}/'},
-    )
+    arguments = 'train.py', small_config, '--no-validate', '--work-dir', tmp_path
+    options = {**quick_options, 'data_root': f'{people}/'}
+    check_refused(run_tool(*arguments, options=options), broken.name, 'is not a picture')
+    # on network drives, when it is loaded
+    done = run_tool(*arguments, options={**options, 'check_pictures': False})
     assert done.code == 1
     assert str(broken) in str(done.error)
 
 
 def test_useless_people(run_tool, small_config, quick_options, people, tmp_path):
-    """One without a labelled joint, one with an empty box, and one whose
-    joints are all marked as invisible."""
+    """One without a labelled joint, one with an empty box besides, and one
+    whose joints are all marked as invisible."""
     path = annotations(people)
     content = json.loads(path.read_text())
     some = content['annotations'][0]
     content['annotations'] += [
         dict(some, id=1, keypoints=[0] * 51, num_keypoints=0),
-        dict(some, id=2, bbox=[5, 5, 0, 30]),
+        dict(some, id=2, bbox=[5, 5, 0, 30], keypoints=[0] * 51, num_keypoints=0),
         dict(some, id=3, keypoints=[9, 9, 0] * 17),
     ]
     path.write_text(json.dumps(content))
-    done = run_tool(
-        'train.py',
-        small_config,
-        '--no-validate',
-        '--work-dir',
-        tmp_path,
-        options={
-            **quick_options,
-            'data_root': f'{people}/',
-            'train_cfg.max_epochs': 1,
-            'train_dataloader.batch_size': 1,
-        },
-    )
+    arguments = 'train.py', small_config, '--no-validate', '--work-dir', tmp_path
+    options = {
+        **quick_options,
+        'data_root': f'{people}/',
+        'train_cfg.max_epochs': 1,
+        'train_dataloader.batch_size': 1,
+    }
+    done = run_tool(*arguments, options=options)
+    check_refused(done, '3: num_keypoints', 'does not agree with the labels')
+    del content['annotations'][-1]['num_keypoints']
+    path.write_text(json.dumps(content))
+    done = run_tool(*arguments, options=options)
     assert (done.code, done.error) == (0, None)
     losses = logged(tmp_path)
     assert len(losses) == len(content['annotations']) - 2

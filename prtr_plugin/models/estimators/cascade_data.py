@@ -92,8 +92,9 @@ def split_ground_truth(
         - ``bboxes`` in [x1, y1, x2, y2], in pixels of the input image, in
             shape (P, 4)
         - ``keypoints`` in pixels of the input image, in shape (P, K, 2)
-        - ``keypoints_visible`` in shape (P, K), positive for labelled joints.
-            A person without any trains only the box
+        - ``keypoints_visible`` in shape (P, K), positive for labelled joints,
+            whose coordinates alone are of use. A person without any trains
+            only the box
         - ``iscrowd`` (optional) in shape (P, ). Non-zero for regions that are
             neither person nor background
 
@@ -111,8 +112,8 @@ def split_ground_truth(
         (P, K). Boxes without area are left out.
 
     Raises:
-        ValueError: If a box or keypoint is NaN or infinite, or a field is
-            missing.
+        ValueError: If a box or labelled keypoint is NaN or infinite, or a
+            field is missing.
     """
     labels = sample.get('gt_instance_labels', InstanceData())
     if not labels.keys():
@@ -128,11 +129,12 @@ def split_ground_truth(
                 f'{sorted(labels.keys())}. Pack the samples with PackPersonInputs.'
             )
 
-    bboxes = labels.bboxes.float()
+    bboxes, labelled = labels.bboxes.float(), labels.keypoints_visible > 0
     instances = InstanceData(
         bboxes=bboxes,
         labels=bboxes.new_zeros(len(bboxes), dtype=torch.long),
-        keypoints=labels.keypoints.float(),
+        # not a product, which would keep a NaN
+        keypoints=labels.keypoints.float().masked_fill(~labelled[..., None], 0),
         keypoints_visible=labels.keypoints_visible,
     )
     for name in ('bboxes', 'keypoints'):

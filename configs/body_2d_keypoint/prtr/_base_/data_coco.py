@@ -50,6 +50,6 @@ test_dataloader = val_dataloader
 
 # evaluators
 val_evaluator = dict(
-    type='CocoMetric', ann_file=f'{data_root}annotations/person_keypoints_val2017.json'
+    type='SafeCocoMetric', ann_file=f'{data_root}annotations/person_keypoints_val2017.json'
 )
 test_evaluator = val_evaluator

@@ -41,7 +41,7 @@ test_dataloader = val_dataloader
 
 # evaluators
 val_evaluator = dict(
-    type='CocoMetric',
+    type='SafeCocoMetric',
     ann_file=f'{data_root}annotations/mmpose_crowdpose_test.json',
     use_area=False,
     iou_type='keypoints_crowd',

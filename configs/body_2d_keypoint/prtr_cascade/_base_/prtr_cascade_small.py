@@ -160,7 +160,7 @@ test_dataloader = val_dataloader
 
 val_evaluator = [
     dict(
-        type='CocoMetric',
+        type='SafeCocoMetric',
         ann_file=f'{data_root}annotations/person_keypoints_val2017.json',
         score_mode='bbox_keypoint',
         nms_mode='none',

@@ -41,7 +41,7 @@ test_dataloader = val_dataloader
 
 val_evaluator = [
     dict(
-        type='CocoMetric',
+        type='SafeCocoMetric',
         ann_file=data_root + ann_file,
         score_mode='bbox_keypoint',
         nms_mode='none',

@@ -8,7 +8,7 @@ test_dataloader = val_dataloader
 
 ann_file = f'{data_root}annotations/person_keypoints_val2017.json'
 val_evaluator = [
-    dict(type='CocoMetric', ann_file=ann_file, score_mode='bbox_keypoint', nms_mode='none'),
+    dict(type='SafeCocoMetric', ann_file=ann_file, score_mode='bbox_keypoint', nms_mode='none'),
     dict(type='PersonBoxMetric', ann_file=ann_file),
 ]
 test_evaluator = val_evaluator

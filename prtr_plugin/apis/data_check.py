@@ -1,0 +1,39 @@
+from pathlib import Path
+
+from ..datasets import Finding, find_splits
+from ..datasets.own_data import unmended_findings
+from ..model_index import find_config
+from .annotations import check_annotations
+
+
+def check_data(source: str | Path) -> tuple[dict[str, str], list[Finding]]:
+    """Look for mistakes in the annotations of own data or of a config.
+
+    Args:
+        source (str | Path): Folder or file of own data, see
+            :func:`find_splits`, or the name or file of a config
+
+    Returns:
+        tuple[Dict[str, str], List[Finding]]: What was looked at, and what is
+        wrong, see :func:`check_annotations`. Fields that
+        :func:`prepare_data` fills in may be missing.
+
+    Raises:
+        FileNotFoundError: If a file or a picture does not exist.
+        ValueError: If ``source`` is neither a dataset nor a config.
+    """
+    path = Path(source)
+    if not path.exists() or path.suffix == '.py':
+        config = find_config(source)
+        return dict(config=config), check_annotations(config)
+    rows: dict[str, str] = {}
+    findings: list[Finding] = []
+    for role, split in find_splits(path).items():
+        content = split.content
+        joints = [category.get('keypoints') or [] for category in content['categories']]
+        rows[role] = (
+            f'{split.file}: {len(content["images"])} pictures, '
+            f'{len(content["annotations"])} annotations, {max(map(len, joints), default=0)} joints'
+        )
+        findings += unmended_findings(split)
+    return rows, findings

@@ -1,0 +1,237 @@
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from mmengine.model import BaseModel
+
+from ..fileio import write_folder
+from ..visualization import draw_people
+from .frames import Frame, FrameWriter, Source, find_sources, read_frames
+from .prediction import Person, predict
+
+CSV_FIELDS = ('file', 'frame', 'person', 'joint', 'x', 'y', 'score')
+
+
+class PredictedFiles(NamedTuple):
+    """What :func:`predict_files` did.
+
+    Attributes:
+        num_frames (int): Number of pictures and frames
+        num_people (int): Number of people in them
+        errors (Dict[str, str]): What is wrong with files that were left out
+    """
+
+    num_frames: int
+    num_people: int
+    errors: dict[str, str]
+
+
+def read_boxes(path: str | Path) -> dict[str, np.ndarray]:
+    """Read boxes of people.
+
+    Args:
+        path (str | Path): A CSV file with the columns ``file``, ``x1``,
+            ``y1``, ``x2``, ``y2`` and, if wanted, ``score``; or a JSON file
+            with an object from files to lists of [x1, y1, x2, y2] or
+            [x1, y1, x2, y2, score]
+
+    Returns:
+        Dict[str, np.ndarray]: Boxes by the name of the file, in shape (N, 5).
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it has another layout.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'The file of boxes "{path}" does not exist.')
+    rows: dict[str, list] = {}
+    try:
+        if path.suffix.lower() == '.csv':
+            with open(path, newline='', encoding='utf-8') as file:
+                for row in csv.DictReader(file):
+                    numbers = [row['x1'], row['y1'], row['x2'], row['y2'], row.get('score') or 1]
+                    rows.setdefault(row['file'], []).append([float(x) for x in numbers])
+        else:
+            for name, boxes in json.loads(path.read_text(encoding='utf-8')).items():
+                rows[name] = [[*map(float, [*box, 1][:5])] for box in boxes]
+        return {Path(name).name: np.array(found).reshape(-1, 5) for name, found in rows.items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'The file of boxes "{path}" must be a CSV file with the columns file, x1, y1, x2, y2 '
+            '(and score), or a JSON object from files to lists of [x1, y1, x2, y2], but reading '
+            f'it gives {type(error).__name__}: {error}'
+        ) from error
+
+
+def predict_files(
+    model: BaseModel,
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    boxes: str | Path | dict[str, np.ndarray] | None = None,
+    detector: Callable[[list[np.ndarray]], list[np.ndarray]] | None = None,
+    batch_size: int = 8,
+    score_thr: float = 0.3,
+    kpt_thr: float = 0.3,
+    draw: bool = True,
+    overwrite: bool = False,
+    report: Callable[[int, int], None] | None = None,
+) -> PredictedFiles:
+    """Predict the people in files and write what was found.
+
+    The folder gets the drawn pictures and videos, ``predictions.json`` and
+    ``predictions.csv``, one joint a row. It appears when all is done. A file
+    that cannot be read is left out and does not end the run. A camera runs
+    until Ctrl-C.
+
+    Args:
+        model (BaseModel): See :func:`predict`
+        inputs (Sequence[str | Path]): See :func:`find_sources`
+        out (str | Path): Folder to write
+        boxes (str | Path | Dict[str, np.ndarray], optional): Boxes of people,
+            or their file, see :func:`read_boxes`. Files that are not in it
+            have nobody in them
+        detector (Callable, optional): Finds boxes in a list of pictures, such
+            as a :class:`Detector`. Without both, a top-down model takes each
+            picture for one person
+        batch_size (int): Pictures at a time. Defaults to 8
+        score_thr (float): Score above which a person counts. Defaults to 0.3
+        kpt_thr (float): Lowest score of a joint that is drawn. Defaults to 0.3
+        draw (bool): Whether to draw. Defaults to ``True``
+        overwrite (bool): Whether to replace a folder that is not empty.
+            Defaults to ``False``
+        report (Callable, optional): Is told the number of frames that are
+            done, and of all, 0 if that is not known
+
+    Returns:
+        PredictedFiles: Counts, and the files that were left out.
+
+    Raises:
+        FileExistsError: If ``out`` is not empty and ``overwrite`` not set.
+        FileNotFoundError: If an input does not exist.
+        ValueError: If boxes do not fit, or no file could be read.
+
+    Example:
+        >>> model = load_run('work_dirs/people5')
+        >>> predict_files(model, ['photos/'], 'out')
+    """
+    if boxes is not None and detector is not None:
+        raise ValueError('Give either boxes or a detector.')
+    sources = find_sources(inputs)
+    if isinstance(boxes, (str, Path)):
+        boxes = read_boxes(boxes)
+    if boxes is not None:
+        known = {Path(source.path).name for source in sources}
+        if not known.intersection(boxes):
+            raise ValueError(
+                f'The boxes are for other files, such as {next(iter(boxes), "none")!r}; the inputs '
+                f'are {", ".join(sorted(known)[:3])}. The names must be the same.'
+            )
+    total = sum(source.frames for source in sources)
+    if any(source.kind == 'camera' for source in sources):
+        total = 0
+    nothing = np.empty(0)
+    errors: dict[str, str] = {}
+    records = []
+    with write_folder(out, overwrite) as folder:
+        writer = FrameWriter(folder)
+        frames = _frames(sources, errors)
+        while batch := list(islice(frames, batch_size)):
+            for frame, people in zip(
+                batch, _predict(model, batch, boxes, detector, score_thr, errors)
+            ):
+                if people is None:
+                    continue
+                # only names are needed from here on
+                records.append((frame._replace(pixels=nothing), people))
+                if draw:
+                    meta = model.dataset_meta
+                    writer.write(frame, draw_people(frame.pixels, people, meta, kpt_thr))
+            if report:
+                report(len(records), total)
+        writer.close()
+        if not records:
+            raise ValueError(f'No file could be read: {next(iter(errors.values()))}')
+        names = model.dataset_meta['keypoint_id2name']
+        _write_json(
+            folder / 'predictions.json', [names[i] for i in range(len(names))], records, errors
+        )
+        _write_csv(folder / 'predictions.csv', records)
+    return PredictedFiles(len(records), sum(len(people) for _, people in records), errors)
+
+
+def _frames(sources: Sequence[Source], errors: dict[str, str]) -> Iterator[Frame]:
+    """All frames of all sources, without those that cannot be read."""
+    for source in sources:
+        try:
+            yield from read_frames(source)
+        except (OSError, ValueError) as error:
+            errors[source.path] = str(error)
+        except KeyboardInterrupt:
+            if source.kind != 'camera':
+                raise
+            return  # there is no other end
+
+
+def _predict(
+    model: BaseModel,
+    batch: Sequence[Frame],
+    boxes: dict[str, np.ndarray] | None,
+    detector: Callable | None,
+    score_thr: float,
+    errors: dict[str, str],
+) -> list[list[Person] | None]:
+    """The people in each frame, None for one that cannot be used."""
+    images = [frame.pixels for frame in batch]
+    given = None
+    if detector is not None:
+        given = detector(images)
+    elif boxes is not None:
+        nobody = np.zeros((0, 5))
+        given = [boxes.get(Path(frame.source.path).name, nobody) for frame in batch]
+    try:
+        return list(predict(model, images, given, score_thr=score_thr))
+    except ValueError as error:
+        if len(batch) == 1:
+            errors[batch[0].source.path] = str(error)
+            return [None]
+    # one of them is the culprit
+    return [
+        people
+        for frame in batch
+        for people in _predict(model, [frame], boxes, detector, score_thr, errors)
+    ]
+
+
+def _write_json(path: Path, names: list[str], records: list, errors: dict[str, str]) -> None:
+    frames = [
+        dict(
+            file=frame.source.name,
+            frame=frame.number,
+            people=[person.to_dict() for person in people],
+        )
+        for frame, people in records
+    ]
+    content = dict(keypoint_names=names, frames=frames, errors=errors)
+    path.write_text(json.dumps(content, indent=1), encoding='utf-8')
+
+
+def _write_csv(path: Path, records: list) -> None:
+    with open(path, 'w', newline='', encoding='utf-8') as file:
+        rows = csv.writer(file)
+        rows.writerow(CSV_FIELDS)
+        for frame, people in records:
+            for i, person in enumerate(people):
+                for name, (x, y), score in zip(
+                    person.keypoint_names,
+                    person.keypoints.tolist(),
+                    person.keypoint_scores.tolist(),
+                ):
+                    rows.writerow(
+                        [frame.source.name, frame.number, i, name]
+                        + [f'{x:.2f}', f'{y:.2f}', f'{score:.4f}']
+                    )

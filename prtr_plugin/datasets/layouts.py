@@ -1,0 +1,181 @@
+"""Where the annotations and pictures of a keypoint dataset lie."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+_ROLES = dict(
+    train=('train', 'training', 'trainval'),
+    val=('val', 'valid', 'validation'),
+    test=('test', 'testing'),
+)
+_PATTERNS = ('*.json', '*/*.json', '*/annotations/*.json')
+
+
+class Split(NamedTuple):
+    """A part of a dataset.
+
+    Attributes:
+        file (Path): Annotation file
+        image_dir (Path): Folder that ``file_name`` of its images is relative to
+        content (dict): What the file holds
+        changed (bool): Whether ``content`` differs from the file
+    """
+
+    file: Path
+    image_dir: Path
+    content: dict
+    changed: bool = False
+
+
+def find_splits(data: str | Path) -> dict[str, Split]:
+    """Find the annotation files of a dataset, and the pictures of each.
+
+    Known are the layouts of COCO (``annotations/*_train*.json`` and a folder
+    for each split), CVAT (``annotations/*.json`` and ``images/``), Roboflow
+    (``train/_annotations.coco.json`` beside the pictures) and Label Studio
+    (``result.json`` and ``images/``), and mixtures of them.
+
+    Args:
+        data (str | Path): Folder of the dataset, or an annotation file
+
+    Returns:
+        Dict[str, Split]: The parts by their role, ``'train'``, ``'val'`` or
+        ``'test'``. A file whose path names no role is ``'train'``.
+
+    Raises:
+        FileNotFoundError: If there is no such path, no annotation file, or a
+            picture cannot be found.
+        ValueError: If an annotation file is not in COCO's layout, or two have
+            the same role.
+    """
+    data = Path(data).expanduser().resolve()
+    if not data.exists():
+        raise FileNotFoundError(f'data "{data}" does not exist.')
+    if data.is_file():
+        root = data.parent.parent if data.parent.name == 'annotations' else data.parent
+        files = [data]
+    else:
+        root, files = data, _annotation_files(data)
+    by_role: dict[str, list[Path]] = {}
+    for file in files:
+        by_role.setdefault(_role(file.relative_to(root)) or 'train', []).append(file)
+    for role, found in by_role.items():
+        if len(found) > 1:
+            names = ', '.join(str(file.relative_to(root)) for file in found)
+            raise ValueError(
+                f'data "{data}" has several annotation files for "{role}": {names}. Give the '
+                'one to use instead of the folder.'
+            )
+    if len(files) == 1:
+        by_role = {'train': files}
+    if 'train' not in by_role:
+        raise ValueError(
+            f'data "{data}" has annotation files for {" and ".join(by_role)}, but none to train '
+            'on. Put "train" into the name of one.'
+        )
+    return {role: _read_split(file, root, role) for role, (file,) in by_role.items()}
+
+
+def _annotation_files(root: Path) -> list[Path]:
+    """The files below a folder that may hold keypoints in COCO's layout."""
+    found = [file for pattern in _PATTERNS for file in sorted(root.glob(pattern))]
+    # beside keypoints, COCO has captions and instances
+    named = [file for file in found if re.search('keypoint|_annotations', file.name)]
+    files = named or [file for file in found if _has_sections(file)]
+    if not files:
+        raise FileNotFoundError(
+            f'data "{root}" has no annotation file in COCO\'s layout. Looked for '
+            f'{", ".join(_PATTERNS)} with "images", "annotations" and "categories": export the '
+            'labels as "COCO keypoints", or give the file.'
+        )
+    return files
+
+
+def _has_sections(file: Path) -> bool:
+    """Whether a file holds the sections of COCO."""
+    try:
+        content = json.loads(file.read_text(encoding='utf-8'))
+    except ValueError:
+        return False
+    return isinstance(content, dict) and {'images', 'annotations', 'categories'} <= set(content)
+
+
+def _role(path: Path) -> str | None:
+    """The role that a file's path below the dataset names, the file's name first."""
+    for part in (path.stem, *reversed(path.parent.parts)):
+        words = re.split('[^a-z]+', part.lower())
+        for role, names in _ROLES.items():
+            if set(words) & set(names):
+                return role
+    return None
+
+
+def read_annotations(file: Path) -> dict:
+    """Read an annotation file in COCO's layout.
+
+    Raises:
+        ValueError: If it is not JSON, or its sections are not lists of
+            objects with the fields that everything else rests on.
+    """
+    try:
+        content = json.loads(file.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(
+            f'"{file}" is not valid JSON ({error}). It may be cut off: export it again.'
+        ) from error
+    needed = dict(images=('id', 'file_name'), annotations=('image_id',), categories=('id',))
+    for section, fields in needed.items():
+        entries = content.get(section) if isinstance(content, dict) else None
+        if not isinstance(entries, list):
+            raise ValueError(
+                f'"{file}" has no list "{section}". COCO keypoint files have "images", '
+                '"annotations" and "categories".'
+            )
+        for i, entry in enumerate(entries):
+            missing = [
+                field for field in fields if not isinstance(entry, dict) or field not in entry
+            ]
+            if missing:
+                raise ValueError(f'{section}[{i}] of "{file}" lacks {missing}: export it again.')
+    if not content['images']:
+        raise ValueError(f'"{file}" has no images.')
+    return content
+
+
+def _read_split(file: Path, root: Path, role: str) -> Split:
+    content = read_annotations(file)
+    names = [image['file_name'] for image in content['images']]
+    for image in content['images']:
+        # Windows tools write backslashes
+        image['file_name'] = str(PurePosixPath(str(image['file_name']).replace('\\', '/')))
+    folder = _image_dir(content['images'], file, root, role)
+    changed = names != [image['file_name'] for image in content['images']]
+    return Split(file, folder, content, changed)
+
+
+def _image_dir(images: list[dict[str, Any]], file: Path, root: Path, role: str) -> Path:
+    """The folder that the file names of images are relative to."""
+    first = [image['file_name'] for image in images[:3]]
+    for names in (first, [PurePosixPath(name).name for name in first]):
+        for folder in _folders(file, root, role):
+            if all((folder / name).is_file() for name in names):
+                if names != first:  # only the names are right, not the folders before them
+                    for image in images:
+                        image['file_name'] = PurePosixPath(image['file_name']).name
+                return folder
+    raise FileNotFoundError(
+        f'"{file}" names the picture "{first[0]}", which is in no folder below "{root}". Put the '
+        'pictures into "images" there, or give the folder above both as data.'
+    )
+
+
+def _folders(file: Path, root: Path, role: str) -> Iterator[Path]:
+    """Folders that may hold the pictures, the likely ones first."""
+    yield file.parent
+    below = [Path(folder) for folder, _, _ in os.walk(root, followlinks=True)]
+    yield from (folder for folder in below if _role(folder.relative_to(root)) == role)
+    yield from below

@@ -1,0 +1,280 @@
+"""A user's own keypoint data, made ready for mmpose's datasets and metrics."""
+
+import copy
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from ..fileio import write_file
+from .contract import FileUse, Finding, check_annotations, raise_errors
+from .joints import find_swaps, make_dataset_info, split_side
+from .layouts import Split, find_splits
+
+# fields that follow from others, which some label tools leave out
+MENDED = ('area', 'bbox', 'height', 'iscrowd', 'num_keypoints', 'width')
+
+
+class Part(NamedTuple):
+    """Training or validation data.
+
+    Attributes:
+        ann_file (Path): Annotation file with one category, number 1
+        image_dir (Path): Folder of the pictures
+        num_images (int): Number of pictures
+        num_people (int): Number of people with a labelled joint
+    """
+
+    ann_file: Path
+    image_dir: Path
+    num_images: int
+    num_people: int
+
+
+class OwnData(NamedTuple):
+    """A dataset that is ready for training.
+
+    Attributes:
+        name (str): Name of the dataset
+        dataset_info (dict): mmpose's ``metainfo``
+        flip (bool): Whether mirrored people are people of this dataset
+        train (Part): Training data
+        val (Part): Validation data
+        notes (List[str]): What was decided or mended, in sentences
+    """
+
+    name: str
+    dataset_info: dict
+    flip: bool
+    train: Part
+    val: Part
+    notes: list[str]
+
+
+def prepare_data(
+    data: str | Path,
+    folder: str | Path,
+    flip: bool | dict[str, str] | None = None,
+    sigmas: float | Sequence[float] | None = None,
+    seed: int = 0,
+    split: bool = True,
+) -> OwnData:
+    """Find the annotations of a dataset and make them ready for training.
+
+    Files that are ready already are used as they are. Otherwise copies are
+    written into ``folder``: with one category, with ``bbox``, ``area``,
+    ``num_keypoints``, ``iscrowd`` and picture sizes filled in where a label
+    tool leaves them out, and split by picture if there is no validation file.
+
+    Args:
+        data (str | Path): See :func:`find_splits`
+        folder (str | Path): Folder for annotation files
+        flip (bool | Dict[str, str], optional): Whether people may be
+            mirrored, or the joints that change places then. Defaults to None:
+            yes if names of joints form pairs of left and right
+        sigmas (float | Sequence[float], optional): See
+            :func:`make_dataset_info`
+        seed (int): Seed of the split. Defaults to 0
+        split (bool): Whether to split training data if there is no validation
+            file; otherwise both are the same. Defaults to ``True``
+
+    Returns:
+        OwnData: Files, joints and decisions.
+
+    Raises:
+        FileNotFoundError: See :func:`find_splits`.
+        ValueError: See :func:`find_splits` and :func:`make_dataset_info`; also
+            if nobody has a labelled joint, or there is one picture only.
+    """
+    splits = find_splits(data)
+    try:
+        return _prepare(
+            Path(data).expanduser().resolve(), splits, Path(folder), flip, sigmas, seed, split
+        )
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        # the contract has the better sentence, if it is about the files
+        for part in splits.values():
+            raise_errors(unmended_findings(part))
+        if isinstance(error, ValueError):
+            raise
+        raise ValueError(
+            f'data "{data}" cannot be read as COCO keypoints ({type(error).__name__}: {error}). '
+            'Export the labels again.'
+        ) from error
+
+
+def unmended_findings(split: Split) -> list[Finding]:
+    """What is wrong with a file, apart from what :func:`prepare_data` fills in."""
+    # names of pictures that were changed are not those of the file
+    use = FileUse(img_dir=None if split.changed else str(split.image_dir))
+    return [
+        found
+        for found in check_annotations(str(split.file), use)
+        if found.field not in MENDED or 'missing' not in found.problem
+    ]
+
+
+def _prepare(
+    data: Path,
+    splits: dict[str, Split],
+    folder: Path,
+    flip: bool | dict[str, str] | None,
+    sigmas: float | Sequence[float] | None,
+    seed: int,
+    split_data: bool,
+) -> OwnData:
+    """See :func:`prepare_data`."""
+    notes: list[str] = []
+    category = _keypoint_category(splits['train'], notes)
+    joints = category['keypoints']
+    if flip is None or flip is True:
+        swaps = find_swaps(joints)
+        # a side without its other side cannot be mirrored
+        complete = all(split_side(joint)[0] == 'middle' or joint in swaps for joint in joints)
+        flip = (bool(swaps) and complete) if flip is None else True
+    else:
+        swaps, flip = dict(flip or {}), bool(flip)
+        swaps.update({b: a for a, b in swaps.items()})
+    name = data.stem if data.is_file() else data.name
+    links = [[a - 1, b - 1] for a, b in category.get('skeleton') or ()]
+    info = make_dataset_info(name, joints, links, swaps, sigmas)
+
+    mended = {role: _mend(split, category, notes) for role, split in splits.items()}
+    train, val = mended['train'], mended.get('val', mended.get('test'))
+    if val is None and not split_data:
+        val = train
+    elif val is None:
+        train, val = _split(train, seed)
+        notes.append('split by picture, as there is no validation file')
+    elif 'val' not in mended:
+        notes.append('the test file serves for validation')
+    folder = folder.resolve() / 'annotations'
+    train_part, val_part = _write(train, folder / 'train.json'), _write(val, folder / 'val.json')
+    for part, role in ((train_part, 'train on'), (val_part, 'validate with')):
+        if not part.num_people:
+            raise ValueError(
+                f'data "{data}" has nobody with a labelled joint to {role} among '
+                f'{part.num_images} pictures: check "keypoints" (visibility above 0) and "bbox".'
+            )
+    return OwnData(name, info, flip, train_part, val_part, notes)
+
+
+def _keypoint_category(split: Split, notes: list[str]) -> dict:
+    """The category whose people are learned, with names for its joints."""
+    file, content = split.file, split.content
+    lengths = Counter(
+        (person.get('category_id'), len(person['keypoints']) // 3)
+        for person in content['annotations']
+        if person.get('keypoints')
+    )
+    if not lengths:
+        raise ValueError(
+            f'"{file}" has no annotation with "keypoints". Export the labels as "COCO keypoints".'
+        )
+    used = {number for number, _ in lengths}
+    named = [category for category in content['categories'] if category.get('keypoints')]
+    found = [category for category in named if category['id'] in used] or named
+    if not found:
+        # some label tools leave the names out
+        (number, length), _ = lengths.most_common(1)[0]
+        found = [dict(id=number, keypoints=[f'joint_{i + 1}' for i in range(length)])]
+        notes.append(f'"{file.name}" does not name its joints')
+    category = found[0]
+    others = sum(n for (number, _), n in lengths.items() if number != category['id'])
+    if others:
+        notes.append(
+            f'{others} annotations are not of the category "{category.get("name")}" and left out'
+        )
+    return category
+
+
+def _mend(split: Split, category: dict, notes: list[str]) -> Split:
+    """Fill in what label tools leave out; the same split if nothing is missing."""
+    content = copy.deepcopy(split.content)
+    length = 3 * len(category['keypoints'])
+    people: list[dict] = []
+    filled: Counter[str] = Counter()
+    for person in content['annotations']:
+        if person.get('category_id', category['id']) != category['id']:
+            continue
+        points = person.get('keypoints') or [0] * length
+        if len(points) != length:
+            raise ValueError(
+                f'Annotation {person.get("id")} of "{split.file}" has {len(points)} numbers in '
+                f'"keypoints", but {length // 3} joints need {length}.'
+            )
+        missing = {
+            key: value
+            for key, value in _defaults(person, points).items()
+            if person.get(key) is None or (key == 'bbox' and not any(person['bbox']))
+        }
+        filled.update(missing.keys())
+        people.append({**person, **missing, 'category_id': 1})
+    for i, person in enumerate(people):
+        person.setdefault('id', i + 1)
+    for image in content['images']:
+        if not image.get('width') or not image.get('height'):
+            with Image.open(split.image_dir / image['file_name']) as picture:
+                image['width'], image['height'] = picture.size
+            filled['size'] += 1
+    if filled:
+        counts = ', '.join(f'{key} {number} times' for key, number in sorted(filled.items()))
+        notes.append(f'"{split.file.name}": filled in {counts}')
+    category = dict(category, id=1, name=category.get('name') or 'person')
+    content.update(annotations=people, categories=[category])
+    changed = split.changed or content != split.content
+    return split._replace(content=content, changed=changed)
+
+
+def _defaults(person: dict, points: list) -> dict:
+    """Fields of a person that follow from others."""
+    joints = np.array(points, dtype=float).reshape(-1, 3)
+    seen = joints[joints[:, 2] > 0, :2]
+    low, high = (seen.min(axis=0), seen.max(axis=0)) if len(seen) else np.zeros((2, 2))
+    # a person is larger than the joints
+    margin = 0.1 * (high - low).max()
+    bbox = [*(low - margin).tolist(), *(high - low + 2 * margin).tolist()]
+    *_, width, height = person.get('bbox') or bbox
+    # xtcocotools takes this part of a box for a person where masks are missing
+    area = 0.53 * width * height
+    return dict(keypoints=points, num_keypoints=len(seen), iscrowd=0, bbox=bbox, area=area)
+
+
+def _split(split: Split, seed: int) -> tuple[Split, Split]:
+    """Every fifth picture, at random, is for validation."""
+    content = split.content
+    ids = sorted({person['image_id'] for person in content['annotations']}, key=str)
+    if len(ids) < 2:
+        raise ValueError(
+            f'"{split.file}" has labels in one picture only, which cannot be split into training '
+            'and validation. Label more.'
+        )
+    number = min(max(1, round(len(ids) / 5)), 5000)
+    chosen = set(random.Random(seed).sample(ids, number))
+
+    def part(wanted: bool) -> Split:
+        images = [image for image in content['images'] if (image['id'] in chosen) == wanted]
+        people = [p for p in content['annotations'] if (p['image_id'] in chosen) == wanted]
+        new = dict(content, images=images, annotations=people)
+        return split._replace(content=new, changed=True)
+
+    return part(False), part(True)
+
+
+def _write(split: Split, path: Path) -> Part:
+    """Write annotations, unless they are those of the original file."""
+    if not split.changed:
+        path = split.file
+    else:
+        with write_file(path) as file:
+            file.write_text(json.dumps(split.content), encoding='utf-8')
+    people = sum(
+        bool(person['num_keypoints']) and not person['iscrowd'] and min(person['bbox'][2:]) > 0
+        for person in split.content['annotations']
+    )
+    return Part(path, split.image_dir, len(split.content['images']), people)

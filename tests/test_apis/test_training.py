@@ -1,0 +1,57 @@
+"""Planning a training, and training."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from prtr_plugin import apis
+from prtr_plugin.apis import load_config, plan_training, train
+from prtr_plugin.apis.training import use_device
+
+LAYERS = {f'model.head.transformer.num_{kind}_layers': 1 for kind in ('encoder', 'decoder')}
+
+
+def test_a_new_folder_for_every_run(own_people, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = [plan_training(own_people).work_dir for _ in range(3)]
+    assert folders == [Path('work_dirs') / name for name in ('people5', 'people5-2', 'people5-3')]
+    with pytest.raises(FileExistsError, match='is not empty: give another one as out'):
+        plan_training(own_people, work_dir=folders[0])
+    # one word for each decision
+    plan = plan_training(config='prtr-s', seed=3)
+    assert list(plan.decisions) == ['model', 'output']
+    assert plan.work_dir == Path('work_dirs/prtr-s')
+    assert load_config(str(plan.config)).randomness.seed == 3
+
+
+def test_the_written_config_trains_the_same(own_people, tmp_path, run_tool):
+    """`tools/train.py` and `mim train` run what `prtr train` ran."""
+    folder = tmp_path / 'first'
+    train(data=own_people, epochs=1, work_dir=folder, device='cpu', cfg_options=LAYERS)
+    written = (folder / 'config.py').read_text()
+    done = run_tool('train.py', folder / 'config.py', '--work-dir', tmp_path / 'second')
+    assert not done.code, done
+    states = [
+        torch.load(tmp_path / name / 'epoch_1.pth', weights_only=False)['state_dict']
+        for name in ('first', 'second')
+    ]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    # mmengine's copy of the whole config does not replace it
+    assert written.startswith('# Written by') and (folder / 'config.py').read_text() == written
+    (best,) = folder.glob('best_*.pth')
+    assert 'coco/AP' in apis.test(
+        str(folder / 'config.py'), str(best), work_dir=str(tmp_path / 'test')
+    )
+
+
+def test_errors(own_people, tmp_path):
+    for options in ({}, dict(data=own_people, config='prtr-s')):
+        with pytest.raises(ValueError, match='Give either data'):
+            plan_training(**options)
+    with pytest.raises(ValueError, match='Give data'):
+        train()
+    with pytest.raises(ValueError, match='flip and sigmas need data'):
+        plan_training(config='prtr-s', sigmas=0.1, work_dir=tmp_path / 'a')
+    with pytest.raises(ValueError, match='no device'), use_device('tpu'):
+        pass

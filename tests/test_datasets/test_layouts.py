@@ -1,0 +1,98 @@
+"""Where label tools put annotations and pictures."""
+
+import json
+import shutil
+
+import pytest
+
+from helpers.own_people import write_json
+from prtr_plugin.datasets import find_splits
+
+
+@pytest.fixture
+def content(own_people):
+    return json.loads((own_people / 'annotations/labels.json').read_text())
+
+
+def pictures(own_people, folder):
+    shutil.copytree(own_people / 'images', folder)
+
+
+def test_folder_and_file(own_people, content):
+    for data in (own_people, own_people / 'annotations/labels.json', str(own_people)):
+        (role,) = splits = find_splits(data)
+        assert role == 'train' and splits[role].image_dir == own_people / 'images'
+        assert splits[role].content == content and not splits[role].changed
+
+
+def test_coco(own_people, content, tmp_path):
+    for split in ('train', 'val'):
+        pictures(own_people, tmp_path / f'{split}2017')
+        write_json(tmp_path / f'annotations/person_keypoints_{split}2017.json', content)
+    write_json(tmp_path / 'annotations/instances_train2017.json', content)
+    splits = find_splits(tmp_path)
+    assert {role: split.image_dir.name for role, split in splits.items()} == {
+        'train': 'train2017',
+        'val': 'val2017',
+    }
+    assert splits['val'].file.name == 'person_keypoints_val2017.json'
+
+
+def test_roboflow(own_people, content, tmp_path):
+    for split in ('train', 'valid', 'test'):
+        pictures(own_people, tmp_path / split)
+        write_json(tmp_path / split / '_annotations.coco.json', content)
+    splits = find_splits(tmp_path)
+    assert sorted(splits) == ['test', 'train', 'val']
+    assert splits['val'].image_dir == tmp_path / 'valid'
+
+
+def test_cvat(own_people, content, tmp_path):
+    pictures(own_people, tmp_path / 'images/default')
+    write_json(tmp_path / 'annotations/person_keypoints_default.json', content)
+    (split,) = find_splits(tmp_path).values()
+    assert split.image_dir == tmp_path / 'images/default'
+
+
+def test_label_studio(own_people, content, tmp_path):
+    pictures(own_people, tmp_path / 'images')
+    for image in content['images']:
+        image['file_name'] = 'images\\' + image['file_name']
+    write_json(tmp_path / 'result.json', content)
+    (split,) = find_splits(tmp_path).values()
+    assert split.image_dir == tmp_path and split.changed
+    assert split.content['images'][0]['file_name'] == 'images/000000000001.jpg'
+    # names with folders of another machine
+    for image in content['images']:
+        image['file_name'] = 'C:\\upload\\' + image['file_name'].rpartition('\\')[2]
+    write_json(tmp_path / 'result.json', content)
+    (split,) = find_splits(tmp_path).values()
+    assert split.image_dir == tmp_path / 'images'
+    assert split.content['images'][0]['file_name'] == '000000000001.jpg'
+
+
+@pytest.mark.parametrize(
+    'files, message',
+    [
+        ({}, 'no annotation file in COCO'),
+        ({'notes.json': []}, 'no annotation file in COCO'),
+        ({'a_keypoints.json': 'x'}, 'has no list "images"'),
+        ({'a_keypoints.json': dict(images=[1], annotations=[], categories=[])}, r'images\[0\]'),
+        ({'val/keypoints.json': None, 'test/keypoints.json': None}, 'none to train on'),
+        ({'a/keypoints.json': None, 'b/keypoints.json': None}, 'several annotation files'),
+        ({'keypoints.json': None}, 'names the picture "000000000001.jpg", which is in no folder'),
+    ],
+)
+def test_errors(content, tmp_path, files, message):
+    for name, text in files.items():
+        write_json(tmp_path / name, content if text is None else text)
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
+        find_splits(tmp_path)
+
+
+def test_missing_and_cut_off(tmp_path):
+    with pytest.raises(FileNotFoundError, match='does not exist'):
+        find_splits(tmp_path / 'nothing')
+    (tmp_path / 'keypoints.json').write_text('{"images": [')
+    with pytest.raises(ValueError, match='not valid JSON'):
+        find_splits(tmp_path)

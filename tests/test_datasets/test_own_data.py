@@ -1,0 +1,149 @@
+"""Own data, made ready."""
+
+import json
+
+import pytest
+
+from helpers.own_people import JOINTS, LINKS, write_json
+from prtr_plugin.datasets import prepare_data
+
+
+@pytest.fixture
+def content(own_people):
+    return json.loads((own_people / 'annotations/labels.json').read_text())
+
+
+@pytest.fixture
+def write(own_people, tmp_path):
+    """Writes annotation files beside the pictures of `own_people`."""
+
+    def run(**files):
+        (tmp_path / 'data').mkdir()
+        (tmp_path / 'data/images').symlink_to(own_people / 'images')
+        for name, content in files.items():
+            write_json(tmp_path / f'data/annotations/{name}.json', content)
+        return tmp_path / 'data'
+
+    return run
+
+
+def read(part):
+    return json.loads(part.ann_file.read_text())
+
+
+def test_split(own_people, content, tmp_path):
+    own = prepare_data(own_people, tmp_path)
+    train, val = read(own.train), read(own.val)
+    assert own.val.num_images == 2 and own.train.num_images == 8
+    ids = [{image['id'] for image in part['images']} for part in (train, val)]
+    assert ids[0].isdisjoint(ids[1])
+    assert ids[0] | ids[1] == {image['id'] for image in content['images']}
+    for part, known in zip((train, val), ids):
+        assert {person['image_id'] for person in part['annotations']} <= known
+    both = train['annotations'] + val['annotations']
+    assert sorted(p['id'] for p in both) == sorted(p['id'] for p in content['annotations'])
+    # by the seed
+    assert read(prepare_data(own_people, tmp_path / 'a').val) == val
+    assert read(prepare_data(own_people, tmp_path / 'b', seed=3).val) != val
+
+
+def test_joints(own_people, tmp_path):
+    own = prepare_data(own_people, tmp_path)
+    joints = own.dataset_info['keypoint_info']
+    assert [joints[k]['name'] for k in range(5)] == JOINTS
+    assert joints[1]['swap'] == 'right_wrist' and joints[0]['swap'] == '' and own.flip
+    links = [info['link'] for info in own.dataset_info['skeleton_info'].values()]
+    assert links == [tuple(JOINTS[k - 1] for k in link) for link in LINKS]
+    assert own.name == 'people5'
+
+
+def test_complete_files_stay_where_they_are(content, write, tmp_path):
+    own = prepare_data(write(train=content, val=content), tmp_path / 'out')
+    assert own.train.ann_file.parent.parent.name == 'data' and not (tmp_path / 'out').exists()
+    assert own.notes == []
+
+
+def test_what_is_missing_is_filled_in(content, write, tmp_path):
+    expected = json.loads(json.dumps(content))
+    for person in content['annotations']:
+        for key in ('area', 'num_keypoints', 'iscrowd'):
+            del person[key]
+        person['category_id'] = 7
+    box = content['annotations'][0].pop('bbox')
+    content['images'][0].update(width=0, height=0)
+    content['categories'] = [
+        dict(id=0, name='things'),
+        dict(content['categories'][0], id=7, name='dancer'),
+    ]
+    own = prepare_data(write(train=content, val=content), tmp_path / 'out')
+    made = read(own.train)
+    for ours, theirs in zip(made['annotations'], expected['annotations']):
+        assert ours['num_keypoints'] == theirs['num_keypoints'] and ours['iscrowd'] == 0
+        assert ours['area'] == pytest.approx(0.53 * ours['bbox'][2] * ours['bbox'][3])
+        assert ours['category_id'] == 1
+    assert made['categories'] == [dict(expected['categories'][0], id=1, name='dancer')]
+    assert made['images'] == expected['images']
+    # the box around the joints is near the whole person
+    x, y, w, h = made['annotations'][0]['bbox']
+    assert box[0] - 20 < x < box[0] + 40 and 0.4 * box[3] < h < 1.5 * box[3] and w > 0 and y > -20
+    assert any('area' in note and 'size 1 times' in note for note in own.notes)
+
+
+def test_other_categories_are_left_out(content, write, tmp_path):
+    dog = dict(content['annotations'][0], id=999, category_id=5, keypoints=[1, 2, 2])
+    content['annotations'].append(dog)
+    content['categories'].append(dict(id=5, name='dog', keypoints=['tail']))
+    own = prepare_data(write(train=content, val=content), tmp_path / 'out')
+    assert 999 not in {person['id'] for person in read(own.train)['annotations']}
+    assert own.notes[0] == '1 annotations are not of the category "person" and left out'
+
+
+def test_joints_without_names(content, write, tmp_path):
+    content['categories'] = [dict(id=1, name='person')]
+    own = prepare_data(write(train=content), tmp_path / 'out')
+    joints = own.dataset_info['keypoint_info'].values()
+    assert [joint['name'] for joint in joints] == [f'joint_{i}' for i in range(1, 6)]
+    assert not own.flip
+
+
+def test_flip(content, write, tmp_path):
+    content['categories'][0]['keypoints'] = ['tip', 'left_a', 'right_a', 'left_b', 'b']
+    data = write(train=content)
+    assert not prepare_data(data, tmp_path / 'a').flip
+    assert prepare_data(data, tmp_path / 'b', flip=True).flip
+    own = prepare_data(data, tmp_path / 'c', flip={'left_b': 'b', 'left_a': 'right_a'})
+    assert own.flip and own.dataset_info['keypoint_info'][4]['swap'] == 'left_b'
+    own = prepare_data(data, tmp_path / 'd', flip=False)
+    assert not own.flip and own.dataset_info['keypoint_info'][1]['swap'] == ''
+
+
+def test_errors(content, write, tmp_path):
+    one = dict(content, images=content['images'][:1])
+    first = content['images'][0]['id']
+    one['annotations'] = [p for p in content['annotations'] if p['image_id'] == first]
+    with pytest.raises(ValueError, match='labels in one picture only'):
+        prepare_data(write(train=one), tmp_path / 'out')
+
+
+@pytest.mark.parametrize(
+    'section, changes, message',
+    [
+        ('annotations', dict(keypoints=[1, 2, 2]), 'keypoints=.* is not a flat list of 15'),
+        ('annotations', dict(keypoints='x'), 'keypoints=x is not a flat list'),
+        ('annotations', dict(bbox=5), 'bbox=5 is not a list of four numbers'),
+        ('categories', dict(keypoints=5), 'keypoints'),
+        ('categories', dict(skeleton=5), 'cannot be read as COCO keypoints'),
+        ('categories', dict(skeleton=[[1, 9]]), 'links .* do not fit 5 joints'),
+    ],
+)
+def test_damaged_fields(content, write, tmp_path, section, changes, message):
+    content[section][0].update(changes)
+    with pytest.raises(ValueError, match=message):
+        prepare_data(write(train=content), tmp_path / 'out')
+
+
+def test_nobody(content, write, tmp_path):
+    for person in content['annotations']:
+        person.update(keypoints=[0] * 15, num_keypoints=0)
+    with pytest.raises(ValueError, match='no person with a box and a labelled joint'):
+        prepare_data(write(train=content), tmp_path / 'out')
