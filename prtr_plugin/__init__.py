@@ -1,7 +1,7 @@
 """PRTR (Pose Recognition with Cascade Transformers) for mmpose.
 
 Importing the package checks the versions of the required packages, registers
-the components and adds to PyTorch's list of types that are safe to load.
+the components and lets mmengine load checkpoints without running code.
 """
 
 from ._versions import check_versions, quiet_imports
@@ -13,8 +13,8 @@ with quiet_imports():
     check_versions()
 
     from . import codecs, datasets, engine, evaluation, models  # noqa: F401
-    from .checkpoints import allow_safe_checkpoints
+    from .checkpoints import load_safely
 
-allow_safe_checkpoints()
+load_safely()
 
 __all__ = ['__version__']

@@ -6,7 +6,7 @@ Fixtures:
     data_dir: ``tests/data``.
     manifests: keys and shapes of published checkpoints.
     synthetic_people: a tiny data set on disk.
-    small_config: the config of ``tools/quickstart.sh``.
+    small_config: the small config of the paper's head.
     cascade_config: the small config of the cascade.
     each_config: one after the other.
     quick_options: settings that make it train on those people in seconds.
@@ -168,7 +168,7 @@ def synthetic_people(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='session')
 def small_config() -> str:
-    """Path of the small config."""
+    """Path of the small config of the paper's head."""
     return str(
         ROOT / 'configs/body_2d_keypoint/prtr/synthetic/td-prtr_res18_1xb32-20e_synthetic-128x96.py'
     )

@@ -1,10 +1,17 @@
 """Files and folders that exist whole or not at all."""
 
+import os
 import stat
 
 import pytest
 
-from prtr_plugin.fileio import write_file, write_folder
+from prtr_plugin.fileio import (
+    check_output,
+    check_output_folder,
+    remove_unfinished,
+    write_file,
+    write_folder,
+)
 
 
 def names(folder):
@@ -100,3 +107,49 @@ def test_failed_rename_puts_the_old_folder_back(tmp_path):
     with pytest.raises(OSError), write_folder(path, overwrite=True) as folder:
         folder.rmdir()  # so that there is nothing to rename
     assert names(path) == ['old.txt'] and names(tmp_path) == ['folder']
+
+
+def test_outputs(tmp_path, monkeypatch):
+    old = tmp_path / 'old.json'
+    old.touch()
+    for path in ('new.json', 'new/folder/new.json', 'NEW.JSON'):
+        check_output(tmp_path / path, formats=['.json'], inputs=[old])
+    check_output(old, force=True)
+    assert names(tmp_path) == ['old.json']
+    for error, message, *args in (
+        (FileExistsError, 'old.json" exists.*--force', old),
+        (ValueError, 'old.json" must end with one of .png, .jpg', old, True, ['.png', '.jpg']),
+        (ValueError, 'must not replace the input', old, True, [], [tmp_path / 'x/../old.json']),
+        (IsADirectoryError, 'is a folder', tmp_path, True),
+        (NotADirectoryError, 'old.json" is a file', old / 'a' / 'new.json'),
+    ):
+        with pytest.raises(error, match=message):
+            check_output(*args)
+    monkeypatch.setattr(os, 'access', lambda *args: False)
+    with pytest.raises(PermissionError, match='not writable'):
+        check_output(tmp_path / 'new.json')
+
+
+def test_output_folders(tmp_path):
+    (tmp_path / 'empty').mkdir()
+    for name in ('empty', 'new', 'new/one'):
+        check_output_folder(tmp_path / name)
+    with pytest.raises(FileExistsError, match='not empty.*--force'):
+        check_output_folder(tmp_path)
+    check_output_folder(tmp_path, force=True)
+    (tmp_path / 'file').touch()
+    with pytest.raises(NotADirectoryError, match='file" is a file'):
+        check_output_folder(tmp_path / 'file' / 'folder')
+
+
+def test_unfinished(tmp_path):
+    """Only what the function leaves is removed."""
+    kept = ['.a.pth-old', '.a.pth-UPPER123', '.a.json-abcdefgh', 'a.pth-abcdefgh', 'a.pth']
+    for name in (*kept, '.a.pth-abc_12gh'):
+        (tmp_path / name).mkdir()
+    remove_unfinished(tmp_path, '*.pth')
+    assert names(tmp_path) == sorted(kept)
+    writing = write_file(tmp_path / 'b.pth')
+    writing.__enter__().touch()
+    remove_unfinished(tmp_path, '*.pth')
+    assert names(tmp_path) == sorted(kept)

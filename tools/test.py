@@ -24,6 +24,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--dump', help='write the predictions to this .pkl file')
     parser.add_argument('--show-dir', help='draw the predictions into this folder')
     parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='unpickle any Python object in the checkpoints, which can run arbitrary code',
+    )
+    parser.add_argument('--force', action='store_true', help='replace outputs that exist')
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
@@ -56,7 +62,7 @@ def main() -> None:
     try:
         runner.test()
     except CheckpointError as error:
-        sys.exit(f'Error: {args["checkpoint"]}: {error}')
+        sys.exit(f'Error: {error}')
 
 
 if __name__ == '__main__':

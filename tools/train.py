@@ -6,6 +6,7 @@ Example:
 """
 
 import argparse
+import errno
 import os
 import sys
 
@@ -45,6 +46,16 @@ def parse_args() -> argparse.Namespace:
         "config's auto_scale_lr.base_batch_size",
     )
     parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='unpickle any Python object in the checkpoints, which can run arbitrary code',
+    )
+    parser.add_argument(
+        '--force',
+        action='store_true',
+        help='train anew in a work folder with checkpoints of another run',
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
@@ -78,6 +89,10 @@ def main() -> None:
         runner.train()
     except CheckpointError as error:
         sys.exit(f'Error: {error}')
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.exit(f'Error: The disk is full ({error}). Make room and resume.')
 
 
 if __name__ == '__main__':

@@ -6,7 +6,7 @@ of the config, and everything else must fit exactly.
 
 Example:
     python projects/finetune_other_joints/map_joints.py \
-        work_dirs/quickstart/epoch_20.pth CONFIG work_dirs/finetune/start.pth
+        work_dirs/quickstart_prtr/epoch_20.pth CONFIG work_dirs/finetune/start.pth
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 from mmengine.config import DictAction
 
 from prtr_plugin.apis import write_initial_weights
+from prtr_plugin.fileio import check_output
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,6 +26,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('input', metavar='IN', help='checkpoint to read')
     parser.add_argument('config', help='config file of the model with the other joints')
     parser.add_argument('output', metavar='OUT', help='checkpoint to write')
+    parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
+    parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='unpickle any Python object in IN, which can run arbitrary code',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -39,7 +46,10 @@ def main() -> None:
     """Run the script."""
     args = parse_args()
     try:
-        change = write_initial_weights(args.input, args.config, args.output, args.cfg_options)
+        check_output(args.output, args.force, inputs=[args.input, args.config])
+        change = write_initial_weights(
+            args.input, args.config, args.output, args.cfg_options, args.trust
+        )
     except (OSError, ValueError) as error:
         sys.exit(f'Error: {error}')
 

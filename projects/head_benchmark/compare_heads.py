@@ -1,6 +1,7 @@
 """Train the heads one after the other, evaluate and compare them.
 
-A head whose last checkpoint exists is not trained again.
+A head whose last checkpoint exists is not trained again, and one that was
+interrupted is resumed.
 
 Example:
     python projects/head_benchmark/compare_heads.py \
@@ -18,7 +19,7 @@ import matplotlib
 from mmengine.config import DictAction
 
 from prtr_plugin.apis import load_config, load_model
-from prtr_plugin.fileio import write_file
+from prtr_plugin.fileio import check_output, write_file
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
@@ -36,6 +37,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--heads', nargs='+', choices=HEADS, default=list(HEADS), help='heads')
     parser.add_argument('--out', default='work_dirs/head_benchmark', help='folder to write to')
+    parser.add_argument('--force', action='store_true', help='replace results that exist')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -70,7 +72,7 @@ def train_and_test(head: str, work_dir: Path, options: dict) -> dict:
     num_epochs = load_config(config, options).train_cfg.max_epochs
     checkpoint = work_dir / f'epoch_{num_epochs}.pth'
     if not checkpoint.is_file():
-        run_tool('train.py', config, f'--work-dir={work_dir}', options=options)
+        run_tool('train.py', config, f'--work-dir={work_dir}', '--resume', options=options)
     metrics_file = work_dir / 'metrics.json'
     run_tool(
         'test.py',
@@ -78,6 +80,7 @@ def train_and_test(head: str, work_dir: Path, options: dict) -> dict:
         str(checkpoint),
         f'--work-dir={work_dir}',
         f'--out={metrics_file}',
+        '--force',
         options=options,
     )
     metrics = json.loads(metrics_file.read_text())
@@ -140,9 +143,13 @@ def main() -> None:
     args = parse_args()
     out = Path(args.out)
     try:
+        for name in ('results.json', 'results.png'):
+            check_output(out / name, args.force)
         results = [train_and_test(head, out / head, args.cfg_options) for head in args.heads]
     except subprocess.CalledProcessError as error:
         sys.exit(f'Error: {" ".join(error.cmd[1:])} failed.')
+    except (OSError, ValueError) as error:
+        sys.exit(f'Error: {error}')
     print_table(results)
     with write_file(out / 'results.json') as file:
         file.write_text(json.dumps(results, indent=2) + '\n')

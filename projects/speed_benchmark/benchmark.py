@@ -49,7 +49,7 @@ from torch.utils.benchmark import Compare
 from variants import BASELINES, Variant, make_variants
 
 from prtr_plugin.apis import load_config
-from prtr_plugin.fileio import write_file
+from prtr_plugin.fileio import check_output, write_file
 
 TASKS = ['complexity', 'inference', 'train', 'matching', 'read_out', 'memory']
 NUM_CROPS = dict(matching=32, read_out=256)
@@ -86,6 +86,7 @@ def parse_args() -> argparse.Namespace:
     add('--profile', type=positive, nargs='?', const=12, metavar='ROWS',
         help="print the profiler's table of the slowest operators, 12 without ROWS")  # fmt: skip
     add('--out', metavar='FILE', help='JSON file to write')
+    add('--force', action='store_true', help='replace FILE if it exists')
     add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='for all configs')
     args = parser.parse_args()
     if args.cascade is not None:
@@ -193,8 +194,10 @@ def main() -> None:
     args = parse_args()
     tasks.set_up(args.threads)
     try:
+        if args.out:
+            check_output(args.out, args.force, ['.json'], args.configs)
         result = measure(args)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f'Error: {error}')
     if args.out:
         with write_file(args.out) as file:

@@ -8,7 +8,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from mmpose.evaluation.functional import nms
 
-from ..checkpoints import read_checkpoint
+from ..checkpoints import read_weights
 from .checks import find_device
 from .config import load_config
 from .model_zoo import load_weights
@@ -53,12 +53,12 @@ class Detector:
             ) from error
 
         cfg = load_config(config)
-        checkpoint = read_checkpoint(weights)
+        state_dict, _ = read_weights(weights)
         with DefaultScope.overwrite_default_scope('mmdet'):
             # options keep mmdet from looking for model.backbone
             self.model = init_detector(cfg, weights, device=find_device(device), cfg_options={})
             # mmdet takes what fits of any checkpoint
-            load_weights(self.model, checkpoint, weights, spare=True)
+            load_weights(self.model, state_dict, weights, spare=True)
             pipeline = get_test_pipeline_cfg(self.model.cfg)
             pipeline[0].type = 'mmdet.LoadImageFromNDArray'
             self.pipeline = Compose(pipeline)

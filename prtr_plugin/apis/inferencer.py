@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmpose.apis import MMPoseInferencer
 from mmpose.structures import PoseDataSample
 
-from ..checkpoints import read_checkpoint
+from ..checkpoints import read_weights, trust_checkpoint
 from ..model_index import config_paths
 from ..models.estimators import PRTRCascade
 from ..models.estimators.cascade_data import check_score_thr
@@ -45,6 +45,7 @@ class PRTRInferencer(MMPoseInferencer):
         det_model (str, optional): See the parent class. ``'whole_image'``
             for one person in each image
         det_weights (str, optional): See the parent class
+        trust (bool): See :func:`load_model`. Defaults to ``False``
         **kwargs: See the parent class.
 
     Raises:
@@ -70,6 +71,7 @@ class PRTRInferencer(MMPoseInferencer):
         device: str | None = None,
         det_model: str | None = None,
         det_weights: str | Path | None = None,
+        trust: bool = False,
         **kwargs,
     ) -> None:
         cfg = _find_own_config(pose2d)
@@ -84,9 +86,10 @@ class PRTRInferencer(MMPoseInferencer):
                     "detector of mmdet, with det_weights and det_cat_ids, or 'whole_image' for one "
                     'person in each image.'
                 )
-        # before mmengine, which would unpickle whatever they hold
+        for weights in (pose2d_weights, det_weights) if trust else ():
+            trust_checkpoint(str(weights))
         checkpoints = {
-            str(weights): read_checkpoint(weights)
+            str(weights): read_weights(weights, trust)[0]
             for weights in (pose2d_weights, det_weights)
             if weights is not None and '://' not in str(weights)
         }

@@ -4,14 +4,7 @@ from typing import NamedTuple
 import torch
 from mmengine.model import BaseModel
 
-from ..checkpoints import (
-    CheckpointError,
-    check_state_dict,
-    get_state_dict,
-    joint_names,
-    map_joints,
-    read_checkpoint,
-)
+from ..checkpoints import CheckpointError, check_state_dict, joint_names, map_joints, read_weights
 from ..fileio import write_file
 from .model_zoo import load_model
 
@@ -60,13 +53,11 @@ def write_initial_weights(
         CheckpointError: If ``source`` cannot be read, does not name its
             joints or does not fit the model.
     """
-    checkpoint = read_checkpoint(source, trust)
-    weights = get_state_dict(checkpoint)
-    found = checkpoint.get('meta', {})
+    weights, found = read_weights(source, trust)
     meta = found.get('dataset_meta')
     if 'keypoint_names' in found:  # of a converter
         meta = dict(keypoint_id2name=dict(enumerate(found['keypoint_names'])))
-    if meta is None:
+    if not isinstance(meta, dict):
         raise CheckpointError(
             f'"{source}" does not name its joints: give a checkpoint of a training run or of '
             '`prtr convert`.'

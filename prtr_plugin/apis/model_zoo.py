@@ -1,5 +1,4 @@
 import fnmatch
-import os.path as osp
 import warnings
 from collections import OrderedDict
 from pathlib import Path
@@ -9,7 +8,7 @@ from mmengine.registry import DefaultScope
 from mmpose.apis import init_model
 from torch import nn
 
-from ..checkpoints import CheckpointError, check_state_dict, get_state_dict, read_checkpoint
+from ..checkpoints import CheckpointError, check_state_dict, get_state_dict, read_weights
 from ..model_index import SHORT_NAMES, config_paths, model_entries
 from .checks import check_config, explain_build_errors, find_device
 from .config import load_config
@@ -103,8 +102,8 @@ def load_model(
 
     Example:
         >>> from prtr_plugin.apis import load_model
-        >>> name = 'td-prtr_res18_1xb32-20e_synthetic-128x96'
-        >>> model = load_model(name, 'work_dirs/quickstart/epoch_20.pth')
+        >>> name = 'td-prtr-plus_res18_1xb16-8e_synthetic-128x96'
+        >>> model = load_model(name, 'work_dirs/quickstart/epoch_8.pth')
     """
     cfg = load_config(name, cfg_options)
     if (weights is None) != random_weights:
@@ -113,10 +112,9 @@ def load_model(
             f'random_weights=True, but got weights={weights!r} and '
             f'random_weights={random_weights}.'
         )
-    if weights is not None and not osp.isfile(weights):
-        raise FileNotFoundError(f'The weights "{weights}" do not exist.')
     device = find_device(device)
-    checkpoint = read_checkpoint(weights, trust) if weights is not None else None
+    if weights is not None:
+        state_dict, meta = read_weights(weights, trust)
 
     check_config(cfg)
     scope = DefaultScope.overwrite_default_scope('mmpose')
@@ -125,11 +123,11 @@ def load_model(
         warnings.filterwarnings('ignore', 'The metainfo config file')
         # without options init_model needs model.backbone, which a cascade lacks
         model = init_model(cfg, device=device, cfg_options={})
-    if checkpoint is not None:
-        load_weights(model, checkpoint, weights)
+    if weights is not None:
+        load_weights(model, state_dict, weights)
         # the joints come from the checkpoint if it has them, as in mmpose
-        meta = checkpoint.get('meta', {})
-        model.dataset_meta = meta.get('dataset_meta', model.dataset_meta)
+        if isinstance(meta.get('dataset_meta'), dict):
+            model.dataset_meta = meta['dataset_meta']
     return model
 
 

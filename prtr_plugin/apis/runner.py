@@ -1,5 +1,7 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mmengine
 from mmengine.config import Config
@@ -8,13 +10,22 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ..checkpoints import CheckpointError, read_checkpoint
+from ..checkpoints import read_weights, trust_checkpoint
 from ..datasets import check_data_files
 from ..engine import setup_cpu_distributed
-from ..engine.hooks import StrictLoadHook
+from ..engine.hooks import PartialLoadHook, StrictLoadHook
 from ..evaluation import use_safe_metrics
+from ..fileio import check_output, check_output_folder, write_file
 from .checks import check_batches, check_config, check_shapes, explain_build_errors
 from .config import load_config
+from .run_folder import (
+    UnlockHook,
+    checked_work_folder,
+    find_start,
+    is_first_process,
+    lock_work_folder,
+    save_whole_checkpoints,
+)
 
 
 def test(config: str, checkpoint: str, **options) -> dict[str, float]:
@@ -38,10 +49,7 @@ def test(config: str, checkpoint: str, **options) -> dict[str, float]:
         >>> from prtr_plugin import apis
         >>> apis.test('config.py', 'work_dirs/mine/epoch_20.pth')['coco/AP']
     """
-    try:
-        return build_test_runner(config, checkpoint, **options).test()
-    except CheckpointError as error:
-        raise CheckpointError(f'{checkpoint}: {error}') from None
+    return build_test_runner(config, checkpoint, **options).test()
 
 
 def build_train_runner(
@@ -53,6 +61,8 @@ def build_train_runner(
     auto_scale_lr: bool = False,
     cfg_options: dict | None = None,
     launcher: str = 'none',
+    trust: bool = False,
+    force: bool = False,
 ) -> Runner:
     """Build the runner of :func:`train`, after checking all arguments.
 
@@ -60,8 +70,9 @@ def build_train_runner(
         config (str): Config file, or the name of a model
         work_dir (str, optional): Folder for logs and checkpoints. Defaults to
             that of the config, or ``work_dirs/<name of the config>``
-        resume (bool | str): Checkpoint to resume from; True for the latest one
-            in the work folder. Defaults to ``False``
+        resume (bool | str): Checkpoint to resume from; True for the newest one
+            in the work folder that can be read, and a training from the
+            beginning if it has none. Defaults to ``False``
         amp (bool): Whether to train in mixed precision: in float16 on a GPU,
             in bfloat16 on the CPU. Defaults to ``False``
         no_validate (bool): Whether to train without evaluation. Defaults to
@@ -74,44 +85,60 @@ def build_train_runner(
         launcher (str): How the processes of a distributed job were started:
             ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``. Defaults to
             ``'none'``
+        trust (bool): Whether to unpickle any Python object in the checkpoints
+            of this run, which can run arbitrary code. Defaults to ``False``
+        force (bool): Whether to train in a work folder that has checkpoints of
+            another run, which are replaced by those of the same name. Defaults
+            to ``False``
 
     Returns:
         Runner: mmengine's runner, with the model built. A checkpoint to resume
         from is loaded by its ``train()``, which raises a ``CheckpointError``
-        if it does not fit.
+        if it does not fit. Until then no other process can train in the work
+        folder.
 
     Raises:
-        CheckpointError: If the checkpoint cannot be read without running code.
+        BlockingIOError: If another run is using the work folder.
+        CheckpointError: If a checkpoint cannot be read without running code,
+            or does not hold what is needed.
+        FileExistsError: If the work folder has checkpoints of another run, and
+            neither ``resume`` nor ``force`` is set.
         FileNotFoundError: If the config, the checkpoint or an annotation file
             does not exist.
         ValueError: If an option does not fit the config, or an annotation
             file is damaged.
     """
     cfg = load_config(config, cfg_options)
-    if resume:
-        cfg.resume = True
-        cfg.load_from = None if resume is True else resume
-    if cfg.get('load_from'):
-        _check_checkpoint(
-            cfg.load_from,
-            'Set resume or load_from to another one; the README beside the '
-            'config says how to make the one that it starts from.',
+    _set_work_dir(cfg, work_dir)
+    cfg.launcher = launcher
+    save_whole_checkpoints(cfg)
+    with checked_work_folder(cfg):
+        messages = find_start(cfg, resume, trust, force)
+        _check_checkpoints(
+            cfg,
+            'Set load_from to another one; the README beside the config says how to make the one '
+            'that it starts from.',
+            trust,
         )
-    if no_validate:
-        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    if amp:
-        _use_amp(cfg)
-    if auto_scale_lr:
-        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-            raise ValueError(
-                'auto_scale_lr needs auto_scale_lr=dict(base_batch_size=...) in '
-                f'the config, which {config} lacks: add the total batch size '
-                'that its learning rate was chosen for.'
-            )
-        cfg.auto_scale_lr.enable = True
-    runner = _build_runner(cfg, config, work_dir, launcher, ('train', 'val'))
-    if cfg.get('resume'):
-        runner.register_hook(StrictLoadHook())
+        if no_validate:
+            cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        if amp:
+            _use_amp(cfg)
+        if auto_scale_lr:
+            if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+                raise ValueError(
+                    'auto_scale_lr needs auto_scale_lr=dict(base_batch_size=...) in '
+                    f'the config, which {config} lacks: add the total batch size '
+                    'that its learning rate was chosen for.'
+                )
+            cfg.auto_scale_lr.enable = True
+        lock_work_folder(cfg)
+        runner = _build_runner(cfg, ('train', 'val'))
+    for message in messages:
+        runner.logger.warning(message)
+    if cfg.get('load_from'):
+        runner.register_hook(StrictLoadHook() if cfg.get('resume') else PartialLoadHook())
+    runner.register_hook(UnlockHook())
     return runner
 
 
@@ -124,6 +151,8 @@ def build_test_runner(
     show_dir: str | None = None,
     cfg_options: dict | None = None,
     launcher: str = 'none',
+    trust: bool = False,
+    force: bool = False,
 ) -> Runner:
     """Build the runner of :func:`test`, after checking all arguments.
 
@@ -138,6 +167,9 @@ def build_test_runner(
         cfg_options (dict, optional): Settings of the config to override, see
             :func:`load_config`
         launcher (str): See :func:`build_train_runner`
+        trust (bool): See :func:`build_train_runner`
+        force (bool): Whether ``out``, ``dump`` and ``show_dir`` may exist.
+            Defaults to ``False``
 
     Returns:
         Runner: mmengine's runner, with the model built. The checkpoint is
@@ -146,17 +178,26 @@ def build_test_runner(
 
     Raises:
         CheckpointError: If the checkpoint cannot be read without running code.
+        FileExistsError: If an output exists and ``force`` is not set.
         FileNotFoundError: If the config, the checkpoint or an annotation file
             does not exist.
-        ValueError: If an option does not fit the config, or an annotation
-            file is damaged.
+        ValueError: If an option does not fit the config, an annotation file is
+            damaged, or the ending of an output is unknown.
     """
     cfg = load_config(config, cfg_options)
+    _set_work_dir(cfg, work_dir)
+    cfg.launcher = launcher
     cfg.load_from = checkpoint
-    _check_checkpoint(checkpoint, 'Give the path of another one.')
+    _check_checkpoints(cfg, 'Give the path of another one.', trust)
+    if is_first_process(launcher):
+        formats = ['.json', '.yml', '.yaml', '.pkl', '.pickle']
+        if out:
+            check_output(out, force, formats, [checkpoint])
+        if dump:
+            check_output(dump, force, formats[-2:], [checkpoint])
+        if show_dir:
+            check_output_folder(show_dir, force)
     if dump:
-        if not dump.endswith(('.pkl', '.pickle')):
-            raise ValueError(f'dump must be a .pkl or .pickle file, but got {dump}.')
         evaluators = cfg.test_evaluator
         if not isinstance(evaluators, (list, tuple)):
             evaluators = [evaluators]
@@ -171,7 +212,7 @@ def build_test_runner(
         cfg.default_hooks.visualization.enable = True
         # mmpose would take a relative one for a folder inside of work_dir
         cfg.default_hooks.visualization.out_dir = os.path.abspath(show_dir)
-    runner = _build_runner(cfg, config, work_dir, launcher, ('test',))
+    runner = _build_runner(cfg, ('test',))
     runner.register_hook(StrictLoadHook())
     if out:
         runner.register_hook(_MetricsFileHook(out))
@@ -186,16 +227,33 @@ class _MetricsFileHook(Hook):
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         if is_main_process():
-            mmengine.dump(metrics, self.path)
+            with write_file(self.path) as file:
+                mmengine.dump(metrics, file)
 
 
-def _check_checkpoint(path: str, remedy: str) -> None:
-    if '://' in path:
-        return
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'The checkpoint {path} does not exist. {remedy}')
-    # mmengine would unpickle whatever it holds
-    read_checkpoint(path)
+def _check_checkpoints(cfg: Config, remedy: str, trust: bool) -> None:
+    """Read what a run is going to load, before anything is built."""
+    paths = [cfg.get('load_from'), *_pretrained(cfg.get('model'))]
+    for path in dict.fromkeys(filter(None, paths)):
+        if trust:
+            trust_checkpoint(path)
+        if '://' in path:
+            continue
+        if not Path(path).exists():
+            raise FileNotFoundError(f'The checkpoint {path} does not exist. {remedy}')
+        read_weights(path, trust)
+
+
+def _pretrained(cfg: Any) -> Iterator[str]:
+    """The checkpoints that a model starts from with ``init_cfg``."""
+    if isinstance(cfg, (list, tuple)):
+        for value in cfg:
+            yield from _pretrained(value)
+    if isinstance(cfg, dict):
+        if str(cfg.get('type')).endswith('Pretrained') and cfg.get('checkpoint'):
+            yield cfg['checkpoint']
+        for value in cfg.values():
+            yield from _pretrained(value)
 
 
 def _use_amp(cfg: Config) -> None:
@@ -213,21 +271,21 @@ def _use_amp(cfg: Config) -> None:
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
-def _build_runner(
-    cfg: Config, config: str, work_dir: str | None, launcher: str, splits: tuple[str, ...]
-) -> Runner:
-    cfg.launcher = launcher
+def _set_work_dir(cfg: Config, work_dir: str | None) -> None:
     if work_dir:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(cfg.filename).stem)
+
+
+def _build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
     if cfg.get('visualizer'):
         # mmengine keeps visualizers by name, and without one names them after
         # the run; with one, the next run of this process would log into the
         # folder of this one
         cfg.visualizer.pop('name', None)
     # there is no process group yet that could give the rank
-    if os.environ.get('RANK', '0') == '0':
+    if is_first_process(cfg.launcher):
         check_data_files(cfg, splits)
     for split in splits:
         use_safe_metrics(cfg.get(f'{split}_evaluator'))

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..datasets import OwnData, check_data_files, prepare_data
 from ..engine.hooks import Progress, ProgressHook
+from ..folder_lock import unlock_folder
 from ..model_index import find_config
 from .checks import find_device
 from .config import load_config
@@ -190,6 +191,8 @@ def train(
     auto_scale_lr: bool = False,
     cfg_options: dict | None = None,
     launcher: str = 'none',
+    trust: bool = False,
+    force: bool = False,
     **plan: Any,
 ) -> nn.Module:
     """Train a model.
@@ -212,16 +215,21 @@ def train(
         auto_scale_lr (bool): See there
         cfg_options (dict, optional): See there
         launcher (str): See there
+        trust (bool): See there
+        force (bool): See there
         **plan: Further arguments of :func:`plan_training`
 
     Returns:
         nn.Module: The trained model. The checkpoints are in the work folder.
 
     Raises:
-        CheckpointError: If the checkpoint to resume from does not fit.
+        CheckpointError: If a checkpoint cannot be read or does not fit, or
+            cannot be saved; the earlier ones stay.
         ValueError: If an option does not fit the config, or an annotation
             file is damaged.
         FileNotFoundError: If a file does not exist.
+        FileExistsError: If the work folder has checkpoints of another run.
+        BlockingIOError: If another run is using the work folder.
 
     Example:
         >>> from prtr_plugin.apis import train
@@ -245,12 +253,15 @@ def train(
         config, work_dir = planned.config, planned.work_dir
     elif config is None:
         raise ValueError('Give data, a folder or file of your own, or config.')
-    options = (resume, amp, no_validate, auto_scale_lr, cfg_options, launcher)
+    options = (resume, amp, no_validate, auto_scale_lr, cfg_options, launcher, trust, force)
     with use_device(device):
         runner = build_train_runner(str(config), str(work_dir) if work_dir else None, *options)
         if report:
             runner.register_hook(ProgressHook(report))
-        model = runner.train()
+        try:
+            model = runner.train()
+        finally:
+            unlock_folder(runner.work_dir)
         if planned:
             best: Any = load_run(planned.work_dir, device=device)
             summary = summarize_run(planned.work_dir)

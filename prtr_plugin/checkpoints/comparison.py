@@ -48,3 +48,23 @@ def check_state_dict(
     }
     if any(problems.values()):
         raise CheckpointError(message, problems)
+
+
+def check_some_fit(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
+    """Check that a checkpoint to start from fills anything of a model.
+
+    Args:
+        model (nn.Module): The model
+        state_dict (Mapping[str, Tensor]): Tensors by name
+
+    Raises:
+        CheckpointError: If no tensor has the name and the shape of one of the
+            model.
+    """
+    expected = model.state_dict()
+    if not any(key in expected and expected[key].shape == x.shape for key, x in state_dict.items()):
+        raise CheckpointError(
+            'The checkpoint fills nothing of the model. Give one of this model or of a part of it; '
+            'those of other packages need to be converted.',
+            {'in the checkpoint': list(state_dict), 'in the model': list(expected)},
+        )

@@ -36,7 +36,7 @@ def map_joints(
 
     Raises:
         CheckpointError: If the class layer of a state dict does not have the
-            number of joints of its dataset.
+            number of joints of its dataset, or these have no names.
     """
     names, new_names = joint_names(dataset_meta), joint_names(new_dataset_meta)
     result = OrderedDict(state_dict)
@@ -88,6 +88,13 @@ def joint_names(dataset_meta: Mapping[str, Any]) -> list[str]:
 
     Returns:
         List[str]: The K names.
+
+    Raises:
+        CheckpointError: If the metainfo does not name joints 0 to K - 1.
     """
-    names = dataset_meta['keypoint_id2name']
+    names = dataset_meta.get('keypoint_id2name')
+    if not isinstance(names, Mapping) or set(names) != set(range(len(names))):
+        raise CheckpointError(
+            f'The metainfo does not name the joints: keypoint_id2name is {names}.'
+        )
     return [names[i] for i in range(len(names))]

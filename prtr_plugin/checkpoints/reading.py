@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -12,52 +12,45 @@ from torch import Tensor
 
 from .errors import CheckpointError
 
-# Types of the datasets' colours and joint weights, which mmpose saves.
-_DTYPES: list[Any] = [type(np.dtype(name)) for name in ('uint8', 'float32')]
+
+def _stand_in(module: str, name: str, value: Any) -> Any:
+    """Lets a file call ``value`` by another name."""
+    value.__module__, value.__name__, value.__qualname__ = module, name, name
+    return value
 
 
-def _find_method(owner: type, name: str) -> str:
-    """Stands in for ``getattr``, which could find anything."""
-    return name
-
-
-_find_method.__module__, _find_method.__name__ = 'builtins', 'getattr'
-_find_method.__qualname__ = 'getattr'
-
-# Training checkpoints also hold NumPy numbers and arrays, and mmengine's
-# history of losses. A file can make that class register methods for all of its
-# objects, so a plain class replaces it.
+# Training checkpoints also hold NumPy numbers and arrays, of which NumPy 1 and
+# NumPy 2 name the functions differently, and mmengine's history of losses. A
+# file can make that class register methods for all of its objects, so a plain
+# class replaces it; getattr could find anything, so its name is taken instead.
+_DTYPES = '? i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8 U'.split()
+_NUMPY: dict[str, Any] = dict(
+    _reconstruct=np.empty(0).__reduce__()[0], scalar=np.float64(0).__reduce__()[0]
+)
 _SAFE: list[Any] = [
-    *_DTYPES,
-    *(type(np.dtype(name)) for name in ('bool', 'int32', 'int64', 'uint32', 'float64')),
+    *(type(np.dtype(name)) for name in _DTYPES),
     np.ndarray,
     np.dtype,
-    *(getattr(np.core.multiarray, name) for name in ('_reconstruct', 'scalar')),
+    *(
+        _stand_in(f'numpy.{core}.multiarray', name, lambda *args, _call=call: _call(*args))
+        for core in ('core', '_core')
+        for name, call in _NUMPY.items()
+    ),
     bytes,  # empty arrays
-    _find_method,
-    type('HistoryBuffer', (), dict(__module__='mmengine.logging.history_buffer')),
+    _stand_in('builtins', 'getattr', lambda owner, name: name),
+    _stand_in('mmengine.logging.history_buffer', 'HistoryBuffer', type('_History', (), {})),
 ]
 
 
-def allow_safe_checkpoints() -> None:
-    """Let PyTorch load mmpose's checkpoints as data, without running code.
-
-    They hold arrays of the dataset's colours and joint weights, whose types
-    mmengine does not list as safe: it would print a long warning and then load
-    them unsafely.
-    """
-    if hasattr(torch.serialization, 'add_safe_globals'):  # torch >= 2.4
-        torch.serialization.add_safe_globals(_DTYPES)
-
-
-def read_checkpoint(path: str | Path, trust: bool = False) -> Any:
-    """Read a checkpoint file to the CPU, without running code from it.
+def read_checkpoint(path: str | Path, trust: bool = False, map_location: Any = 'cpu') -> Any:
+    """Read a checkpoint file, without running code from it.
 
     Args:
         path (str | Path): File written by ``torch.save`` that holds tensors,
             plain values, NumPy arrays and mmengine's history of losses
         trust (bool): Whether to unpickle any other Python object in it, which
             can run arbitrary code. Defaults to ``False``
+        map_location (Any): See :func:`torch.load`. Defaults to ``'cpu'``
 
     Returns:
         Any: The content of the file, usually a dict.
@@ -67,37 +60,93 @@ def read_checkpoint(path: str | Path, trust: bool = False) -> Any:
         CheckpointError: If the file is damaged or not a checkpoint, or holds
             other Python objects and ``trust`` is not set.
     """
+    if Path(path).is_dir():
+        raise CheckpointError(f'"{path}" is a folder. Give the path of a checkpoint file.')
     if not Path(path).is_file():
-        raise FileNotFoundError(f'There is no file "{path}".')
+        raise FileNotFoundError(f'The checkpoint {path} does not exist.')
+    with open(path, 'rb') as file:
+        return load_file(file, path, trust, map_location)
+
+
+def load_file(
+    file: IO[bytes], name: str | Path, trust: bool = False, map_location: Any = 'cpu'
+) -> Any:
+    """See :func:`read_checkpoint`, for an open file with a name for errors."""
     try:
         if trust:
-            return torch.load(path, map_location='cpu', weights_only=False)
-        return _load_safely(path)
+            return torch.load(file, map_location=map_location, weights_only=False)
+        return _load_safely(file, map_location)
     except Exception as error:  # of many kinds, depending on the file
-        refused = re.search(r'GLOBAL (\S+)', str(error))
+        reason = str(error)
+        refused = re.search(r'GLOBAL (\S+)', reason)
         if refused and isinstance(error, pickle.UnpicklingError):
             raise CheckpointError(
-                f'"{path}" holds a Python object ({refused[1]}), and reading it could run code. If '
-                'you trust its source, give trust=True (--trust of the converters), or save only '
-                'its weights to another file.'
+                f'"{name}" holds a Python object ({refused[1]}), and reading it could run code. If '
+                'you trust its source, give trust=True (--trust of the tools), or save only its '
+                'weights to another file.'
             ) from error
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        # torch's own advice is to run the code
+        reason = re.sub(r'(?s)^Weights only load failed.*?WeightsUnpickler error: ', '', reason)
+        reason = (reason.strip() or type(error).__name__).splitlines()[0]
+        file.seek(0)
+        empty = not file.read(1)
         raise CheckpointError(
-            f'"{path}" cannot be read as a checkpoint. Download it again. ({reason:.100})'
+            f'"{name}" cannot be read as a checkpoint: '
+            + ('it is empty' if empty else 'it is damaged or a file of another kind')
+            + '. Download or save it again.'
+            + ('' if 'weights_only' in reason else f' ({reason:.100})')
         ) from error
 
 
-def _load_safely(path: str | Path) -> Any:
+def read_weights(path: str | Path, trust: bool = False) -> tuple[OrderedDict, dict]:
+    """Read the state dict of a checkpoint file and what is known about it.
+
+    Args:
+        path (str | Path): See :func:`read_checkpoint`
+        trust (bool): See :func:`read_checkpoint`
+
+    Returns:
+        tuple[OrderedDict, dict]: Names to tensors, see :func:`get_state_dict`;
+        and ``meta`` of the checkpoint, empty if it has none.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        CheckpointError: If the file is not a checkpoint with a state dict. The
+            message names the file.
+    """
+    checkpoint = read_checkpoint(path, trust)
+    try:
+        state_dict = get_state_dict(checkpoint)
+    except CheckpointError as error:
+        raise CheckpointError(f'{path}: {error}') from None
+    meta = checkpoint.get('meta')
+    return state_dict, meta if isinstance(meta, dict) else {}
+
+
+def _load_safely(file: IO[bytes], map_location: Any) -> Any:
     if hasattr(torch.serialization, 'safe_globals'):  # torch >= 2.5
-        # its exit removes these types, even those that were known before
+        # what others consider safe stays so, but not under the names of this
+        # module: mmengine lists getattr itself
         known = torch.serialization.get_safe_globals()
-        with torch.serialization.safe_globals([found for found in _SAFE if found not in known]):
-            return torch.load(path, map_location='cpu', weights_only=True)
+        names = set(map(_full_name, _SAFE))
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals([x for x in known if _full_name(x) not in names])
+        torch.serialization.add_safe_globals(_SAFE)
+        try:
+            return torch.load(file, map_location=map_location, weights_only=True)
+        finally:
+            torch.serialization.clear_safe_globals()
+            torch.serialization.add_safe_globals(known)
     # weights_only of older versions takes no further types
     module = SimpleNamespace(
         __name__='safe', Unpickler=_Unpickler, load=lambda file, **_: _Unpickler(file).load()
     )
-    return torch.load(path, map_location='cpu', pickle_module=module, weights_only=False)
+    return torch.load(file, map_location=map_location, pickle_module=module, weights_only=False)
+
+
+def _full_name(found: Any) -> str:
+    """How a pickle calls an object, or a pair of an object and its name."""
+    return found[1] if isinstance(found, tuple) else f'{found.__module__}.{found.__qualname__}'
 
 
 class _Unpickler(pickle.Unpickler):
@@ -106,7 +155,7 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         known = torch._weights_only_unpickler._get_allowed_globals()
         key = f'{module}.{name}'.replace('__builtin__', 'builtins')
-        known = {**known, **{f'{found.__module__}.{found.__name__}': found for found in _SAFE}}
+        known = {**known, **{_full_name(found): found for found in _SAFE}}
         if key == '_codecs.encode':  # bytes of arrays
             return super().find_class(module, name)
         if key not in known:
@@ -126,7 +175,8 @@ def get_state_dict(checkpoint: Any) -> OrderedDict:
         OrderedDict: Names without that prefix to tensors.
 
     Raises:
-        CheckpointError: If there is no state dict, or a value is not a tensor.
+        CheckpointError: If there is no state dict, or a value is not a tensor
+            of finite real numbers.
     """
     state_dict = checkpoint
     if isinstance(checkpoint, Mapping):
@@ -136,14 +186,48 @@ def get_state_dict(checkpoint: Any) -> OrderedDict:
             'The file must hold a dict of tensors, or a checkpoint with such a dict under '
             f'"state_dict" or "model", but it has {state_dict!r:.80}.'
         )
-    wrong = [str(key) for key, value in state_dict.items() if not torch.is_tensor(value)]
-    if wrong:
+    wrong = {
+        'not a tensor': [str(k) for k, v in state_dict.items() if not torch.is_tensor(v)],
+        'of an unnamed parameter': [str(k) for k in state_dict if not isinstance(k, str)],
+    }
+    if any(wrong.values()):
         raise CheckpointError(
             'The file has no state dict. Give a file that holds only tensors, or has the key '
             '"state_dict" or "model".',
-            {'not a tensor': wrong},
+            wrong,
+        )
+    kinds = {key: _other_kind(value) for key, value in state_dict.items()}
+    other = [f'{key} ({kind})' for key, kind in kinds.items() if kind]
+    if other:
+        raise CheckpointError(
+            'The file holds tensors that are not plain numbers. Give the checkpoint that it was '
+            'made from.',
+            {'of another kind': other},
+        )
+    diverged = [key for key, value in state_dict.items() if not _is_finite(value)]
+    if diverged:
+        raise CheckpointError(
+            'The file has values that are not finite: its training has diverged. Use an earlier '
+            'one.',
+            {'not finite': diverged},
         )
     return strip_module({key: value.detach() for key, value in state_dict.items()})
+
+
+def _is_finite(value: Tensor) -> bool:
+    if value.is_meta or not value.is_floating_point():
+        return True
+    # not all kernels know numbers of one byte
+    return bool((value.float() if value.element_size() == 1 else value).isfinite().all())
+
+
+def _other_kind(value: Tensor) -> str | None:
+    """What keeps a tensor from being a weight, if anything."""
+    if value.is_quantized:
+        return 'quantized'
+    if value.layout != torch.strided or value.is_nested:
+        return 'sparse'
+    return 'complex' if value.is_complex() else None
 
 
 def strip_module(state_dict: Mapping[str, Tensor]) -> OrderedDict:

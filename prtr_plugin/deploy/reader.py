@@ -62,6 +62,7 @@ def parse_args() -> argparse.Namespace:
     out = 'write the result to this .json file, or .npz without --with-readout (default: print it)'
     add('--out', help=out)
     add('--draw', help='draw the joints into this image file')
+    add('--force', action='store_true', help='replace results that exist')
     device = 'default: cuda if onnxruntime has it, else cpu'
     add('--device', choices=['cpu', 'cuda'], help=device)
     args = parser.parse_args()
@@ -455,8 +456,20 @@ def draw(image: np.ndarray, people: list[dict], meta: dict, kpt_thr: float) -> n
     return canvas
 
 
+def check_outputs(args: argparse.Namespace) -> None:
+    """Check that the results can be written, before anything is computed."""
+    for path in filter(None, (args.out, args.draw)):
+        if not os.access(os.path.dirname(path) or '.', os.W_OK):
+            raise ValueError(f'{path} cannot be written: make its folder first.')
+        if os.path.exists(path) and (not args.force or path in (args.image, args.model)):
+            raise ValueError(f'{path} exists. Give another name, or --force to replace a result.')
+    if args.draw and not cv2.haveImageWriter(args.draw):
+        raise ValueError(f'{args.draw} must have the ending of a picture, such as .png.')
+
+
 def run(args: argparse.Namespace) -> None:
     """Read an image and write the result."""
+    check_outputs(args)
     model = Model(args.model, args.device)
     image = read_image(args.image)
     try:
@@ -475,9 +488,8 @@ def run(args: argparse.Namespace) -> None:
         return
     names = model.meta['keypoint_names']
     text = json.dumps(dict(image=args.image, keypoint_names=names, people=people), indent=2)
-    # the picture first, as its file name may be invalid
     if args.draw and not cv2.imwrite(args.draw, draw(image, people, model.meta, args.kpt_thr)):
-        raise ValueError(f'{args.draw} cannot be written. Does its folder exist?')
+        raise ValueError(f'{args.draw} cannot be written.')
     if args.out:
         with open(args.out, 'w') as file:
             file.write(text)

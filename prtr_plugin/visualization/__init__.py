@@ -7,7 +7,7 @@ from .predictions import draw_predictions, predict_images
 from .queries import QueryStatistics, count_queries, draw_answers, draw_density
 from .refinement import draw_errors, draw_refinement, layer_errors, save_errors, save_refinement
 from .sampling import draw_sampling, sample_joints
-from .style import figure_to_image, save_figure
+from .style import check_picture, figure_to_image, save_figure
 from .training_curve import draw_training, read_scalars
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     'QueryStatistics',
     'attend_joints',
     'attention_weights',
+    'check_picture',
     'count_queries',
     'draw_answers',
     'draw_attention',

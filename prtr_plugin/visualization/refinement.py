@@ -17,6 +17,7 @@ from mmpose.evaluation.functional import keypoint_nme, keypoint_pck_accuracy
 from mmpose.structures import PoseDataSample
 from mmpose.utils.typing import SampleList
 
+from ..fileio import write_file
 from .layers import crop_region, read_layers
 from .style import (
     FONT_SIZE,
@@ -91,7 +92,8 @@ def save_errors(
         keypoints.append(outputs.keypoints)
         people += [sample.gt_instances for sample in outputs.data_samples]
     errors = layer_errors(np.concatenate(keypoints, axis=1), InstanceData.cat(people), thr)
-    mmengine.dump(dict(thr=thr, layers=errors), out_dir / 'curve.json', indent=2)
+    with write_file(out_dir / 'curve.json') as file:
+        mmengine.dump(dict(thr=thr, layers=errors), file, indent=2)
     save_figure(draw_errors(errors, thr), out_dir / 'curve.png')
     return errors
 

@@ -15,7 +15,7 @@ from mmengine.visualization.utils import img_from_canvas
 from PIL import Image
 
 from ..datasets.joints import split_side
-from ..fileio import write_file
+from ..fileio import check_output, write_file
 
 # as mmpose draws people: left green, right orange, the rest blue
 SIDE_COLORMAPS = dict(left='Greens', right='Oranges', middle='Blues')
@@ -48,6 +48,24 @@ def figure_to_image(figure: Figure) -> np.ndarray:
     return img_from_canvas(figure.canvas)
 
 
+def check_picture(path: Path, force: bool = False, inputs: Sequence[str | Path] = ()) -> None:
+    """Check that a picture can be written, see :func:`check_output`.
+
+    Args:
+        path (Path): File to write, in a format that matplotlib knows
+        force (bool): Whether it may exist. Defaults to ``False``
+        inputs (Sequence[str | Path]): Files that must stay. Defaults to none
+
+    Raises:
+        OSError: If it exists and ``force`` is not set, or its folder cannot be
+            written to.
+        ValueError: If matplotlib does not know the format, or the file is one
+            of the inputs.
+    """
+    known = FigureCanvasAgg.get_supported_filetypes()
+    check_output(path, force, [f'.{name}' for name in known], inputs)
+
+
 def save_figure(figure: Figure, path: Path, all_colors: bool = False) -> None:
     """Write a picture, and make its folder if there is none.
 
@@ -59,11 +77,10 @@ def save_figure(figure: Figure, path: Path, all_colors: bool = False) -> None:
             Defaults to ``False``
 
     Raises:
+        OSError: If its folder cannot be written to.
         ValueError: If matplotlib does not know the format.
     """
-    known = figure.canvas.get_supported_filetypes()
-    if path.suffix.lower().lstrip('.') not in known:
-        raise ValueError(f'{path} must end with one of {", ".join(f".{name}" for name in known)}.')
+    check_picture(path, force=True)
     with write_file(path) as file:
         if all_colors or path.suffix.lower() != '.png':
             figure.savefig(file)

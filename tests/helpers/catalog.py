@@ -31,8 +31,10 @@ PAPER = {
 VARIANTS = [
     name
     for name in FILES
-    if name not in PAPER and re.match(r'td-.*_4xb\d+-\d+e_', name) and 'gtbox' not in name
+    if name not in PAPER and re.match(r'td-\w*-?prtr_.*_4xb\d+-\d+e_', name) and 'gtbox' not in name
 ]
+# the head that is not in the paper
+PLUS = [name for name in FILES if name.startswith('td-prtr-plus_')]
 
 
 @cache
@@ -61,13 +63,13 @@ def count(params) -> int:
 
 
 def counted_parameters(name: str, model: nn.Module) -> set[nn.Parameter]:
-    """Parameters without the batch norms of ResNets, which are buffers in the
-    authors' models."""
+    """Parameters without the frozen batch norms of ResNets, which are buffers
+    in the authors' models."""
     params = set(model.parameters())
     if '_res' in name:
         backbone = getattr(model, 'detector', model).backbone
         norms = [m for m in backbone.modules() if isinstance(m, _BatchNorm)]
-        params -= {p for norm in norms for p in norm.parameters()}
+        params -= {p for norm in norms for p in norm.parameters() if not p.requires_grad}
     return params
 
 

@@ -90,7 +90,7 @@ def test_code_needs_trust(weights, source, tmp_path, capsys):
 
 def test_bad_arguments(source, tmp_path):
     out = tmp_path / 'out.pth'
-    with pytest.raises(FileNotFoundError, match='no file'):
+    with pytest.raises(FileNotFoundError, match='does not exist'):
         convert_checkpoint(tmp_path / 'none.pth', out, 'two_stage')
     with pytest.raises(FileNotFoundError, match='none.py'):
         convert_checkpoint(source, out, 'two_stage', config=str(tmp_path / 'none.py'))

@@ -115,7 +115,7 @@ def test_devices():
 def test_missing_files(checkpoint):
     with pytest.raises(FileNotFoundError, match='config file "nothing.py"'):
         load_model('nothing.py', checkpoint)
-    with pytest.raises(FileNotFoundError, match='weights "nothing.pth"'):
+    with pytest.raises(FileNotFoundError, match='nothing.pth does not exist'):
         load_model(SMALL, 'nothing.pth')
 
 

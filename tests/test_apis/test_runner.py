@@ -89,7 +89,7 @@ def test_bad_arguments(small_config, checkpoint, quick_options, tmp_path):
         apis.train(small_config, resume='gone.pth', **options)
     with pytest.raises(FileNotFoundError, match='gone.pth does not exist'):
         apis.test(small_config, 'gone.pth', **options)
-    with pytest.raises(ValueError, match=r'dump must be a .pkl or .pickle file, but got a\.json'):
+    with pytest.raises(ValueError, match=r'"a.json" must end with one of .pkl, .pickle'):
         apis.test(small_config, checkpoint, dump='a.json', **options)
     options['cfg_options'] = {**quick_options, 'model.head.num_queries': 18}
     with pytest.raises(CheckpointError, match=checkpoint):

@@ -1,5 +1,7 @@
 """Checkpoint files are read as data."""
 
+import pickle
+import zipfile
 from argparse import Namespace
 from collections import OrderedDict
 
@@ -54,13 +56,35 @@ def test_what_training_saves(tmp_path):
     assert found['hub']['loss']._log_history.tolist() == [1, 2]
 
 
+@pytest.mark.parametrize('core', ['core', '_core'])
+def test_what_another_numpy_saved(tmp_path, core):
+    """NumPy 2 has renamed the module of the functions that rebuild arrays."""
+    saved = dict(array=np.arange(3.0), number=np.float64(0.5))
+    pickled = pickle.dumps(saved, protocol=2)
+    mine = np.empty(0).__reduce__()[0].__module__.encode()
+    assert pickled.count(mine) == 2
+    content = pickled.replace(mine, f'numpy.{core}.multiarray'.encode())
+    path = tmp_path / 'a.pth'
+    torch.save({}, path)
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / 'b.pth', 'w') as new:
+        for name in old.namelist():
+            new.writestr(name, content if name.endswith('data.pkl') else old.read(name))
+    found = read_checkpoint(tmp_path / 'b.pth')
+    assert found['array'].tolist() == [0, 1, 2] and found['number'] == 0.5
+
+
 @pytest.mark.skipif(not hasattr(torch.serialization, 'get_safe_globals'), reason='old PyTorch')
-def test_what_is_safe_elsewhere_stays(tmp_path):
+def test_what_is_safe_elsewhere(tmp_path):
+    """It stays safe, but the names that are safe here mean what they mean here."""
+    kept = set(torch.serialization.get_safe_globals())
+    torch.serialization.add_safe_globals([getattr, HistoryBuffer])
     before = set(torch.serialization.get_safe_globals())
-    assert type(np.dtype('uint8')) in before  # by importing the package
-    torch.save(STATE, tmp_path / 'a.pth')
-    read_checkpoint(tmp_path / 'a.pth')
+    torch.save(dict(loss=HistoryBuffer([1.0], [1])), tmp_path / 'a.pth')
+    found = read_checkpoint(tmp_path / 'a.pth')
+    assert not isinstance(found['loss'], HistoryBuffer)
     assert set(torch.serialization.get_safe_globals()) == before
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(list(kept))
 
 
 def test_nothing_is_registered(tmp_path):
@@ -105,8 +129,23 @@ def test_damaged(tmp_path, content, trust):
 
 
 def test_missing(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no file ".*none.pth"'):
+    with pytest.raises(FileNotFoundError, match='none.pth does not exist'):
         read_checkpoint(tmp_path / 'none.pth')
+
+
+@pytest.mark.parametrize(
+    ('value', 'message'),
+    [
+        (torch.tensor([1, float('nan')]), r'not finite \(1\):\n  c'),
+        (torch.tensor([1, float('inf')], dtype=torch.float16), 'not finite'),
+        (torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), r'c \(quantized\)'),
+        (torch.ones(2).to_sparse(), r'c \(sparse\)'),
+        (torch.ones(2, dtype=torch.complex64), r'c \(complex\)'),
+    ],
+)
+def test_no_plain_numbers(value, message):
+    with pytest.raises(CheckpointError, match=message):
+        get_state_dict(dict(STATE, c=value))
 
 
 def test_wrapped():

@@ -1,47 +1,13 @@
 """The configs with backbones and datasets that are not in the paper."""
 
-import copy
-
 import pytest
-import torch
-from mmengine.config import Config
 from mmengine.hub import get_config
-from mmengine.optim import build_optim_wrapper
-from mmpose.registry import MODELS
-from mmpose.testing import get_packed_inputs
 
-from helpers.catalog import (
-    VARIANTS,
-    count_multiply_adds,
-    load,
-    metafile_entry,
-    readme_row,
-    set_input_size,
-)
+from helpers.catalog import PLUS, VARIANTS, count_multiply_adds, load, metafile_entry, readme_row
+from helpers.small_configs import check_step_and_prediction, strides
 
 BACKBONES = [name for name in VARIANTS if '_res50_' not in name]
 GTBOX = 'td-prtr_res50_4xb32-200e_coco-384x288_paper-gtbox'
-SIZE = (96, 128)
-
-
-def small_cfg(name: str) -> Config:
-    """The model with fewer layers and small crops, and without downloads."""
-    cfg = copy.deepcopy(load(name))
-    model = cfg.model
-    model.backbone.init_cfg = None
-    model.head.num_queries = 20
-    model.head.transformer.update(
-        num_encoder_layers=1, num_decoder_layers=1, feedforward_channels=256
-    )
-    set_input_size(cfg._cfg_dict, SIZE)
-    if 'swin' in name:
-        model.backbone.depths = (1, 1, 1, 1)
-    elif 'vit' in name:
-        model.backbone.arch.num_layers = 2
-        model.backbone.img_size = SIZE[::-1]
-    elif 'cspnext' in name:
-        model.backbone.deepen_factor = 0.33
-    return cfg
 
 
 def test_names():
@@ -50,34 +16,7 @@ def test_names():
 
 @pytest.mark.parametrize('name', BACKBONES)
 def test_trains_a_step_and_predicts(name, mmpose_scope):
-    if '_vit-' in name:
-        pytest.importorskip('mmpretrain')
-    cfg = small_cfg(name)
-    torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    width, height = cfg.codec.input_size
-    batch = get_packed_inputs(
-        2,
-        num_instances=1,
-        img_shape=(height, width),
-        input_size=(width, height),
-        with_reg_label=True,
-    )
-    for sample in batch['data_samples']:
-        labels = sample.gt_instance_labels
-        labels.keypoint_weights = torch.ones(1, 17)
-    before = [p.detach().clone() for p in model.backbone.parameters()]
-    model.train()
-    losses = model.train_step(batch, wrapper)
-    assert losses['loss'].isfinite() and losses['loss_kpt'] > 0
-    assert any(not torch.equal(p, old) for p, old in zip(model.backbone.parameters(), before))
-    model.eval()
-    with torch.no_grad():
-        results = model.test_step(batch)
-    shapes = [sample.pred_instances.keypoints.shape for sample in results]
-    assert shapes == [(1, 17, 2)] * 2
+    check_step_and_prediction(name)
 
 
 @pytest.mark.parametrize('name', [*VARIANTS, GTBOX])
@@ -152,17 +91,11 @@ def test_backbone_is_that_of_mmpose(name, theirs):
 )
 def test_stride(name, stride, mmpose_scope):
     """Those in README.md."""
-    if '_vit-' in name:
-        pytest.importorskip('mmpretrain')
-    backbone = MODELS.build(small_cfg(name).model.backbone)
-    with torch.no_grad():
-        maps = backbone(torch.zeros(1, 3, *SIZE[::-1]))
-    found = [SIZE[1] // x.shape[-2] for x in maps]
-    assert found == (stride if isinstance(stride, list) else [stride])
+    assert strides(name) == (stride if isinstance(stride, list) else [stride])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', VARIANTS)
+@pytest.mark.parametrize('name', [*VARIANTS, *PLUS])
 def test_counted_gflops(name):
     """Metafile and README say what is counted here."""
     entry = metafile_entry(name)

@@ -230,7 +230,8 @@ def test_bad_input(exported, image_file, run, tmp_path):
     del proto.metadata_props[:]
     onnx.save(proto, str(foreign))
     read = '--with-readout'
-    nowhere = tmp_path / 'nowhere'
+    nowhere, existing = tmp_path / 'nowhere', tmp_path / 'old.json'
+    existing.touch()
     for args, message in (
         (['nothing.onnx', image_file], 'nothing.onnx does not exist'),
         ([image_file, image_file], 'cannot be read as an ONNX model'),
@@ -241,9 +242,11 @@ def test_bad_input(exported, image_file, run, tmp_path):
         ([two_stage, image_file, '--bbox', 500, 5, 509, 8], 'overlap the image of 160x120'),
         ([cascade, image_file, '--bbox', 1, 1, 9, 9], 'takes no boxes'),
         ([cascade, image_file, read, '--flip-test'], 'flip_test is for'),
-        ([two_stage, image_file, read, '--out', nowhere / 'a.json'], 'No such file'),
+        ([two_stage, image_file, read, '--out', nowhere / 'a.json'], 'make its folder'),
         ([two_stage, image_file, read, '--draw', nowhere / 'a.png'], 'cannot be written'),
-        ([two_stage, image_file, read, '--draw', 'a.nothing'], 'could not find a writer'),
+        ([two_stage, image_file, read, '--draw', 'a.nothing'], 'ending of a picture'),
+        ([two_stage, image_file, read, '--draw', image_file, '--force'], 'exists'),
+        ([two_stage, image_file, read, '--out', existing], 'exists. Give another name'),
     ):
         with pytest.raises(SystemExit, match=r'^Error: (.|\n)*' + re.escape(message)):
             run(*args)

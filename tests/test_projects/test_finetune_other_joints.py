@@ -123,7 +123,7 @@ def test_errors(run_project, checkpoint, options, train_an_epoch, cascade_config
         assert not out.exists()
         return done.code
 
-    assert 'no file "nothing"' in message('nothing', CONFIG)
+    assert 'nothing does not exist' in message('nothing', CONFIG)
     assert 'There is no model "lspe"' in message(checkpoint, 'lspe')
     # other layers than those of the config
     assert 'does not fit the model' in message(checkpoint, CONFIG)

@@ -45,7 +45,9 @@ def compare(calls, run_project, synthetic_people):
 
     def run(out, *args):
         calls.clear()
-        done = run_project('head_benchmark/compare_heads.py', '--out', out, *args, options=options)
+        done = run_project(
+            'head_benchmark/compare_heads.py', '--out', out, '--force', *args, options=options
+        )
         assert done.code == 0, done.error
         return json.loads((out / 'results.json').read_text())
 

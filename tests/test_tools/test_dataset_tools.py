@@ -34,10 +34,10 @@ def test_coco_subset(run_tool, synthetic_people, tmp_path, capsys):
     assert 'out.json: 3 people in ' in capsys.readouterr().out
     write_coco_subset(source, tmp_path / 'other.json', num_people=3, min_keypoints=16, seed=1)
     assert out.read_bytes() == (tmp_path / 'other.json').read_bytes()
-    assert run_tool(tool, source, out, '--num-images=2').code == 0
+    assert run_tool(tool, source, out, '--num-images=2', '--force').code == 0
     assert len(json.loads(out.read_text())['images']) == 2
-    assert run_tool(tool, tmp_path / 'gone.json', out).code.startswith('Error: ')
-    assert ' people' in run_tool(tool, source, out, '--num-people=100').code
+    assert run_tool(tool, tmp_path / 'gone.json', out, '--force').code.startswith('Error: ')
+    assert ' people' in run_tool(tool, source, out, '--num-people=100', '--force').code
 
 
 def test_check_annotations(run_tool, small_config, synthetic_people, tmp_path, capsys):

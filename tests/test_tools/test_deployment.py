@@ -68,9 +68,13 @@ def test_export_and_read(export, run_tool, tmp_path, capsys):
         (
             [],
             dict(out='none.onnx', weights='nothing.pth'),
-            'Error: The weights .*nothing.pth" do not exist',
+            'Error: The checkpoint .*nothing.pth does not exist',
         ),
-        ([], dict(out='model.xml'), 'Error: out must end with one of .onnx, .pt, .pt2'),
+        (
+            [],
+            dict(out='model.xml'),
+            'Error: The output "model.xml" must end with one of .onnx, .pt, .pt2',
+        ),
     ],
 )
 def test_errors(export, args, kwargs, message):

@@ -75,7 +75,7 @@ def test_errors(run_tool, tool, tmp_path, capsys):
     damaged, out = tmp_path / 'damaged.pth', tmp_path / 'out.pth'
     damaged.write_bytes(b'PK\x03\x04 cut')
     for args, message in (
-        ((tmp_path / 'none.pth', out), 'There is no file'),
+        ((tmp_path / 'none.pth', out), 'none.pth does not exist'),
         ((damaged, out), 'damaged.pth" cannot be read'),
         ((damaged, damaged), 'must not replace the input'),
     ):

@@ -143,6 +143,6 @@ def test_small_pictures(tmp_path):
 
 @pytest.mark.parametrize('name', ['a/b.txt', 'a/b'])
 def test_unknown_formats(tmp_path, name):
-    with pytest.raises(ValueError, match=f'{name} must end with one of .*png'):
+    with pytest.raises(ValueError, match=f'{name}" must end with one of .*png'):
         save_figure(new_figure(1, 1), tmp_path / name)
     assert not (tmp_path / 'a').exists()

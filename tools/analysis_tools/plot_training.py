@@ -21,6 +21,7 @@ def parse_args() -> argparse.Namespace:
         help='metrics to plot beside the loss (default: coco/AP and coco/bbox_AP, if they '
         'were recorded)',
     )
+    parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
     return parser.parse_args()
 
 
@@ -28,9 +29,10 @@ def main() -> None:
     """Run the script."""
     args = parse_args()
     # after the command line, so that --help is quick
-    from prtr_plugin.visualization import draw_training, read_scalars, save_figure
+    from prtr_plugin.visualization import check_picture, draw_training, read_scalars, save_figure
 
     try:
+        check_picture(args.out, args.force)
         save_figure(draw_training(*read_scalars(args.work_dir), args.metrics), args.out)
     except (OSError, ValueError) as error:
         sys.exit(f'Error: {error}')

@@ -31,23 +31,24 @@ def parse_args() -> argparse.Namespace:
         help='labelled joints a person must have (default: 12)',
     )
     parser.add_argument('--seed', type=int, default=0, help='same seed, same choice (default: 0)')
+    parser.add_argument('--force', action='store_true', help='replace the file if it exists')
     return parser.parse_args()
 
 
 def main() -> None:
     """Run the script."""
-    args = parse_args()
+    args = vars(parse_args())
     # after the command line, so that --help is quick
     from prtr_plugin.datasets import write_coco_subset
+    from prtr_plugin.fileio import check_output
 
+    out, force = args['out_json'], args.pop('force')
     try:
-        subset = write_coco_subset(**vars(args))
+        check_output(out, force, ['.json'], [args['in_json']])
+        subset = write_coco_subset(**args)
     except (OSError, ValueError) as error:
         sys.exit(f'Error: {error}')
-    print(
-        f'Wrote {args.out_json}: {len(subset["annotations"])} people '
-        f'in {len(subset["images"])} images'
-    )
+    print(f'Wrote {out}: {len(subset["annotations"])} people in {len(subset["images"])} images')
 
 
 if __name__ == '__main__':

@@ -17,8 +17,10 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 from prtr_plugin.apis import export, load_model
+from prtr_plugin.deploy import FORMATS
+from prtr_plugin.fileio import check_output
 
-FORMATS = """
+EPILOG = """
 formats:
   .onnx  for onnxruntime and others; any batch size and image size
   .pt    TorchScript, for torch.jit.load in Python and C++; any batch size and
@@ -34,7 +36,7 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Export PRTR for deployment, and check the result',
-        epilog=FORMATS,
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -47,6 +49,9 @@ def parse_args() -> argparse.Namespace:
     allowed = 'largest allowed difference of outputs, relative above 1 (default: 1e-4)'
     add('--tolerance', type=float, default=1e-4, help=allowed)
     add('--repeats', type=int, default=5, help='runs to time, 0 for none (default: 5)')
+    add('--force', action='store_true', help='replace OUT if it exists')
+    trust = 'unpickle any Python object in the checkpoint, which can run arbitrary code'
+    add('--trust', action='store_true', help=trust)
     add('--device', help='(default: an accelerator if there is one, else cpu)')
     add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     return parser.parse_args()
@@ -56,7 +61,14 @@ def main() -> None:
     """Run the script."""
     args = parse_args()
     try:
-        model = load_model(args.config, args.checkpoint, args.device, cfg_options=args.cfg_options)
+        check_output(args.out, args.force, FORMATS, [args.checkpoint])
+        model = load_model(
+            args.config,
+            args.checkpoint,
+            args.device,
+            cfg_options=args.cfg_options,
+            trust=args.trust,
+        )
         checks = export(model, args.out, args.opset, args.batch_sizes, args.tolerance, args.repeats)
     except (ImportError, OSError, ValueError) as error:
         sys.exit(f'Error: {error}')

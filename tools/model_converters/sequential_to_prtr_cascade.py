@@ -34,6 +34,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='unpickle any Python object in IN, which can run arbitrary code',
     )
+    parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
     return parser.parse_args()
 
 
@@ -41,8 +42,10 @@ def main() -> None:
     """Run the script."""
     args = parse_args()
     from prtr_plugin.apis import convert_checkpoint
+    from prtr_plugin.fileio import check_output
 
     try:
+        check_output(args.output, args.force, inputs=[args.input])
         summary = convert_checkpoint(
             args.input,
             args.output,

@@ -24,6 +24,7 @@ from prtr_plugin.apis.inputs import batch_of_images
 from prtr_plugin.models.transformers import DeformablePRTRTransformer
 from prtr_plugin.visualization import (
     attend_joints,
+    check_picture,
     draw_attention,
     draw_sampling,
     sample_joints,
@@ -62,6 +63,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--joints', nargs='+', metavar='NAME', help='joints to draw, by name (default: all)'
     )
+    parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
+    parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='unpickle any Python object in the checkpoint, which can run arbitrary code',
+    )
     parser.add_argument('--device', help='(default: an accelerator if there is one, else cpu)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     return parser.parse_args()
@@ -71,7 +78,14 @@ def main() -> None:
     """Run the script."""
     args = parse_args()
     try:
-        model = load_model(args.config, args.checkpoint, args.device, cfg_options=args.cfg_options)
+        check_picture(args.out, args.force, [args.image])
+        model = load_model(
+            args.config,
+            args.checkpoint,
+            args.device,
+            cfg_options=args.cfg_options,
+            trust=args.trust,
+        )
         batch = batch_of_images(model, [args.image], args.bbox and [[args.bbox]])
         image = mmcv.imread(args.image, channel_order='rgb')
         shown = (model.dataset_meta, args.head, args.joints)

@@ -17,7 +17,7 @@ from mmengine.config import DictAction
 
 from prtr_plugin.apis import load_model
 from prtr_plugin.apis.inputs import batch_of_images
-from prtr_plugin.visualization import draw_cascade, find_people, save_figure
+from prtr_plugin.visualization import check_picture, draw_cascade, find_people, save_figure
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,6 +32,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--score-thr', type=float, default=0.3, help='lowest score of a person (default: 0.3)'
     )
+    parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
+    parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='unpickle any Python object in the checkpoint, which can run arbitrary code',
+    )
     parser.add_argument('--device', help='(default: an accelerator if there is one, else cpu)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     return parser.parse_args()
@@ -41,7 +47,14 @@ def main() -> None:
     """Run the script."""
     args = parse_args()
     try:
-        model = load_model(args.config, args.checkpoint, args.device, cfg_options=args.cfg_options)
+        check_picture(args.out, args.force, [args.image])
+        model = load_model(
+            args.config,
+            args.checkpoint,
+            args.device,
+            cfg_options=args.cfg_options,
+            trust=args.trust,
+        )
         batch = batch_of_images(model, [args.image])
         (result,) = find_people(model, batch, args.score_thr)
         image = mmcv.imread(args.image, channel_order='rgb')

@@ -15,7 +15,7 @@ from mmengine.config import DictAction
 
 from prtr_plugin.apis import load_model
 from prtr_plugin.apis.inputs import build_dataset
-from prtr_plugin.visualization import draw_predictions, predict_images, save_figure
+from prtr_plugin.visualization import check_picture, draw_predictions, predict_images, save_figure
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,6 +43,12 @@ def parse_args() -> argparse.Namespace:
         default=0.3,
         help='lowest score of a joint that is drawn (default: 0.3)',
     )
+    parser.add_argument('--force', action='store_true', help='replace OUT if it exists')
+    parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='unpickle any Python object in the checkpoint, which can run arbitrary code',
+    )
     parser.add_argument('--device', help='(default: an accelerator if there is one, else cpu)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
@@ -55,7 +61,14 @@ def main() -> None:
     """Run the script."""
     args = parse_args()
     try:
-        model = load_model(args.config, args.checkpoint, args.device, cfg_options=args.cfg_options)
+        check_picture(args.out, args.force)
+        model = load_model(
+            args.config,
+            args.checkpoint,
+            args.device,
+            cfg_options=args.cfg_options,
+            trust=args.trust,
+        )
         dataset = build_dataset(model, args.split)
         samples = list(predict_images(model, dataset, args.num_images, args.score_thr))
         whole_images = model.cfg.data_mode == 'bottomup'

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from prtr_plugin.apis import load_model
 from prtr_plugin.apis.inputs import build_test_dataloader
+from prtr_plugin.fileio import check_output_folder, write_file
 from prtr_plugin.visualization import count_queries, draw_answers, draw_density, save_figure
 
 
@@ -34,6 +35,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--num-shown', type=int, default=21, help='number of queries in density.png (default: 21)'
     )
+    parser.add_argument('--force', action='store_true', help='write into OUT if it is not empty')
+    parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='unpickle any Python object in the checkpoint, which can run arbitrary code',
+    )
     parser.add_argument('--device', help='(default: an accelerator if there is one, else cpu)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
@@ -46,7 +53,14 @@ def main() -> None:
     """Run the script."""
     args = parse_args()
     try:
-        model = load_model(args.config, args.checkpoint, args.device, cfg_options=args.cfg_options)
+        check_output_folder(args.out, args.force)
+        model = load_model(
+            args.config,
+            args.checkpoint,
+            args.device,
+            cfg_options=args.cfg_options,
+            trust=args.trust,
+        )
         data_loader = tqdm(build_test_dataloader(model), desc='test set', leave=False)
         statistics = count_queries(model, data_loader)
         meta = model.dataset_meta
@@ -55,7 +69,8 @@ def main() -> None:
         save_figure(density, args.out / 'density.png')
         save_figure(draw_answers(statistics, meta), args.out / 'answers.png')
         numbers = statistics.to_dict(meta)
-        mmengine.dump(numbers, args.out / 'statistics.json', indent=2)
+        with write_file(args.out / 'statistics.json') as file:
+            mmengine.dump(numbers, file, indent=2)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         sys.exit(f'Error: {error}')
     print('{num_people} people, {num_used} of {num_queries} queries ever answer'.format(**numbers))

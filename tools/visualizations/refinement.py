@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from prtr_plugin.apis import load_model
 from prtr_plugin.apis.inputs import batch_of_dataset, batch_of_images, build_test_dataloader
+from prtr_plugin.fileio import check_output_folder
 from prtr_plugin.visualization import save_errors, save_refinement
 
 
@@ -54,6 +55,12 @@ def parse_args() -> argparse.Namespace:
         help='largest distance of a correct joint, in units of the longer side '
         'of the box (default: 0.05)',
     )
+    parser.add_argument('--force', action='store_true', help='write into OUT if it is not empty')
+    parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='unpickle any Python object in the checkpoint, which can run arbitrary code',
+    )
     parser.add_argument('--device', help='(default: an accelerator if there is one, else cpu)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
     args = parser.parse_args()
@@ -68,7 +75,14 @@ def main() -> None:
     """Run the script."""
     args = parse_args()
     try:
-        model = load_model(args.config, args.checkpoint, args.device, cfg_options=args.cfg_options)
+        check_output_folder(args.out, args.force)
+        model = load_model(
+            args.config,
+            args.checkpoint,
+            args.device,
+            cfg_options=args.cfg_options,
+            trust=args.trust,
+        )
         if args.images:
             batch = batch_of_images(model, args.images, args.bbox and [[args.bbox]])
         else:

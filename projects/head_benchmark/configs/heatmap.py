@@ -4,6 +4,9 @@
 # the backbone are.
 _base_ = './budget.py'
 
+# better than 1e-3 and 2e-3 for this head
+optim_wrapper = dict(optimizer=dict(lr=4e-3))
+
 codec = dict(
     type='MSRAHeatmap', input_size=(96, 128), heatmap_size=(24, 32), sigma=1, unbiased=True
 )

@@ -1,34 +1,21 @@
-# PRTR+, which is not in the paper: queries are kernels over a pixel map of
-# stride 4, each starts as one joint, and scores are confidences.
-_base_ = './budget.py'
+# PRTR+, which is not in the paper, with the head of its small configs.
+_base_ = [
+    './budget.py',
+    '../../../configs/body_2d_keypoint/prtr_plus/_base_/prtr_plus_small_head.py',
+]
 
+# better than 1e-3 for this head
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+
+codec = dict(_base_.codec, **_base_.prtr_plus.codec)
 model = dict(
     backbone=dict(out_indices=(0, 1, 2)),
     head=dict(
+        _base_.prtr_plus.head,
+        _delete_=True,
         in_channels=[32, 64, 128],
-        transformer=dict(
-            _delete_=True,
-            type='PixelPRTRTransformer',
-            pixel_channels=128,
-            num_encoder_layers=1,
-            num_decoder_layers=2,
-            num_heads=4,
-            feedforward_channels=256,
-            positional_encoding=dict(
-                type='mmdet.SinePositionalEncoding', num_feats=64, normalize=True
-            ),
-        ),
-        class_bias=4.0,
-        loss_kpt=dict(_delete_=True, type='TruncatedL1Loss', max_error=0.1, loss_weight=5.0),
-        loss_map=dict(type='KeypointMapLoss', sigma=1.0, loss_weight=3.0),
-        # the class decides, and the position between equals
-        assigner=dict(
-            match_costs=[
-                dict(type='KeypointClassificationCost', weight=10.0),
-                dict(type='KeypointL1Cost', weight=1.0),
-            ]
-        ),
-        decoder=dict(include_background=True),
+        out_channels=17,
+        decoder=codec,
     ),
-    test_cfg=dict(shift_coords=True),
+    test_cfg=_base_.prtr_plus.test_cfg,
 )

@@ -1,9 +1,11 @@
+from collections.abc import Callable
+
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 
-from ...checkpoints import check_state_dict, strip_module
+from ...checkpoints import CheckpointError, check_some_fit, check_state_dict, strip_module
 
 
 @HOOKS.register_module()
@@ -14,13 +16,30 @@ class StrictLoadHook(Hook):
     another variant would give a wrong score instead of an error.
     """
 
+    check: Callable = staticmethod(check_state_dict)
+
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare the loaded checkpoint with the model of the runner.
 
         Raises:
-            CheckpointError: If they do not fit; the message names the keys.
+            CheckpointError: If they do not fit; the message names the file and
+                the keys.
         """
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
-        check_state_dict(model, strip_module(checkpoint.get('state_dict', checkpoint)))
+        try:
+            self.check(model, strip_module(checkpoint.get('state_dict', checkpoint)))
+        except CheckpointError as error:
+            raise CheckpointError(f'{runner.cfg.get("load_from")}: {error}') from None
+
+
+@HOOKS.register_module()
+class PartialLoadHook(StrictLoadHook):
+    """Refuses a checkpoint that fills nothing of the model.
+
+    For training that starts from the weights of a part of the model, or from
+    those of another task.
+    """
+
+    check = staticmethod(check_some_fit)

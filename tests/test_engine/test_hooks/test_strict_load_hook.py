@@ -3,10 +3,11 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 from torch import nn
 
 from prtr_plugin.checkpoints import CheckpointError
-from prtr_plugin.engine.hooks import StrictLoadHook
+from prtr_plugin.engine.hooks import PartialLoadHook, StrictLoadHook
 
 
 @pytest.fixture
@@ -14,8 +15,9 @@ def model():
     return nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
 
 
-def load(model, checkpoint):
-    StrictLoadHook().after_load_checkpoint(SimpleNamespace(model=model), checkpoint)
+def load(model, checkpoint, hook=StrictLoadHook):
+    runner = SimpleNamespace(model=model, cfg=dict(load_from='a.pth'))
+    hook().after_load_checkpoint(runner, checkpoint)
 
 
 def test_fitting_checkpoints_pass(model):
@@ -31,7 +33,7 @@ def test_fitting_checkpoints_pass(model):
 def test_message_names_the_keys(model):
     state = model.state_dict()
     del state['1.running_mean']
-    with pytest.raises(CheckpointError, match=r'missing \(1\):\n  1.running_mean$'):
+    with pytest.raises(CheckpointError, match=r'a.pth: (?s:.*)missing \(1\):\n  1.running_mean$'):
         load(model, state)
 
 
@@ -39,3 +41,12 @@ def test_what_mmengine_does_not_load(model):
     """It looks into ``state_dict`` only."""
     with pytest.raises(CheckpointError, match=r'unexpected \(1\):\n  model$'):
         load(model, dict(model=model.state_dict()))
+
+
+def test_starting_from_a_part(model):
+    state = model.state_dict()
+    load(model, {'0.bias': state['0.bias']}, PartialLoadHook)
+    load(model, {'0.bias': state['0.bias'], 'other.bias': torch.ones(1)}, PartialLoadHook)
+    for nothing in ({'backbone.0.bias': state['0.bias']}, {'0.bias': torch.ones(3)}):
+        with pytest.raises(CheckpointError, match=r'a.pth: .*fills nothing'):
+            load(model, nothing, PartialLoadHook)

@@ -111,6 +111,13 @@ def test_static_kernels_start_alone(static_kernels):
     assert torch.equal(maps[0], maps[1]) == static_kernels
 
 
+def test_single_map():
+    """A ViT's: the pixels are those of the tokens."""
+    out = build(in_channels=[8])(feats())
+    assert out.maps.shape == (2, 2, 5, *SIZES[1])
+    assert out.references.isfinite().all()
+
+
 def test_every_parameter_has_a_gradient():
     model = build()
     out = model(feats())

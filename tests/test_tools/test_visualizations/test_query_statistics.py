@@ -21,7 +21,7 @@ def test_statistics(run_tool, small_config, checkpoint, quick_options, tmp_path,
     ) in printed
 
     fewer = run_tool(
-        TOOL, small_config, checkpoint, tmp_path, '--num-shown=7', options=quick_options
+        TOOL, small_config, checkpoint, tmp_path, '--num-shown=7', '--force', options=quick_options
     )
     assert fewer.code == 0
     heights = [

@@ -1,4 +1,4 @@
-# The config of tools/quickstart.sh.
+# The head of the paper from scratch, in minutes: CONFIG of tools/quickstart.sh.
 _base_ = '../_base_/prtr_small.py'
 
 data_root = 'data/synthetic_people/'

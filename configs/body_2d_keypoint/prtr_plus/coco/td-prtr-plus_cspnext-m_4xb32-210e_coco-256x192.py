@@ -1,0 +1,21 @@
+_base_ = [
+    '../../prtr/coco/td-prtr_cspnext-m_4xb32-200e_coco-256x192.py',
+    '../_base_/prtr_plus_head.py',
+]
+
+codec = dict(_base_.codec, **_base_.prtr_plus.codec)
+train_cfg = dict(max_epochs=210)
+optim_wrapper = dict(_base_.prtr_plus.optim_wrapper, _delete_=True)
+param_scheduler = _base_.prtr_plus.param_scheduler
+
+model = dict(
+    backbone=dict(out_indices=(1, 2, 3, 4)),
+    head=dict(
+        _base_.prtr_plus.head,
+        _delete_=True,
+        in_channels=[96, 192, 384, 768],
+        out_channels=17,
+        decoder=codec,
+    ),
+    test_cfg=_base_.prtr_plus.test_cfg,
+)
