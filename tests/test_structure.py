@@ -13,7 +13,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, TESTS = ROOT / 'prtr_plugin', ROOT / 'tests'
 # from low to high; modules of one row may import each other, without a circle
 FLOORS = [
-    ('_versions', 'assignment', 'fileio', 'folder_lock', 'model_index', 'version'),
+    (
+        '_mmcv_ext',
+        '_stand_ins',
+        '_versions',
+        'assignment',
+        'fileio',
+        'folder_lock',
+        'model_index',
+        'version',
+    ),
     ('codecs', 'datasets', 'evaluation'),
     ('models',),
     ('checkpoints',),

@@ -3,13 +3,16 @@
 import importlib
 import re
 import sys
-from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
 import prtr_plugin
 from prtr_plugin import _versions
+
+tomllib = pytest.importorskip('tomllib', reason='a part of Python since 3.11')
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
 
 
 def test_version_string():
@@ -19,25 +22,25 @@ def test_version_string():
 
 
 def test_the_version_is_the_same_everywhere():
-    root = Path(__file__).resolve().parents[1]
     version = prtr_plugin.__version__
-    assert f'\nversion: {version}\n' in (root / 'CITATION.cff').read_text()
+    assert f'\nversion: {version}\n' in (ROOT / 'CITATION.cff').read_text()
     # the newest one stands first
-    assert re.search(r'\n## ([\d.]+)', (root / 'CHANGELOG.md').read_text())[1] == version
-    setup = ConfigParser()
-    setup.read(root / 'setup.cfg')
-    assert setup['metadata']['version'] == ('attr: prtr_plugin.version.__version__')
+    assert re.search(r'\n## ([\d.]+)', (ROOT / 'CHANGELOG.md').read_text())[1] == version
+    assert PROJECT['dynamic'] == ['version']
 
 
-def test_deploy_extra_is_in_the_requirements():
-    root = Path(__file__).resolve().parents[1]
-    setup = ConfigParser()
-    setup.read(root / 'setup.cfg')
-    extra = setup['options.extras_require']['deploy'].split()
-    for stack in ('current', 'classic'):
-        text = (root / f'tools/requirements/{stack}.txt').read_text()
-        pinned = re.findall(r'^([\w-]+)==', text, re.M)
-        assert len(extra) == 2 and set(extra) <= set(pinned)
+def test_extras_are_what_is_tested():
+    extras = PROJECT['optional-dependencies']
+    names = ','.join(sorted(set(extras) - {'all'}))
+    assert [','.join(sorted(re.split(r'[\[\],]', extras['all'][0])[1:-1]))] == [names]
+    pinned = (ROOT / 'tools/requirements/test.txt').read_text().split()
+    assert {name.split('==')[0] for name in pinned} >= {*extras['deploy'], 'pytest'}
+
+
+def test_nothing_that_an_mmpose_brings_is_required():
+    """Each exists under two names, and pip would install one over the other."""
+    required = [re.split(r'[^\w-]', name)[0] for name in PROJECT['dependencies']]
+    assert required == ['numpy', 'scipy', 'torch']
 
 
 def test_installed_versions_pass():

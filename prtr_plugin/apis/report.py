@@ -67,7 +67,8 @@ def write_report(
         'Predictions': sheet([samples[i] for i in even]),
         'Error of each joint': picture(draw_joint_errors(errors, meta)),
         'Worst pictures': sheet([samples[i] for i in order[:6] if worst[i] > 0]),
-        'Settings': table(_settings(model.cfg)) + listing('The config', _config_text(model.cfg)),
+        'Settings': table(_settings(model.cfg))
+        + listing('The config', _config_text(model.cfg, work_dir)),
     }
     write_page(path, title, sections)
     return errors
@@ -82,10 +83,10 @@ def _curve(work_dir: str | Path | None) -> str:
         return ''  # no training here, or none that was validated
 
 
-def _config_text(cfg: Config) -> str:
+def _config_text(cfg: Config, work_dir: str | Path | None) -> str:
     """A config as it was written, or else with everything that it inherits."""
-    file = Path(cfg.filename or '')
-    return file.read_text(encoding='utf-8') if file.is_file() else cfg.pretty_text
+    file = Path(work_dir or '') / 'config.py'
+    return file.read_text(encoding='utf-8') if work_dir and file.is_file() else cfg.pretty_text
 
 
 def _settings(cfg: Config) -> dict[str, object]:

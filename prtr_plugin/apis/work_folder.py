@@ -106,6 +106,7 @@ def load_run(
 
 def _config_in(folder: Path) -> Path:
     """The config of a work folder."""
+    # not the one that mmengine writes beside it: it sorts joints 0, 1, 10, 11, 2, ...
     found = [file for file in sorted(folder.glob('*.py')) if not file.stem.endswith('_whole')]
     preferred = [file for file in found if file.name == 'config.py'] or found
     if len(preferred) != 1:

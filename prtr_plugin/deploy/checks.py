@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from torch.utils.benchmark import Timer
 
 from ..assignment import batched_linear_assignment
 from .formats import Run
@@ -55,6 +54,8 @@ def time_run(run: Run, images: np.ndarray, repeats: int) -> float:
     Returns:
         float: Mean time of a run in seconds.
     """
+    from torch.utils.benchmark import Timer  # imports build tools: a fifth of a second
+
     names = dict(run=run, images=images)
     timer = Timer('run(images)', globals=names, num_threads=torch.get_num_threads())
     # warms up first

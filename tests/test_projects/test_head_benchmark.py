@@ -81,8 +81,10 @@ def test_a_trained_head_is_kept(compare, calls, tmp_path):
 
 @pytest.mark.parametrize('head', ['heatmap', 'simcc', 'rle'])
 def test_one_budget(head):
-    """Only the head and its targets differ."""
+    """Only the head, its targets and its learning rate differ."""
     cfg, prtr = [load_config(str(CONFIGS / f'{name}.py')) for name in (head, 'prtr')]
+    for config in (cfg, prtr):
+        assert config.optim_wrapper.optimizer.pop('lr') > 0
     for key in (
         'optim_wrapper',
         'param_scheduler',
