@@ -132,7 +132,6 @@ def build_train_runner(
                     'that its learning rate was chosen for.'
                 )
             cfg.auto_scale_lr.enable = True
-        lock_work_folder(cfg)
         runner = _build_runner(cfg, ('train', 'val'))
     for message in messages:
         runner.logger.warning(message)
@@ -291,6 +290,9 @@ def _build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
         use_safe_metrics(cfg.get(f'{split}_evaluator'))
     setup_cpu_distributed(cfg)
     check_config(cfg, splits)
+    if 'train' in splits:
+        # makes the folder, so not before the data and the config are checked
+        lock_work_folder(cfg)
     if cfg.filename and Path(cfg.filename).resolve().parent == Path(cfg.work_dir).resolve():
         # mmengine writes the whole config under the same name into that folder
         name = Path(cfg.filename).with_name(f'{Path(cfg.filename).stem}_whole.py')
