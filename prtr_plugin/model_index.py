@@ -13,8 +13,8 @@ if not _MIM_DIR.is_dir():
 # Names for people who have no opinion about backbones: the model that `prtr train`
 # starts from, and larger and other ones.
 SHORT_NAMES = {
-    'prtr-s': 'td-prtr_res18_1xb32-20e_synthetic-128x96',
-    'prtr-m': 'td-prtr_res50_4xb32-200e_coco-384x288',
+    'prtr-s': 'td-prtr-plus_res18_1xb16-8e_synthetic-128x96',
+    'prtr-m': 'td-prtr-plus_res50_4xb32-210e_coco-256x192',
     'prtr-cascade': 'prtr-cascade_res18_1xb8-24e_synthetic-144x192',
 }
 

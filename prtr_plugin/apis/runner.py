@@ -132,6 +132,7 @@ def build_train_runner(
                     'that its learning rate was chosen for.'
                 )
             cfg.auto_scale_lr.enable = True
+        _check_settings(cfg, ('train', 'val'))
         lock_work_folder(cfg)
         runner = _build_runner(cfg, ('train', 'val'))
     for message in messages:
@@ -212,6 +213,7 @@ def build_test_runner(
         cfg.default_hooks.visualization.enable = True
         # mmpose would take a relative one for a folder inside of work_dir
         cfg.default_hooks.visualization.out_dir = os.path.abspath(show_dir)
+    _check_settings(cfg, ('test',))
     runner = _build_runner(cfg, ('test',))
     runner.register_hook(StrictLoadHook())
     if out:
@@ -278,19 +280,23 @@ def _set_work_dir(cfg: Config, work_dir: str | None) -> None:
         cfg.work_dir = str(Path('work_dirs') / Path(cfg.filename).stem)
 
 
+def _check_settings(cfg: Config, splits: tuple[str, ...]) -> None:
+    """Check all that can be checked before a folder is made."""
+    # there is no process group yet that could give the rank
+    if is_first_process(cfg.launcher):
+        check_data_files(cfg, splits)
+    check_config(cfg, splits)
+
+
 def _build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
     if cfg.get('visualizer'):
         # mmengine keeps visualizers by name, and without one names them after
         # the run; with one, the next run of this process would log into the
         # folder of this one
         cfg.visualizer.pop('name', None)
-    # there is no process group yet that could give the rank
-    if is_first_process(cfg.launcher):
-        check_data_files(cfg, splits)
     for split in splits:
         use_safe_metrics(cfg.get(f'{split}_evaluator'))
     setup_cpu_distributed(cfg)
-    check_config(cfg, splits)
     if cfg.filename and Path(cfg.filename).resolve().parent == Path(cfg.work_dir).resolve():
         # mmengine writes the whole config under the same name into that folder
         name = Path(cfg.filename).with_name(f'{Path(cfg.filename).stem}_whole.py')

@@ -92,7 +92,7 @@ def test_three_spellings(small_config):
     for missing in ('nothing.py', 'folder/nothing', Path('nothing.py')):
         with pytest.raises(FileNotFoundError, match=f'"{missing}" does not exist'):
             load_config(missing)
-    with pytest.raises(ValueError, match='There is no model "nothing". There are also: '):
+    with pytest.raises(ValueError, match='There is no model "nothing". Did you mean '):
         load_config('nothing')
 
 

@@ -24,6 +24,8 @@ def lspe(synthetic_people, tmp_path_factory):
     """Synthetic people with the 14 joints, laid out as LSPE."""
     root = tmp_path_factory.mktemp('lspe')
     (root / 'annotations').mkdir()
+    joint_info = load_config(CONFIG).train_dataloader.dataset.metainfo.keypoint_info
+    names = [joint['name'] for joint in joint_info.values()]
     for split in ('train', 'val'):
         shutil.copytree(synthetic_people / f'{split}2017', root / split)
         name = f'annotations/person_keypoints_{split}'
@@ -31,6 +33,7 @@ def lspe(synthetic_people, tmp_path_factory):
         for person in data['annotations']:
             joints = [person['keypoints'][3 * k : 3 * k + 3] for k in LSPE_IN_COCO]
             person['keypoints'] = np.ravel(joints + [[0, 0, 0]] * 2).tolist()
+        data['categories'][0]['keypoints'] = names
         (root / f'{name}.json').write_text(json.dumps(data))
     return root
 

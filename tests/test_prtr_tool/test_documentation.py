@@ -21,7 +21,7 @@ SHORT = ['device=cpu', 'model.head.transformer.num_encoder_layers=1']
 
 def shorten(args):
     if args[0] == 'demo':
-        return [*args, 'pictures=4', 'epochs=20', 'device=cpu']
+        return [*args, 'pictures=4', 'epochs=8', 'device=cpu']
     if args[0] == 'train' and 'resume=true' not in args:
         args = [arg for arg in args if not arg.startswith('epochs=')] + ['epochs=1']
         # weights must fit the model

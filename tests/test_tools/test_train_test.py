@@ -346,7 +346,7 @@ def test_useless_people(run_tool, small_config, quick_options, people, tmp_path)
     some = content['annotations'][0]
     content['annotations'] += [
         dict(some, id=1, keypoints=[0] * 51, num_keypoints=0),
-        dict(some, id=2, bbox=[5, 5, 0, 30], keypoints=[0] * 51, num_keypoints=0),
+        dict(some, id=2, bbox=[5, 5, 0, 30], area=0, keypoints=[0] * 51, num_keypoints=0),
         dict(some, id=3, keypoints=[9, 9, 0] * 17),
     ]
     path.write_text(json.dumps(content))

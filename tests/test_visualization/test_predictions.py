@@ -1,3 +1,4 @@
+import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -39,7 +40,8 @@ def whole_images(cascade_config, quick_options, mmpose_scope):
         infos[0][name] = infos[0][name][[0, *range(len(infos[0][name]))]]
         infos[1].pop(name)
     infos[0]['iscrowd'][0] = 1
-    dataset.get_data_info = lambda i: infos[i]
+    # pipelines write into what they get
+    dataset.get_data_info = lambda i: copy.deepcopy(infos[i])
     return dataset
 
 

@@ -257,3 +257,7 @@ def _check_areas(
     ratio = numbers / np.where(boxes[:, 2:] > 0, boxes[:, 2:], np.nan).prod(axis=1)
     odd = valid & ~wrong & labelled & ((ratio > 4) | (ratio < 0.001))
     annotations.add(odd, 'area', 'does not fit the box', remedy, severity)
+    # COCO has people without both, who are left out
+    flat = (boxes[:, 2:] == 0).any(axis=1) & (numbers > 0) & ~labelled
+    problem = 'has no area, though "area" is not 0'
+    annotations.add(flat, 'bbox', problem, 'Correct it, or remove the object from the file.')

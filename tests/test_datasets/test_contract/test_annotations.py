@@ -298,6 +298,19 @@ def test_people_who_are_left_out(folder):
     assert finding.severity == 'warning' and 'left out in spite of labels' in str(finding)
 
 
+def test_people_without_area(folder):
+    """COCO has one of them: no labels, no area, and a flat box."""
+    data = good_files()[0]
+    person = data['annotations'][3]
+    person.update(bbox=[85, 15, 50, 0], area=0.0)
+    assert person['num_keypoints'] == 0
+    (finding,) = check(folder, data)
+    assert finding.severity == 'warning' and 'it is left out' in str(finding)
+    person['area'] = 2000
+    (finding,) = errors(check(folder, data))
+    assert (finding.id, finding.field) == (person['id'], 'bbox')
+
+
 def test_several_categories(folder):
     data = good_files()[0]
     data['categories'].append(dict(data['categories'][0], id=2))
