@@ -69,7 +69,8 @@ def plan_training(
             ``data``. Defaults to a small two-stage model
         init (str | Path, optional): Checkpoint to start from, or a work
             folder with one, of the same model; its joints may be others, see
-            :func:`write_initial_weights`
+            :func:`write_initial_weights`. If it has all joints of ``data``,
+            the learning rate is a tenth
         epochs (int, optional): Number of epochs. Defaults to what the size of
             the dataset suggests, see :func:`plan_schedule`
         batch (int, optional): People in a batch or, for a cascade, pictures.
@@ -171,6 +172,9 @@ def _plan(
             init = find_checkpoint(init)
         start = folder.resolve() / 'init.pth'
         change = write_initial_weights(init, str(path), start)
+        if schedule and data is not None and not change.new:
+            # a rate for random weights would make good ones worse
+            schedule = schedule._replace(lr=float(f'{schedule.lr / 10:.2g}'))
         write_config(path, base, own, crop, schedule, str(start), comment=comment, **options)
     decisions = _describe(own, base, crop, cfg, change, init, schedule)
     decisions['output'] = (

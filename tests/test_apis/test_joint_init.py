@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from prtr_plugin.apis import plan_training, write_initial_weights
+from prtr_plugin.apis import load_config, plan_training, write_initial_weights
 from prtr_plugin.checkpoints import CheckpointError
 
 LAYERS = {
@@ -20,6 +20,10 @@ def test_plan_maps_joints_by_name(checkpoint, own_people, tmp_path):
     assert torch.equal(new['head.fc_cls.weight'], old['head.fc_cls.weight'][rows])
     assert torch.equal(new['backbone.conv1.weight'], old['backbone.conv1.weight'])
     assert '5 joints kept, 0 new' in plan.decisions['model']
+    # all joints are known: small steps from good weights
+    scratch = plan_training(own_people, work_dir=tmp_path / 'scratch', cfg_options=LAYERS)
+    rates = [load_config(str(p.config)).optim_wrapper.optimizer.lr for p in (plan, scratch)]
+    assert rates[0] == pytest.approx(rates[1] / 10)
     assert f"load_from = '{tmp_path / 'run/init.pth'}'" in plan.config.read_text()
 
 
