@@ -211,7 +211,7 @@ def check_gradients(case, model, prefix, norm_tolerance, probe_tolerance):
         assert np.linalg.norm(grad) == pytest.approx(norm, rel=norm_tolerance), key
         probe = (grad * golden.probe(key, grad.shape)).sum()
         assert probe == pytest.approx(
-            ref[f'{prefix}grad_probe/{key}'], abs=probe_tolerance * norm
+            ref[f'{prefix}grad_probe/{key}'], abs=float(probe_tolerance * norm)
         ), key
     norm_all = np.linalg.norm([np.linalg.norm(g) for g in grads.values()])
     assert norm_all == pytest.approx(ref[f'{prefix}grad_norm_all'], rel=norm_tolerance)
