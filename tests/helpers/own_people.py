@@ -16,9 +16,7 @@ def write_people(folder: Path, num_images: int = 30, size=(160, 120), seed: int 
     The seed is not that of the synthetic people that other models are trained on.
     """
     made = folder.with_name(f'{folder.name}-made')
-    generate_people(
-        made, num_train=num_images, num_val=1, max_people=2, image_size=size, seed=seed
-    )
+    generate_people(made, num_train=num_images, num_val=1, max_people=2, image_size=size, seed=seed)
     content = json.loads((made / 'annotations/person_keypoints_train2017.json').read_text())
     (category,) = content['categories']
     kept = [category['keypoints'].index(name) for name in JOINTS]
