@@ -25,9 +25,9 @@ def __getattr__(name: str) -> Callable:
     def operator(*args, **kwargs):
         raise RuntimeError(
             f'This mmcv has no compiled operators, and {name} is one: compile them with '
-            '`MMCV_OPS=1 bash tools/setup_env.sh`, or with `pip install '
-            '--force-reinstall --no-deps --no-build-isolation --no-binary :all: PACKAGE` where '
-            'PACKAGE is onedl-mmcv or mmcv, as `pip list` says.'
+            '`MMCV_OPS=1 bash tools/setup_env.sh`, or with `pip install --force-reinstall '
+            '--no-deps --no-build-isolation --no-binary :all: PACKAGE`, where PACKAGE is '
+            'onedl-mmcv (torch >= 2.6) or mmcv==2.1.0 (torch 2.1).'
         )
 
     return operator

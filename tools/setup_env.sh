@@ -84,7 +84,7 @@ install_mmcv() {
     pip install ninja psutil &&
       CFLAGS=-g0 pip install --no-deps --no-build-isolation --no-binary "${MMCV%%=*}" "$MMCV"
   elif [ "$STACK" = classic ]; then
-    MMCV_WITH_OPS=0 pip install --no-deps --no-build-isolation "$MMCV"
+    pip install --no-deps "${MMCV/mmcv/mmcv-lite}"
   else
     pip install --no-deps "$MMCV"  # without operators where the build does not see torch
   fi &&

@@ -484,7 +484,7 @@ def run(args: argparse.Namespace) -> None:
         for name, value in outputs.items():
             print(f'{name}: {value.dtype} {value.shape}')
         if args.out:
-            np.savez(args.out, **outputs)
+            np.savez(args.out, **outputs)  # type: ignore[arg-type]
         return
     names = model.meta['keypoint_names']
     text = json.dumps(dict(image=args.image, keypoint_names=names, people=people), indent=2)

@@ -108,7 +108,7 @@ def check_boxes(section: Section, sizes: np.ndarray, labelled: np.ndarray) -> np
         section.add_whole('bbox', None, problem, 'Multiply them by the width and height.')
         return boxes
     outside = (end > sizes * 1.01 + 1).any(axis=1)
-    corners = (boxes[:, 2:] > start).all(axis=1) & (boxes[:, 2:] <= sizes + 1).all(axis=1)
+    corners = np.all((boxes[:, 2:] > start) & (boxes[:, 2:] <= sizes + 1), axis=1)
     share = (outside & corners).sum() / num
     if share > MOST or (share > MANY and corners[finite].all()):
         problem = 'ends outside the picture for most objects, read as [x, y, width, height]'
@@ -116,7 +116,7 @@ def check_boxes(section: Section, sizes: np.ndarray, labelled: np.ndarray) -> np
         section.add_whole('bbox', None, problem, remedy)
         return boxes
 
-    negative = (boxes[:, 2:] < 0).any(axis=1)
+    negative = np.any(boxes[:, 2:] < 0, axis=1)
     section.add(negative, 'bbox', 'has a negative size', layout)
     # as in ClipBBoxInclusive, which counts the last pixel of a box as part of it
     first = np.maximum(start, 0)

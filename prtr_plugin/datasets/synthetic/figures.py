@@ -328,7 +328,7 @@ class Figure:
 
         width = max(0.8, self.radius(0.013))
         if style['stripes']:
-            for t in np.arange(0.2, 1.0, 0.2):
+            for t in np.arange(0.2, 1.0, 0.2).tolist():
                 canvas.lines(
                     np.array([at(-0.95, t), at(0.95, t)]), shade(col['shirt'], 0.75), width
                 )

@@ -129,7 +129,7 @@ def annotate(
     """
     height, width = np.array(owner.shape) // zoom
     visible = (owner >> 5) == number
-    area = np.count_nonzero(mask)
+    area = int(np.count_nonzero(mask))
     if np.count_nonzero(visible) < MIN_VISIBLE * max(area, 1):
         return None
     head_depth = figure.points['head'][2]
@@ -140,7 +140,7 @@ def annotate(
         if name in KEYPOINTS[:5]:
             toward = (z - head_depth) / figure.head_radius
             if name.endswith('ear'):
-                hidden = toward < -0.35
+                hidden = bool(toward < -0.35)
             elif toward < 0.05:
                 keypoints += [0, 0, 0]
                 continue
@@ -151,7 +151,7 @@ def annotate(
         patch = owner[max(row - 1, 0) : row + 2, max(col - 1, 0) : col + 2]
         allowed = [number * 32 + PART_IDS[p] for p in JOINT_PARTS[name]]
         seen = sum(np.count_nonzero(patch == part) for part in allowed)
-        hidden |= 2 * seen < patch.size
+        hidden = hidden or bool(2 * seen < patch.size)
         keypoints += [round(float(x), 2), round(float(y), 2), 1 if hidden else 2]
     labelled = sum(v > 0 for v in keypoints[2::3])
     if labelled < MIN_LABELLED:
