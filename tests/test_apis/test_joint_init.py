@@ -11,8 +11,14 @@ LAYERS = {
 }
 
 
-def test_plan_maps_joints_by_name(checkpoint, own_people, tmp_path):
-    plan = plan_training(own_people, init=checkpoint, work_dir=tmp_path / 'run', cfg_options=LAYERS)
+def test_plan_maps_joints_by_name(checkpoint, small_config, own_people, tmp_path):
+    plan = plan_training(
+        own_people,
+        model=small_config,
+        init=checkpoint,
+        work_dir=tmp_path / 'run',
+        cfg_options=LAYERS,
+    )
     old = torch.load(checkpoint, weights_only=False)['state_dict']
     new = torch.load(tmp_path / 'run/init.pth', weights_only=True)['state_dict']
     # nose, wrists and ankles of COCO, and "no keypoint"
@@ -21,15 +27,19 @@ def test_plan_maps_joints_by_name(checkpoint, own_people, tmp_path):
     assert torch.equal(new['backbone.conv1.weight'], old['backbone.conv1.weight'])
     assert '5 joints kept, 0 new' in plan.decisions['model']
     # all joints are known: small steps from good weights
-    scratch = plan_training(own_people, work_dir=tmp_path / 'scratch', cfg_options=LAYERS)
+    scratch = plan_training(
+        own_people, model=small_config, work_dir=tmp_path / 'scratch', cfg_options=LAYERS
+    )
     rates = [load_config(str(p.config)).optim_wrapper.optimizer.lr for p in (plan, scratch)]
     assert rates[0] == pytest.approx(rates[1] / 10)
     assert f"load_from = '{tmp_path / 'run/init.pth'}'" in plan.config.read_text()
 
 
-def test_names_of_a_converter(checkpoint, own_people, tmp_path):
+def test_names_of_a_converter(checkpoint, small_config, own_people, tmp_path):
     weights = torch.load(checkpoint, weights_only=False)['state_dict']
-    plan = plan_training(own_people, work_dir=tmp_path / 'run', cfg_options=LAYERS)
+    plan = plan_training(
+        own_people, model=small_config, work_dir=tmp_path / 'run', cfg_options=LAYERS
+    )
     source, config = tmp_path / 'a.pth', str(plan.config)
     names = ['nose', *(f'other_{i}' for i in range(16))]
     torch.save(dict(state_dict=weights, meta=dict(keypoint_names=names)), source)
