@@ -114,7 +114,7 @@ def finish(*jobs):
 
 @pytest.fixture(scope='module')
 def trained(start, config, quick_options, tmp_path_factory):
-    """The work folder of one epoch by one and by two processes."""
+    """The folder with the work folders ``1`` and ``2`` of one epoch by as many processes."""
     work_dir = tmp_path_factory.mktemp('trained')
     jobs = [
         start(
@@ -124,7 +124,7 @@ def trained(start, config, quick_options, tmp_path_factory):
             processes,
             '--no-validate',
             '--work-dir',
-            work_dir,
+            work_dir / str(processes),
             PORT=str(free_port()),
             options={
                 **quick_options,
@@ -144,7 +144,7 @@ def recorded(work_dir, *names):
 
 @pytest.mark.slow
 def test_two_processes_equal_one(trained):
-    one, first, second = recorded(trained, '0_of_1', '0_of_2', '1_of_2')
+    one, first, second = recorded(trained, '1/0_of_1', '2/0_of_2', '2/1_of_2')
     assert len(one) == len(first) == len(second) == 3
     for step, (whole, a, b) in enumerate(zip(one, first, second)):
         assert sorted(a['images'] + b['images']) == whole['images']
@@ -209,7 +209,7 @@ def test_cascade_with_images_of_nobody(start, config, quick_options, synthetic_p
 
 @pytest.mark.slow
 def test_dist_test(trained, start, config, quick_options, tmp_path):
-    checkpoint = trained / 'epoch_1.pth'
+    checkpoint = trained / '2/epoch_1.pth'
     out = tmp_path / 'two.json'
     finish(
         start(

@@ -208,6 +208,10 @@ def test_auto_scale_lr(run_tool, small_config, quick_options, tmp_path):
     digit_version(torch.__version__) < digit_version('2.2'),
     reason="torch 2.1 cannot trace mmengine's data preprocessor",
 )
+@pytest.mark.xfail(
+    digit_version(torch.__version__) >= digit_version('2.13'),
+    reason='torch 2.13 cannot trace its own optimizers: an internal error at their param_groups',
+)
 def test_compile(run_tool, small_config, quick_options, tmp_path):
     """mmengine's switch traces the whole step, matching included."""
     losses = []

@@ -23,7 +23,13 @@ def test_odd_pictures(tool, request, run_tool, odd_pictures, tmp_path, monkeypat
 
     def run(path):
         done = run_tool(
-            f'visualizations/{tool}.py', config, 'weights.pth', tmp_path / out, *args, path
+            f'visualizations/{tool}.py',
+            config,
+            'weights.pth',
+            tmp_path / out,
+            *args,
+            path,
+            '--force',
         )
         if done.error:
             raise done.error
