@@ -68,3 +68,21 @@ def test_training_in_channels_last(model):
     assert channels_last(model) and model.training
     for before, after in zip(weights, model.parameters()):
         assert after.requires_grad and torch.equal(before, after)
+
+
+def test_cuda_graph_switch(model):
+    hook = HOOKS.build(dict(type='DeployHook', cuda_graph=True))
+    with pytest.raises(ValueError, match='cuda_graph=True needs'):
+        hook.before_test(SimpleNamespace(model=model))
+
+
+@pytest.mark.parametrize('precision', ['high', 'highest'])
+def test_matmul_precision(precision):
+    before = torch.get_float32_matmul_precision()
+    hook = HOOKS.build(dict(type='MatmulPrecisionHook', precision=precision))
+    hook.before_run(None)
+    assert torch.get_float32_matmul_precision() == precision
+    hook.after_run(None)
+    assert torch.get_float32_matmul_precision() == before
+    with pytest.raises(ValueError, match="'high' or 'highest', but is 'tf32'"):
+        HOOKS.build(dict(type='MatmulPrecisionHook', precision='tf32'))
