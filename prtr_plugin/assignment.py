@@ -34,9 +34,8 @@ def batched_linear_assignment(cost: Tensor, maximize: bool = False) -> Tensor:
     conflicts = find_conflicts(num_different.cpu().numpy(), columns.shape[1])
     if len(conflicts):
         index = torch.from_numpy(conflicts).to(cost.device, non_blocking=True)
-        solved = solve(cost.index_select(0, index).cpu().numpy(), maximize)
-        solved = torch.from_numpy(solved).to(cost.device, non_blocking=True)
-        columns.index_copy_(0, index, solved)
+        solved = torch.from_numpy(solve(cost.index_select(0, index).cpu().numpy(), maximize))
+        columns.index_copy_(0, index, solved.to(cost.device, non_blocking=True))
     return columns
 
 

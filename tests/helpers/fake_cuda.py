@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 # the size of their output, or what Python does next, depends on values
 READING = {
@@ -37,7 +37,7 @@ class Waits(TorchDispatchMode):
 
     @staticmethod
     def _waits(name: str, args: tuple, kwargs: dict) -> bool:
-        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
         devices = {x.device.type for x in tensors}
         if name in ('aten::_to_copy', 'aten::copy_'):
             if kwargs.get('device') is not None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_flatten, tree_map
 
 from helpers.fake_cuda import fake_cuda
 from helpers.networks import NETWORKS, build_network, inputs
@@ -26,6 +26,10 @@ class Tape(TorchDispatchMode):
         return out
 
 
+def leaves(*trees):
+    return zip(*(tree_flatten(tree)[0] for tree in trees))
+
+
 @pytest.fixture
 def recorded(monkeypatch):
     """The devices of what was recorded on tapes."""
@@ -42,8 +46,8 @@ def recorded(monkeypatch):
             for func, args, kwargs, out in tape.steps:
                 args, kwargs = tree_map(lambda x: new.get(id(x), x), (args, kwargs))
                 again = func(*args, **kwargs)
-                new.update((id(x), y) for x, y in zip(tree_leaves(out), tree_leaves(again)))
-            for x, y in zip(tree_leaves(outputs), tree_leaves(found)):
+                new.update((id(x), y) for x, y in leaves(out, again))
+            for x, y in leaves(outputs, found):
                 if isinstance(x, torch.Tensor):
                     x.copy_(new.get(id(y), y))
 
