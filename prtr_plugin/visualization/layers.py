@@ -59,8 +59,8 @@ def read_layers(model: BaseModel, data_batch: dict) -> LayerOutputs:
     samples, feats = data['data_samples'], model.extract_feat(data['inputs'])
     cls_logits, coords = (x.float() for x in head.forward_layers(feats))
     probs = head.decoder.joint_probs(cls_logits).flatten(0, 1)
-    queries = batched_linear_assignment(probs.mT, maximize=True)
-    queries = queries.reshape(*coords.shape[:2], -1)
+    assigned = batched_linear_assignment(probs.mT, maximize=True)
+    queries = assigned.cpu().numpy().reshape(*coords.shape[:2], -1)
     joints = np.take_along_axis(coords.cpu().numpy(), queries[..., None], axis=2)
     x1, y1, x2, y2 = np.transpose([crop_region(s.metainfo) for s in samples])[..., None]
     keypoints = joints * np.stack((x2 - x1, y2 - y1), axis=-1) + np.stack((x1, y1), axis=-1)
