@@ -99,8 +99,8 @@ def test_own_joints_keep_nothing_of_coco(own_joints):
         assert dataset.data_root == 'people5/' and not dataset.get('bbox_file')
         assert len(dataset.metainfo.keypoint_info) == 5
     steps = {step['type']: step for step in cfg.train_dataloader.dataset.pipeline}
-    assert steps['GenerateTarget']['encoder'] == cfg.model.head.decoder == cfg.codec
-    assert cfg.codec.num_keypoints == cfg.model.head.out_channels == 5
+    assert steps['GenerateTarget']['encoder'] == cfg.model.head.decoder
+    assert cfg.model.head.decoder.num_keypoints == cfg.model.head.out_channels == 5
     assert cfg.test_evaluator.ann_file == 'people5/annotations/val.json'
     assert {s['end'] for s in cfg.param_scheduler if s['by_epoch']} == {cfg.train_cfg.max_epochs}
 
