@@ -228,7 +228,9 @@ def page(
         from prtr_plugin.apis import load_run, make_page, serve_page
 
         find = _find_detector(detector, detector_weights, device)
-        shown = make_page(load_run(model, weights, device), find, f'Human poses: {model}')
+        shown = make_page(
+            load_run(model, weights, device), find, f'Human poses: {Path(model).name}'
+        )
         show_table({'page': serve_page(shown, host, port), 'end': 'Ctrl-C'})
         with silence():
             shown.block_thread()

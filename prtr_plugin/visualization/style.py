@@ -244,6 +244,21 @@ def crop_panels(
     return figure, axes
 
 
+def overlay(axis: Axes, weights: np.ndarray, region: Sequence[float]) -> None:
+    """Lay weights over a crop, from transparent for 0 to dark for the largest.
+
+    Args:
+        axis (Axes): See :func:`crop_panels`
+        weights (np.ndarray): Weights of the cells of the crop in shape (H, W)
+        region (Sequence[float]): See :func:`show_image`
+    """
+    x1, y1, x2, y2 = region
+    relative = weights / weights.max()
+    colors = matplotlib.colormaps['YlOrRd'](0.3 + 0.7 * relative)
+    colors[..., 3] = 0.85 * relative
+    axis.imshow(colors, extent=(x1, x2, y2, y1))
+
+
 def label_points(
     axis: Axes,
     region: Sequence[float],
