@@ -163,7 +163,11 @@ def _plan(
         schedule = plan_schedule(
             cfg, _num_samples(cfg), epochs, batch or cfg.train_dataloader.batch_size
         )
-    comment = f'Written by `prtr train`. To train once more:\nmim train prtr_plugin {path}'
+    comment = (
+        f'Written by `prtr train`. To train once more:\nmim train prtr_plugin {path}\n'
+        'Its paths are absolute, so that it works from any folder of this machine.\n'
+        'Change them where the data or this package lie elsewhere.'
+    )
     write_config(path, base, own, crop, schedule, comment=comment, **options)
     if own:
         check_data_files(load_config(str(path)), ('train', 'val'))

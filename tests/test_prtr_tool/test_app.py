@@ -2,9 +2,11 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -37,6 +39,14 @@ def test_train_tells_what_it_does(own_run):
     assert len(screen.splitlines()) < 30
     page = (own_run / 'report.html').read_text()
     assert 'Error of each joint' in page and 'data:image/webp' in page and '000000000' not in screen
+
+
+def test_the_config_says_that_its_paths_are_absolute(own_run):
+    """And none of them is anything else: it works from any folder."""
+    header, _, body = (own_run / 'config.py').read_text().partition('_base_')
+    assert 'paths are absolute' in ' '.join(header.split())
+    paths = re.findall(r"(?:_base_|ann_file|img)\s*=\s*'([^']+)'", '_base_' + body)
+    assert len(paths) >= 5 and all(Path(path).is_absolute() for path in paths), paths
 
 
 def test_predict(own_run, own_people, run_prtr, tmp_path):
@@ -132,8 +142,6 @@ def test_export_and_convert(own_run, run_prtr, tmp_path, checkpoint):
     ],
 )
 def test_bad_input_ends_with_a_sentence(run_prtr, tmp_path, monkeypatch, args, message):
-    import re
-
     monkeypatch.chdir(tmp_path)
     done = run_prtr(*args)
     assert done.exit_code != 0 or args == ['train']
