@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.model import BaseModel
 
 from ..fileio import write_folder
+from ..models.estimators.cascade_data import check_score_thr
 from ..visualization import draw_people
 from .frames import Frame, FrameWriter, Source, find_sources, read_frames
 from .prediction import Person, predict
@@ -145,12 +146,14 @@ def predict_files(
     Raises:
         FileExistsError: If ``out`` is not empty and ``overwrite`` not set.
         FileNotFoundError: If an input does not exist.
-        ValueError: If boxes do not fit, or no file could be read.
+        ValueError: If boxes do not fit, a threshold is not from 0 to 1, or no
+            file could be read.
 
     Example:
         >>> model = load_run('work_dirs/people5')
         >>> predict_files(model, ['photos/'], 'out')
     """
+    check_score_thr(kpt_thr, 'kpt_thr')
     if boxes is not None and detector is not None:
         raise ValueError('Give either boxes or a detector.')
     sources = find_sources(inputs)

@@ -170,6 +170,11 @@ def test_a_camera_runs_until_it_is_stopped(model, pictures, tmp_path, monkeypatc
 
 
 def test_errors(model, pictures, tmp_path):
+    for wrong in (-0.1, 1.1):
+        with pytest.raises(ValueError, match='kpt_thr must be a score from 0 to 1'):
+            predict_files(model, pictures, tmp_path / 'out', kpt_thr=wrong)
+        with pytest.raises(ValueError, match='kpt_thr must be a score from 0 to 1'):
+            draw(pictures[0], [], wrong)
     with pytest.raises(ValueError, match='boxes are for other files'):
         predict_files(model, pictures, tmp_path / 'out', {'else.jpg': np.zeros((0, 5))})
     for name, text in (('a.csv', 'file,x1\na,1'), ('a.json', '[1]'), ('b.json', 'x')):
