@@ -146,14 +146,17 @@ def predict_files(
     Raises:
         FileExistsError: If ``out`` is not empty and ``overwrite`` not set.
         FileNotFoundError: If an input does not exist.
-        ValueError: If boxes do not fit, a threshold is not from 0 to 1, or no
+        ValueError: If boxes do not fit, an argument is out of range, or no
             file could be read.
 
     Example:
         >>> model = load_run('work_dirs/people5')
         >>> predict_files(model, ['photos/'], 'out')
     """
+    check_score_thr(score_thr)
     check_score_thr(kpt_thr, 'kpt_thr')
+    if batch_size < 1:
+        raise ValueError(f'batch must be at least 1, but is {batch_size}.')
     if boxes is not None and detector is not None:
         raise ValueError('Give either boxes or a detector.')
     sources = find_sources(inputs)

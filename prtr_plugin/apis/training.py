@@ -11,6 +11,7 @@ from torch import nn
 
 from ..datasets import OwnData, check_data_files, prepare_data
 from ..engine.hooks import Progress, ProgressHook
+from ..fileio import check_output_folder
 from ..folder_lock import unlock_folder
 from ..model_index import find_config
 from .checks import find_device
@@ -108,6 +109,9 @@ def plan_training(
         raise ValueError('Give either data, a folder or file of your own, or config.')
     base = config or model
     cfg = load_config(find_config(base))
+    if 'model' not in cfg:
+        raise ValueError(f'"{base}" is not the config of a model: it has no "model".')
+    find_device(device)
     crop = None if size is None else parse_size(size)
     folder = _new_folder(work_dir, Path(data or base))
     is_new = not folder.exists()
@@ -306,6 +310,7 @@ def _new_folder(work_dir: str | Path | None, source: Path) -> Path:
     """The folder of a new run."""
     if work_dir is not None:
         folder = Path(work_dir)
+        check_output_folder(folder, force=True)
         if folder.exists() and any(folder.iterdir()):
             raise FileExistsError(
                 f'The folder "{folder}" is not empty: give another one as out, or continue the '

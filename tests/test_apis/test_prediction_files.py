@@ -170,6 +170,9 @@ def test_a_camera_runs_until_it_is_stopped(model, pictures, tmp_path, monkeypatc
 
 
 def test_errors(model, pictures, tmp_path):
+    for argument in (dict(score_thr=2), dict(batch_size=0)):
+        with pytest.raises(ValueError, match='score_thr must be|batch must be'):
+            predict_files(model, pictures, tmp_path / 'out', **argument)
     for wrong in (-0.1, 1.1):
         with pytest.raises(ValueError, match='kpt_thr must be a score from 0 to 1'):
             predict_files(model, pictures, tmp_path / 'out', kpt_thr=wrong)
