@@ -1,6 +1,7 @@
 """A page in the browser that finds the joints in a picture."""
 
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,12 +114,12 @@ def serve_page(page: Any, host: str = '127.0.0.1', port: int | None = None) -> s
     Raises:
         OSError: If the port is taken, or there is no such address.
     """
-    options = dict(share=False, prevent_thread_lock=True, quiet=True, footer_links=[])
     try:
-        _, url, _ = page.launch(server_name=host, server_port=port, **options)
-    except OSError as error:
+        # gradio would try a hundred ports at an address that does not exist
+        socket.create_server((host, port or 0)).close()
+    except (OSError, OverflowError) as error:  # of ports above 65535
         raise OSError(
-            f'The page cannot be shown at {host}, port {port or "7860 and above"}: {error} '
-            'Give another port.'
+            f'The page cannot be shown at {host}, port {port or "any"}: {error}. Give another one.'
         ) from error
-    return url
+    options = dict(share=False, prevent_thread_lock=True, quiet=True, footer_links=[])
+    return page.launch(server_name=host, server_port=port, **options)[1]

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from helpers.own_people import JOINTS
-from prtr_plugin.apis import load_run, make_page
+from prtr_plugin.apis import load_run, make_page, serve_page
 
 PROGRAMS = ('chromium', 'chromedriver')
 
@@ -93,15 +93,14 @@ def test_upload(own_run, own_people, run_prtr, browser, monkeypatch, tmp_path):
     assert f'http://127.0.0.1:{port}/' in done.output
 
 
-def test_a_taken_port(own_run, run_prtr):
-    pytest.importorskip('gradio')
+def test_where_no_page_can_be_shown():
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = run_prtr('page', own_run, f'port={port}', 'device=cpu')
-    assert done.exit_code == 1 and f'port {port}' in done.output
-    assert done.output.startswith('Error: ') and len(done.output.splitlines()) == 1
+        for host, number in (('127.0.0.1', port), ('127.0.0.1', 70000), ('192.0.2.1', None)):
+            with pytest.raises(OSError, match=f'cannot be shown at {host}, port {number or "any"}'):
+                serve_page(None, host, number)
 
 
 def test_without_gradio(own_run, monkeypatch):
