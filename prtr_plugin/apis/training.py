@@ -113,7 +113,7 @@ def plan_training(
         raise ValueError(f'"{base}" is not the config of a model: it has no "model".')
     find_device(device)
     crop = None if size is None else parse_size(size)
-    folder = _new_folder(work_dir, Path(data or base))
+    folder = new_run_folder(work_dir, Path(data or base))
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -306,8 +306,17 @@ def use_device(device: str | None):
         mmengine.device.utils.DEVICE = usual
 
 
-def _new_folder(work_dir: str | Path | None, source: Path) -> Path:
-    """The folder of a new run."""
+def new_run_folder(work_dir: str | Path | None, source: Path) -> Path:
+    """The folder of a new run, which is not made here.
+
+    Args:
+        work_dir (str | Path, optional): See :func:`plan_training`
+        source (Path): Data or config that names the folder otherwise
+
+    Raises:
+        FileExistsError: If ``work_dir`` is given and not empty.
+        OSError: If it cannot be written to.
+    """
     if work_dir is not None:
         folder = Path(work_dir)
         check_output_folder(folder, force=True)
