@@ -15,13 +15,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from prtr_plugin.fileio import check_output, write_file
-
 from costs import measure_costs
+from mmengine.config import DictAction
 from report import HEADS, plot, rates_table, summarize, table
 from runs import METRICS, train
+
+from prtr_plugin.fileio import check_output, write_file
 
 
 def parse_args() -> argparse.Namespace:

@@ -16,11 +16,10 @@ from mmengine.analysis import FlopAnalyzer
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from runs import config_path
 from torch import nn
 
 from prtr_plugin.apis import load_model
-
-from runs import config_path
 
 
 def measure_costs(heads: list[str], options: dict, turns: int = 5) -> dict[str, dict[str, float]]:

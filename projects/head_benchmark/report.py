@@ -5,7 +5,6 @@ from statistics import mean, stdev
 
 import matplotlib
 from matplotlib.axes import Axes
-
 from runs import epochs_to
 
 matplotlib.use('Agg')

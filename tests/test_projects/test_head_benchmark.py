@@ -135,7 +135,8 @@ def test_one_budget(head, track, monkeypatch):
         'val_evaluator',
     ):
         assert cfg[key] == prtr[key], key
-    if head == 'prtr_plus':  # takes finer maps of it, too
+    if head == 'prtr_plus':  # has its own read-out, and takes finer maps, too
+        assert cfg.model.head.decoder.pop('include_background')
         assert cfg.model.backbone.pop('out_indices') == cfg.out_indices
         assert prtr.model.backbone.pop('out_indices') == cfg.out_indices[-1:]
     assert cfg.model.backbone == prtr.model.backbone
