@@ -17,7 +17,7 @@ from pathlib import Path
 
 from costs import measure_costs
 from mmengine.config import DictAction
-from report import HEADS, plot, rates_table, summarize, table
+from report import HEADS, plot, print_results, summarize
 from runs import METRICS, train
 
 from prtr_plugin.fileio import check_output, write_file
@@ -110,9 +110,7 @@ def main() -> None:
         sys.exit(f'Error: {" ".join(error.cmd[1:])} failed.')
     except (OSError, ValueError) as error:
         sys.exit(f'Error: {error}')
-    if args.learning_rates:
-        print(f'\n{rates_table(results["learning_rates"], results["metric"], args.search_epochs)}')
-    print(f'\n{table(results["heads"])}')
+    print_results(results)
     with write_file(out / 'results.json') as file:
         file.write_text(json.dumps(results, indent=2) + '\n')
     with write_file(out / 'results.png') as file:

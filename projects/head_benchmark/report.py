@@ -1,5 +1,11 @@
-"""The results as a table in Markdown and as pictures."""
+"""The results as a table in Markdown and as a picture.
 
+Example:
+    python projects/head_benchmark/report.py work_dirs/head_benchmark/track_a/results.json
+"""
+
+import json
+import sys
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -84,6 +90,14 @@ def rates_table(rates: dict[str, dict[str, float]], metric: str, epochs: int) ->
     return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
 
 
+def print_results(results: dict) -> None:
+    """Print the tables of a track, see :func:`compare_heads.compare`."""
+    if results['learning_rates']:
+        found = (results['learning_rates'], results['metric'], results['search_epochs'])
+        print(f'\n{rates_table(*found)}')
+    print(f'\n{table(results["heads"])}')
+
+
 def plot(rows: list[dict], path: Path) -> None:
     """Draw the first metric by epoch and by time of training, a line for each seed."""
     metric = next(iter(rows[0]['mean']))
@@ -110,3 +124,8 @@ def _line(
     points = [(scale * point['epoch'], point[metric]) for point in curve]
     axis.plot(*zip(*points), marker='.', color=color, label=label)
     axis.grid(alpha=0.3)
+
+
+if __name__ == '__main__':
+    for file in sys.argv[1:]:
+        print_results(json.loads(Path(file).read_text()))
