@@ -1,4 +1,5 @@
 from .attention import attend_joints, attention_weights, draw_attention
+from .calibration import Reliability, draw_reliability, measure_reliability, rate_joints
 from .cascade import draw_cascade, find_people
 from .joint_errors import JointErrors, draw_joint_errors, measure_joints
 from .layers import LayerOutputs, read_layers
@@ -15,6 +16,7 @@ __all__ = [
     'JointErrors',
     'LayerOutputs',
     'QueryStatistics',
+    'Reliability',
     'attend_joints',
     'attention_weights',
     'check_picture',
@@ -29,6 +31,7 @@ __all__ = [
     'draw_people',
     'draw_predictions',
     'draw_refinement',
+    'draw_reliability',
     'draw_sampling',
     'draw_training',
     'figure_to_image',
@@ -36,7 +39,9 @@ __all__ = [
     'layer_errors',
     'map_joints',
     'measure_joints',
+    'measure_reliability',
     'predict_images',
+    'rate_joints',
     'read_layers',
     'read_scalars',
     'sample_joints',
