@@ -53,8 +53,9 @@ class PRTRCascade(BasePoseEstimator):
         head (dict): Config of the keypoint head, :class:`PRTRHead`, whose
             ``in_channels`` is the sum over the sampled levels
         crop (dict | Sequence[dict]): Arguments of :class:`STNCrop`. Several
-            make as many maps for the head, from fine to coarse, whose
-            ``in_channels`` is then a list. Defaults to the paper's
+            with the same zoom make as many maps for the head, from fine to
+            coarse, whose ``in_channels`` is then a list. Defaults to the
+            paper's
         detector_levels (Sequence[int]): Indices of the feature levels that the
             detector uses. Defaults to (-1, ), the last one
         freeze_detector (bool): Whether the detector, backbone included, keeps
@@ -107,10 +108,15 @@ class PRTRCascade(BasePoseEstimator):
         self.head = MODELS.build(head)
         if use_syncbn and get_world_size() > 1:
             nn.SyncBatchNorm.convert_sync_batchnorm(self)
-        self.crops = nn.ModuleList(
-            STNCrop(**cfg) for cfg in ([crop] if isinstance(crop, dict) else crop)
-        )
-        self.crop = self.crops[0]
+        crops = [STNCrop(**cfg) for cfg in ([crop] if isinstance(crop, dict) else crop)]
+        self.crops = nn.ModuleList(crops)
+        # all cover the same places, so that one tells where
+        self.crop = crops[0]
+        if {crop.zoom for crop in crops} != {self.crop.zoom}:
+            raise ValueError(
+                f'The crops have zoom={[crop.zoom for crop in crops]}. Set the same for all, so '
+                'that they cover the same places.'
+            )
         self.detector_levels = tuple(detector_levels)
         self.freeze_detector = freeze_detector
         self.detach_boxes = detach_boxes
@@ -126,7 +132,7 @@ class PRTRCascade(BasePoseEstimator):
             )
         size = getattr(self.head.transformer.positional_encoding, 'size', None)
         # the last map becomes the tokens
-        resolution = self.crops[-1].resolution
+        resolution = crops[-1].resolution
         if size not in (None, resolution):
             raise ValueError(
                 f'The crops have resolution={resolution} but the '

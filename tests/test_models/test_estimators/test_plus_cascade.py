@@ -123,3 +123,8 @@ def test_steps_lower_the_loss():
 def test_channels_must_fit():
     with pytest.raises(ValueError, match=r'\[8, 48\] channels.*in_channels=\[8, 16\]'):
         loss(build(head=head((8, 16)), crop=CROPS), people(2))
+
+
+def test_crops_must_cover_the_same():
+    with pytest.raises(ValueError, match=r'zoom=\[1.25, 1.5\]'):
+        build(head=head(), crop=[CROPS[0], dict(CROPS[1], zoom=1.5)])
