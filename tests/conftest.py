@@ -179,7 +179,7 @@ def small_config() -> str:
 def cascade_config() -> str:
     """Path of the small config of the cascade."""
     folder = ROOT / 'configs/body_2d_keypoint/prtr_cascade/synthetic'
-    (path,) = folder.glob('*.py')
+    (path,) = folder.glob('prtr-cascade_*.py')
     return str(path)
 
 
