@@ -61,7 +61,9 @@ def test_one_head(name):
     transformer = dict(first.model.head.transformer)
     if name not in LARGE:
         encoding = dict(transformer['positional_encoding'], num_feats=64)
-        transformer.update(num_heads=4, feedforward_channels=256, positional_encoding=encoding)
+        transformer.update(
+            pixel_channels=96, num_heads=4, feedforward_channels=256, positional_encoding=encoding
+        )
     assert head.transformer == transformer
     # a few to choose from
     assert 3 <= head.num_queries - head.out_channels <= 7
