@@ -6,6 +6,7 @@ from .layers import LayerOutputs, read_layers
 from .people import draw_people
 from .predictions import draw_predictions, predict_images
 from .queries import QueryStatistics, count_queries, draw_answers, draw_density
+from .query_maps import draw_maps, map_joints
 from .refinement import draw_errors, draw_refinement, layer_errors, save_errors, save_refinement
 from .sampling import draw_sampling, sample_joints
 from .style import check_picture, figure_to_image, save_figure
@@ -26,6 +27,7 @@ __all__ = [
     'draw_density',
     'draw_errors',
     'draw_joint_errors',
+    'draw_maps',
     'draw_people',
     'draw_predictions',
     'draw_refinement',
@@ -35,6 +37,7 @@ __all__ = [
     'figure_to_image',
     'find_people',
     'layer_errors',
+    'map_joints',
     'measure_joints',
     'measure_reliability',
     'predict_images',

@@ -33,8 +33,9 @@ VARIANTS = [
     for name in FILES
     if name not in PAPER and re.match(r'td-\w*-?prtr_.*_4xb\d+-\d+e_', name) and 'gtbox' not in name
 ]
-# the head that is not in the paper
+# the head that is not in the paper, on crops and in the cascade
 PLUS = [name for name in FILES if name.startswith('td-prtr-plus_')]
+CASCADE_PLUS = [name for name in FILES if name.startswith('prtr-cascade-plus_')]
 
 
 @cache

@@ -7,9 +7,9 @@ from mmengine.dataset import Compose
 from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 
-from helpers.catalog import FILES, build_without_memory, load
+from helpers.catalog import CASCADE_PLUS, FILES, build_without_memory, load
 
-CASCADE = [name for name in FILES if name.startswith('prtr-cascade_')]
+CASCADE = [name for name in FILES if name.startswith('prtr-cascade')]
 CASCADE_COCO = [name for name in CASCADE if '_coco-800x1333' in name]
 
 
@@ -91,11 +91,42 @@ def test_cascade_augmentation():
         assert wrapper.clip_grad.max_norm == 0.1
 
 
+@pytest.mark.parametrize('name', CASCADE_PLUS)
+def test_head_of_prtr_plus(name):
+    """That of the two-stage model of this backbone, on maps that fit together."""
+    cfg = load(name)
+    small = 'res18' in name
+    two_stage = load(
+        'td-prtr-plus_res18_1xb16-8e_synthetic-128x96'
+        if small
+        else 'td-prtr-plus_res50_4xb32-210e_coco-256x192'
+    )
+    head, theirs = (dict(c.model.head, decoder=None) for c in (cfg, two_stage))
+    assert head == theirs
+    assert cfg.codec.include_background and tuple(cfg.codec.input_size) == (1, 1)
+    crops = cfg.model.crop
+    assert [crop.levels for crop in crops] == [(i,) for i in range(3 if small else 4)]
+    assert {(crop.zoom, crop.align_corners) for crop in crops} == {(1.25, False)}
+    for fine, coarse in itertools.pairwise(crops):
+        assert [2 * n for n in coarse.resolution] == list(fine.resolution)
+    # everything else is that of the paper's head
+    base = load('prtr-cascade_res50_8xb2-50e_coco-800x1333')
+    if small:
+        base = load('prtr-cascade_res18_1xb8-24e_synthetic-144x192')
+    for key in ('train_dataloader', 'val_dataloader', 'val_evaluator', 'data_preprocessor'):
+        assert cfg.get(key) == base.get(key), key
+    detectors = [dict(c.model.detector.to_dict()) for c in (cfg, base)]
+    assert detectors[0]['bbox_head'].pop('num_proposal_matches', 1) == (4 if small else 1)
+    assert detectors[0] == detectors[1]
+
+
 def test_cascade_parts_are_the_same():
     """Detectors can be exchanged between the variants of a backbone."""
     for depth in (50, 101):
         joint, frozen = [
-            dict(load(name).model) for name in sorted(CASCADE_COCO) if f'_res{depth}_' in name
+            dict(load(name).model)
+            for name in sorted(CASCADE_COCO)
+            if f'cascade_res{depth}_' in name
         ]
         assert joint.pop('freeze_detector') != frozen.pop('freeze_detector')
         assert joint == frozen

@@ -52,7 +52,10 @@ class PRTRCascade(BasePoseEstimator):
             feature levels that the detector and the crops use
         head (dict): Config of the keypoint head, :class:`PRTRHead`, whose
             ``in_channels`` is the sum over the sampled levels
-        crop (dict): Arguments of :class:`STNCrop`. Defaults to the paper's
+        crop (dict | Sequence[dict]): Arguments of :class:`STNCrop`. Several
+            with the same zoom make as many maps for the head, from fine to
+            coarse, whose ``in_channels`` is then a list. Defaults to the
+            paper's
         detector_levels (Sequence[int]): Indices of the feature levels that the
             detector uses. Defaults to (-1, ), the last one
         freeze_detector (bool): Whether the detector, backbone included, keeps
@@ -84,7 +87,7 @@ class PRTRCascade(BasePoseEstimator):
         self,
         detector: ConfigType,
         head: ConfigType,
-        crop: ConfigType = dict(),
+        crop: ConfigType | Sequence[ConfigType] = dict(),
         detector_levels: Sequence[int] = (-1,),
         freeze_detector: bool = False,
         detach_boxes: bool = False,
@@ -105,7 +108,15 @@ class PRTRCascade(BasePoseEstimator):
         self.head = MODELS.build(head)
         if use_syncbn and get_world_size() > 1:
             nn.SyncBatchNorm.convert_sync_batchnorm(self)
-        self.crop = STNCrop(**crop)
+        crops = [STNCrop(**cfg) for cfg in ([crop] if isinstance(crop, dict) else crop)]
+        self.crops = nn.ModuleList(crops)
+        # all cover the same places, so that one tells where
+        self.crop = crops[0]
+        if {crop.zoom for crop in crops} != {self.crop.zoom}:
+            raise ValueError(
+                f'The crops have zoom={[crop.zoom for crop in crops]}. Set the same for all, so '
+                'that they cover the same places.'
+            )
         self.detector_levels = tuple(detector_levels)
         self.freeze_detector = freeze_detector
         self.detach_boxes = detach_boxes
@@ -120,9 +131,11 @@ class PRTRCascade(BasePoseEstimator):
                 "type='PersonDETRHead' with num_classes=1."
             )
         size = getattr(self.head.transformer.positional_encoding, 'size', None)
-        if size not in (None, self.crop.resolution):
+        # the last map becomes the tokens
+        resolution = crops[-1].resolution
+        if size not in (None, resolution):
             raise ValueError(
-                f'The crops have resolution={self.crop.resolution} but the '
+                f'The crops have resolution={resolution} but the '
                 f'positional_encoding of the head has size={size}. Set both '
                 'to the same.'
             )
@@ -172,7 +185,7 @@ class PRTRCascade(BasePoseEstimator):
         feats: tuple[Tensor, ...],
         boxes: Tensor | Sequence[Tensor],
         data_samples: OptSampleList = None,
-    ) -> Tensor:
+    ) -> tuple[Tensor, ...]:
         """Crop people out of the feature levels.
 
         Args:
@@ -183,7 +196,8 @@ class PRTRCascade(BasePoseEstimator):
                 :meth:`forward_detector`. Defaults to no padding
 
         Returns:
-            Tensor: Crops of all N people in shape (N, C, y_res, x_res).
+            tuple[Tensor, ...]: For each of :attr:`crops` the crops of all N
+            people in shape (N, C, y_res, x_res).
 
         Raises:
             ValueError: If C is not ``in_channels`` of the head.
@@ -192,11 +206,12 @@ class PRTRCascade(BasePoseEstimator):
         if data_samples is not None:
             sizes = [(d.img_shape, d.batch_input_shape) for d in data_samples]
             valid_hw = feats[0].new_tensor(np.divide(*zip(*sizes)))
-        crops = self.crop(feats, boxes, valid_hw)
-        if [crops.shape[1]] != self.head.transformer.in_channels:
+        crops = tuple(crop(feats, boxes, valid_hw) for crop in self.crops)
+        channels = [x.shape[1] for x in crops]
+        if channels != self.head.transformer.in_channels:
             raise ValueError(
-                f'The feature levels {self.crop.levels} that PRTRCascade crops '
-                f'have {crops.shape[1]} channels together, but the head has '
+                f'The feature levels {[crop.levels for crop in self.crops]} that PRTRCascade '
+                f'crops have {channels} channels together, but the head has '
                 f'in_channels={self.head.in_channels}. Change one of them.'
             )
         return crops
@@ -251,7 +266,7 @@ class PRTRCascade(BasePoseEstimator):
         nums = images.bincount(minlength=len(inputs)).tolist()
         crops = self.crop_people(feats, kept.split(nums), data_samples)
         if nobody:
-            labels = crops.new_zeros(1, self.head.out_channels, 2)
+            labels = kept.new_zeros(1, self.head.out_channels, 2)
             weights = labels[..., 0]
         else:
             sizes = kept.new_tensor([meta['img_shape'][::-1] for meta in metas])
@@ -260,7 +275,7 @@ class PRTRCascade(BasePoseEstimator):
                 everybody.keypoints_visible[persons],
                 kept.detach(),
             )
-        kpt_losses = self.head.loss_by_targets((crops,), labels, weights)
+        kpt_losses = self.head.loss_by_targets(crops, labels, weights)
         weight = 0.0 if nobody else 1.0
         losses.update({k: v * weight for k, v in kpt_losses.items()})
         return losses
@@ -332,7 +347,7 @@ class PRTRCascade(BasePoseEstimator):
         keypoint_scores = keypoints[..., 0]
         if any(nums):
             crops = self.crop_people(feats, [b[:n] for b, n in zip(boxes, nums)], data_samples)
-            preds = self.head.predict((crops,), data_samples)
+            preds = self.head.predict(crops, data_samples)
             keypoints = np.concatenate([p.keypoints for p in preds])
             keypoints /= np.array(self.head.decoder.input_size, np.float32)
             keypoint_scores = np.concatenate([p.keypoint_scores for p in preds])
@@ -406,7 +421,7 @@ class PRTRCascade(BasePoseEstimator):
         feats = self.extract_feat(inputs)
         scores, boxes = self._best_people(*self.forward_detector(feats, samples))
         crops = self.crop_people(feats, boxes, data_samples)
-        cls_logits, coords = self.head((crops,))
+        cls_logits, coords = self.head(crops)
         coords = self.crop.to_image(coords, boxes.flatten(0, 1))
         return (
             scores,

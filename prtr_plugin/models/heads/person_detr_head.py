@@ -58,6 +58,10 @@ class PersonDETRHead(DETRHead):
         num_classes (int): Number of classes without "none". Defaults to 1
         ignore_iof_thr (float): Share of a predicted box inside an ignored
             region above which its class is not supervised. Defaults to 0.5
+        num_proposal_matches (int): Number of proposals of
+            :class:`ProposalPersonDETR` that are matched to each person, so
+            that more of them learn; the decoder's layers choose one.
+            Defaults to 1
         loss_cls (dict): Config of the softmax classification loss.
             ``bg_cls_weight`` inside is the weight of "none". Defaults to
             DETR's
@@ -74,6 +78,7 @@ class PersonDETRHead(DETRHead):
         self,
         num_classes: int = 1,
         ignore_iof_thr: float = 0.5,
+        num_proposal_matches: int = 1,
         loss_cls: ConfigType = dict(
             type='mmdet.CrossEntropyLoss', bg_cls_weight=0.1, loss_weight=1.0
         ),
@@ -98,6 +103,7 @@ class PersonDETRHead(DETRHead):
         )
         self.bg_cls_weight = bg_cls_weight
         self.ignore_iof_thr = ignore_iof_thr
+        self.num_proposal_matches = num_proposal_matches
 
     def forward(
         self,
@@ -249,13 +255,21 @@ class PersonDETRHead(DETRHead):
             raise non_finite_error('PersonDETRHead')
 
         num_queries = [s.shape[1] for s in all_layers_cls_scores]
+        # proposals, if there are any, come before the layers of the decoder
+        copies = [1] * len(num_queries)
+        if len(copies) > 1:
+            copies[0] = self.num_proposal_matches
         matches: list[list[tuple]] = [[] for _ in num_queries]
         start = 0
         for i, (cost, like) in enumerate(zip(flat, costs)):
-            for layer, part in zip(matches, cost.view(like.shape).split(num_queries)):
-                queries, people = map(torch.from_numpy, linear_sum_assignment(part.numpy()))
-                layer.append((torch.full_like(queries, i), queries, people + start))
-            start += like.shape[1]
+            num_people = like.shape[1]
+            for layer, part, num in zip(matches, cost.view(like.shape).split(num_queries), copies):
+                queries, people = map(
+                    torch.from_numpy, linear_sum_assignment(part.repeat(1, num).numpy())
+                )
+                people = people % num_people + start
+                layer.append((torch.full_like(queries, i), queries, people))
+            start += num_people
         return [Matches(*map(torch.cat, zip(*layer))) for layer in matches]
 
     def loss_by_matches(

@@ -28,6 +28,11 @@ class STNCrop(nn.Module):
         zoom (float): Size of the crop relative to the box. Defaults to 1.25
         levels (Sequence[int]): Indices of the feature levels to sample.
             Defaults to (0, 1, 2, 3)
+        align_corners (bool): Whether the outermost samples lie on the border
+            of the crop, as in the paper. With ``False`` each sample is in the
+            middle of its share of the crop, which is where
+            :class:`PixelPRTRTransformer` takes the pixels of a map to be.
+            Defaults to ``True``
 
     Raises:
         ValueError: If an argument is empty or not positive.
@@ -43,6 +48,7 @@ class STNCrop(nn.Module):
         resolution: tuple[int, int] = (10, 10),
         zoom: float = 1.25,
         levels: Sequence[int] = (0, 1, 2, 3),
+        align_corners: bool = True,
     ) -> None:
         super().__init__()
         if len(resolution) != 2 or min(resolution) < 1:
@@ -56,10 +62,11 @@ class STNCrop(nn.Module):
         self.resolution = tuple(resolution)
         self.zoom = zoom
         self.levels = tuple(levels)
+        self.align_corners = align_corners
         for name, steps in zip('xy', resolution):
-            # the end points are part of the grid
+            end = zoom if align_corners else zoom * (1 - 1 / steps)
             self.register_buffer(
-                f'{name}_steps', torch.linspace(-zoom, zoom, steps), persistent=False
+                f'{name}_steps', torch.linspace(-end, end, steps), persistent=False
             )
 
     def grids(self, boxes: Tensor, valid_hw: Tensor | None = None) -> Tensor:
@@ -175,4 +182,7 @@ class STNCrop(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the settings in the printed model."""
-        return f'resolution={self.resolution}, zoom={self.zoom}, levels={self.levels}'
+        return (
+            f'resolution={self.resolution}, zoom={self.zoom}, levels={self.levels}, '
+            f'align_corners={self.align_corners}'
+        )

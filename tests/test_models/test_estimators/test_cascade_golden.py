@@ -130,7 +130,7 @@ class Golden:
         ]
 
     def crop(self, persons):
-        crops = self.model.crop_people(self.feats, list(self.boxes[:, persons]), self.samples())
+        (crops,) = self.model.crop_people(self.feats, list(self.boxes[:, persons]), self.samples())
         return crops.unflatten(0, (2, -1))
 
     def close(self, ours, name, tolerance):
@@ -274,7 +274,7 @@ def test_float64(case):
         feats = model.extract_feat(case.inputs.double())
         logits, boxes = model.forward_detector(feats, case.samples())
         people = boxes[-1, :, :2]
-        kpt_logits, coords = model.head((model.crop_people(feats, list(people), case.samples()),))
+        kpt_logits, coords = model.head(model.crop_people(feats, list(people), case.samples()))
         coords = model.crop.to_image(coords, people.flatten(0, 1))
     case.close(logits[-1, :, ::10], 'float64/pred_logits', 1e-5)
     case.close(boxes[-1, :, ::10], 'float64/pred_boxes', 1e-5)

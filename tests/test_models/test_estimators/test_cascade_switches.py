@@ -17,7 +17,7 @@ def test_levels():
         feats = model.extract_feat(torch.randn(1, 3, *SIZE))
         samples = batch(people(1))[1]
         samples[0].set_metainfo(dict(batch_input_shape=SIZE))
-        crops = model.crop_people(feats, [torch.rand(2, 4)], samples)
+        (crops,) = model.crop_people(feats, [torch.rand(2, 4)], samples)
         assert crops.shape == (2, num, 5, 4)
     with pytest.raises(ValueError, match='in_channels=120'):
         loss(build(crop__levels=(3,)), people(1))

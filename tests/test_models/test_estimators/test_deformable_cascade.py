@@ -71,5 +71,5 @@ def test_predictions():
 
 def test_channels_must_fit():
     model = build(head=head(in_channels=[8, 16, 32, 64], num_feature_levels=4))
-    with pytest.raises(ValueError, match='120 channels together.*in_channels'):
+    with pytest.raises(ValueError, match=r'\[120\] channels together.*in_channels'):
         loss(model, people(2))

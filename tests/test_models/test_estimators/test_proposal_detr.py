@@ -1,6 +1,8 @@
 import copy
+import itertools
 
 import numpy as np
+import pytest
 import torch
 from mmdet.models.layers import coordinate_to_encoding
 from mmengine.structures import InstanceData
@@ -142,3 +144,50 @@ def test_fewer_places_than_queries():
     scores, boxes = predict(build(), torch.randn(1, D, 2, 2), [sample((2, 2), (2, 2))])
     assert [s.shape[1] for s in scores] == [4, 4, 4]
     assert boxes[-1].isfinite().all()
+
+
+@torch.no_grad()
+def test_several_proposals_of_a_person():
+    """The cheapest ones, each of one person, and one query of each decoder layer."""
+    model = build(
+        bbox_head=dict(type='mmpose.PersonDETRHead', embed_dims=D, num_proposal_matches=3)
+    )
+    samples = [sample((3, 4), (3, 4))] * 3
+    scores, boxes = predict(model, torch.randn(3, D, 3, 4), samples)
+    bboxes = torch.tensor([[8.0, 10.0, 60.0, 90.0], [50.0, 0.0, 120.0, 50.0]])
+    people = [
+        InstanceData(bboxes=b, labels=b.new_zeros(len(b), dtype=torch.long))
+        for b in (bboxes[:1], bboxes[:0], bboxes)
+    ]
+    metas = [s.metainfo for s in samples]
+    proposed, *layers = model.bbox_head.match(scores, boxes, people, metas)
+
+    size = torch.tensor([128.0, 96.0] * 2)
+    corners = (
+        boxes[0]
+        @ torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]])
+    ) * size
+    costs = [
+        sum(
+            cost(InstanceData(scores=scores[0][i], bboxes=corners[i]), people[i], metas[i])
+            for cost in model.bbox_head.assigner.match_costs
+        ).tolist()
+        for i in (0, 2)
+    ]
+    alone = sorted(range(12), key=lambda place: costs[0][place][0])[:3]
+    assert sorted(proposed.queries[proposed.images == 0].tolist()) == sorted(alone)
+    assert proposed.people.tolist().count(0) == 3
+    # of all ways to give three places to each of two people
+    best = min(
+        sum(costs[1][p][0] for p in a) + sum(costs[1][p][1] for p in b)
+        for a in itertools.combinations(range(12), 3)
+        for b in itertools.combinations(set(range(12)) - set(a), 3)
+    )
+    both = [(q, p - 1) for i, q, p in zip(*proposed) if i == 2]
+    assert len({q.item() for q, _ in both}) == 6
+    assert sum(costs[1][q][p] for q, p in both) == pytest.approx(best, rel=1e-5)
+    assert [sorted(layer.people.tolist()) for layer in layers] == [[0, 1, 2]] * 2
+    # more places than there are: as many as possible
+    model.bbox_head.num_proposal_matches = 9
+    proposed = model.bbox_head.match(scores, boxes, people, metas)[0]
+    assert proposed.images.tolist() == [0] * 9 + [2] * 12

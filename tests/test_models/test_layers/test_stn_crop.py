@@ -61,6 +61,16 @@ def test_crops_equal_the_naive_ones(resolution, zoom):
     torch.testing.assert_close(layer(feats, boxes, share), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_samples_in_the_middle_of_their_shares():
+    """A crop of the size of the map, whose samples are its pixels."""
+    feat = random_feats()[0]
+    layer = STNCrop((16, 12), zoom=1.0, levels=(0,), align_corners=False).double()
+    box = torch.tensor([[[0.5, 0.5, 1, 1]]] * len(feat)).double()
+    torch.testing.assert_close(layer([feat], box), feat, rtol=1e-4, atol=1e-5)
+    on_the_border = STNCrop((16, 12), zoom=1.0, levels=(0,)).double()
+    assert (on_the_border([feat], box) - feat).abs().max() > 0.1
+
+
 def test_a_person_has_the_same_crop_in_any_company():
     feats, boxes = random_feats(), random_boxes([1, 5, 3])
     share = valid_share((1, 1), (0.5, 1), (0.75, 0.5))
