@@ -136,6 +136,8 @@ def check_output_folder(path: str | Path, force: bool = False) -> None:
         PermissionError: If the folder cannot be written to.
     """
     path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f'"{path}" is a file. Give the path of a folder.')
     _check_parent(path / 'file')
     if path.is_dir() and any(path.iterdir()) and not force:
         raise FileExistsError(
@@ -181,8 +183,13 @@ def remove_unfinished(path: str | Path, name: str) -> None:
 @contextmanager
 def _folder_beside(path: Path) -> Iterator[Path]:
     """A temporary folder on the file system of ``path``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f'.{path.name}-', dir=path.parent))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f'.{path.name}-', dir=path.parent))
+    except OSError as error:
+        raise type(error)(
+            f'"{path}" cannot be written: {error.strerror}. Give another path.'
+        ) from error
     try:
         yield folder
     finally:

@@ -26,6 +26,8 @@ Model = Annotated[
     str, typer.Argument(help='work folder of a training, checkpoint in one, name or config file')
 ]
 Weights = Annotated[Text, typer.Option(help='checkpoint, for a name or a config file')]
+DetectorConfig = Annotated[Text, typer.Option(help='config of an mmdet detector')]
+DetectorWeights = Annotated[Text, typer.Option(help='its checkpoint')]
 Device = Annotated[Text, typer.Option(help='such as cpu or cuda:0', show_default='the fastest')]
 Force = Annotated[bool, typer.Option('--force/--no-force', help='replace an existing output')]
 
@@ -171,8 +173,8 @@ def predict(
     out: Annotated[str, typer.Option(help='folder to write')] = 'predictions',
     weights: Weights = None,
     boxes: Annotated[Text, typer.Option(help='CSV or JSON file with boxes of people')] = None,
-    detector: Annotated[Text, typer.Option(help='config of an mmdet detector')] = None,
-    detector_weights: Annotated[Text, typer.Option(help='its checkpoint')] = None,
+    detector: DetectorConfig = None,
+    detector_weights: DetectorWeights = None,
     score_thr: Annotated[float, typer.Option(help='lowest score of a person')] = 0.3,
     kpt_thr: Annotated[float, typer.Option(help='lowest score of a joint that is drawn')] = 0.3,
     batch: Annotated[int, typer.Option(help='pictures at a time')] = 8,
@@ -184,13 +186,7 @@ def predict(
     with tidy():
         from prtr_plugin.apis import load_run, predict_files
 
-        find = None
-        if (detector is None) != (detector_weights is None):
-            raise ValueError('detector and detector_weights belong together: give both.')
-        if detector and detector_weights:
-            from prtr_plugin.apis.detection import Detector
-
-            find = Detector(detector, detector_weights, device=device)
+        find = _find_detector(detector, detector_weights, device)
         loaded = load_run(model, weights, device)
         with frame_line() as report, silence():
             done = predict_files(
@@ -205,6 +201,39 @@ def predict(
                 + (', drawn pictures' if draw else ''),
             }
         )
+
+
+def _find_detector(config: str | None, weights: str | None, device: str | None):
+    if (config is None) != (weights is None):
+        raise ValueError('detector and detector_weights belong together: give both.')
+    if config is None or weights is None:
+        return None
+    from prtr_plugin.apis.detection import Detector
+
+    return Detector(config, weights, device=device)
+
+
+@command('page')
+def page(
+    model: Model,
+    weights: Weights = None,
+    detector: DetectorConfig = None,
+    detector_weights: DetectorWeights = None,
+    device: Device = None,
+    host: Annotated[str, typer.Option(help='address to listen at')] = '127.0.0.1',
+    port: Annotated[Number, typer.Option(show_default='a free one from 7860')] = None,
+) -> None:
+    """Show a page in the browser that finds joints in pictures."""
+    with tidy():
+        from prtr_plugin.apis import load_run, make_page, serve_page
+
+        find = _find_detector(detector, detector_weights, device)
+        shown = make_page(
+            load_run(model, weights, device), find, f'Human poses: {Path(model).name}'
+        )
+        show_table({'page': serve_page(shown, host, port), 'end': 'Ctrl-C'})
+        with silence():
+            shown.block_thread()
 
 
 @command('export')

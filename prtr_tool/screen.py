@@ -34,7 +34,10 @@ def tidy() -> Iterator[None]:
             warnings.showwarning = show
             yield
     except (ImportError, OSError, ValueError) as error:
-        print(f'Error: {error}', file=sys.stderr)
+        text = str(error)
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            text = f'"{error.filename}": {error.strerror}.'
+        print(f'Error: {text}', file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         print('Stopped.', file=sys.stderr)

@@ -8,6 +8,7 @@ Fixtures:
     synthetic_people: a tiny data set on disk.
     small_config: the small config of the paper's head.
     cascade_config: the small config of the cascade.
+    plus_config: the small config of PRTR+.
     each_config: one after the other.
     quick_options: settings that make it train on those people in seconds.
     as_arguments: writes such settings for a command line.
@@ -180,6 +181,13 @@ def cascade_config() -> str:
     folder = ROOT / 'configs/body_2d_keypoint/prtr_cascade/synthetic'
     (path,) = folder.glob('prtr-cascade_*.py')
     return str(path)
+
+
+@pytest.fixture(scope='session')
+def plus_config() -> str:
+    """Path of the small config of PRTR+."""
+    folder = ROOT / 'configs/body_2d_keypoint/prtr_plus/synthetic'
+    return str(folder / 'td-prtr-plus_res18_1xb16-8e_synthetic-128x96.py')
 
 
 @pytest.fixture(scope='session', params=['small_config', 'cascade_config'])

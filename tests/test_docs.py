@@ -1,5 +1,6 @@
 """README.md and the pages: links, paths and examples."""
 
+import importlib
 import re
 import shlex
 import shutil
@@ -7,10 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
 
-from helpers import tiny_datasets
-from helpers.catalog import set_input_size
 from prtr_plugin.datasets import generate_people
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,11 +21,6 @@ PAGES = [
     )
 ]
 README = (ROOT / 'README.md').read_text()
-EXAMPLES = [
-    block
-    for block in re.findall(r'```python\n(.*?)```', (ROOT / 'docs/mmpose.md').read_text(), re.S)
-    if block.startswith('_base_')
-]
 
 
 def anchors(page: Path) -> set[str]:
@@ -65,16 +58,19 @@ def test_paths_in_commands(page):
 
 
 def test_every_page_is_in_the_index():
-    index = (ROOT / 'docs/index.md').read_text()
+    """And of the site, see mkdocs.yml."""
+    index, site = ((ROOT / name).read_text() for name in ('docs/index.md', 'mkdocs.yml'))
     for page in (ROOT / 'docs').glob('*.md'):
         assert page.name == 'index.md' or f'({page.name})' in index, page.name
+        assert f': docs/{page.name}\n' in site, page.name
 
 
-def test_short_form_of_the_head():
-    """What README.md shows is part of the whole example."""
-    (block,) = [b for b in re.findall(r'```python\n(.*?)```', README, re.S) if 'PRTRHead' in b]
-    for line in block.splitlines():
-        assert line in EXAMPLES[0].splitlines(), line
+def test_reference_has_the_public_modules():
+    listed = re.findall(r'^::: (\S+)$', (ROOT / 'docs/api.md').read_text(), re.M)
+    assert len(listed) == len(set(listed)) > 10
+    for name in listed:
+        module = importlib.import_module(name)
+        assert [x for x in vars(module).values() if getattr(x, '__doc__', None)], name
 
 
 @pytest.mark.slow
@@ -91,48 +87,3 @@ def test_prediction_in_the_readme(tmp_path, monkeypatch, own_run, run_prtr, caps
     (block,) = [b for b in re.findall(r'```python\n(.*?)```', README, re.S) if 'predict' in b]
     exec(block, {'__name__': 'example'})
     assert "{'nose': array" in capsys.readouterr().out
-
-
-@pytest.fixture(params=EXAMPLES, ids=['prtr', 'prtr_plus'])
-def example(request, tmp_path):
-    """A config of docs/mmpose.md as a file."""
-    file = tmp_path / 'example.py'
-    file.write_text(request.param.replace("'configs/", f"'{ROOT}/configs/"))
-    return file
-
-
-def test_example_keeps_nothing_of_the_heatmap(example):
-    cfg = Config.fromfile(example)
-    assert 'heatmap' not in str(cfg.model).lower()
-    steps = {step['type']: step for step in cfg.train_dataloader.dataset.pipeline}
-    assert steps['GenerateTarget']['encoder'] == cfg.model.head.decoder
-    assert cfg.model.test_cfg.flip_test and cfg.optim_wrapper.optimizer.type == 'AdamW'
-    # the rest is the base's
-    assert {'RandomHalfBody', 'RandomBBoxTransform'} <= set(steps)
-    assert cfg.train_cfg.max_epochs == 210
-
-
-@pytest.mark.slow
-def test_example_trains_and_is_evaluated(example, tmp_path, run_tool):
-    tiny_datasets.write_coco(tmp_path / 'coco')
-    cfg = Config.fromfile(example)
-    set_input_size(cfg._cfg_dict, (96, 128))
-    # small, and without a download
-    cfg.model.backbone.update(depth=18, init_cfg=None)
-    channels = cfg.model.head.in_channels
-    cfg.model.head.in_channels = (
-        channels // 4 if isinstance(channels, int) else [c // 4 for c in channels]
-    )
-    cfg.train_cfg.update(max_epochs=1, val_interval=1)
-    for split in ('train', 'val', 'test'):
-        loader = cfg[f'{split}_dataloader']
-        loader.update(num_workers=0, persistent_workers=False, batch_size=2)
-        loader.dataset.bbox_file = None
-    small = tmp_path / 'small.py'
-    cfg.dump(small)
-    options = {'data_root': f'{tmp_path}/coco/', 'default_hooks.logger.interval': 1}
-    done = run_tool('train.py', small, '--work-dir', tmp_path / 'run', options=options)
-    assert not done.code, done.error
-    assert list((tmp_path / 'run').glob('*epoch_1.pth'))
-    (log,) = (tmp_path / 'run').rglob('scalars.json')
-    assert 'loss_kpt' in log.read_text() and 'coco/AP' in log.read_text()

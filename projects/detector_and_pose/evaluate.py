@@ -26,19 +26,19 @@ def main() -> None:
         frames = json.load(file)['frames']
     coco = COCO(args.annotations)
     ids = {img['file_name']: img['id'] for img in coco.dataset['images']}
-    unknown = [f['name'] for f in frames if f['name'] not in ids]
+    unknown = [f['file'] for f in frames if f['file'] not in ids]
     if unknown:
         parser.error(f'{args.annotations} has no image {unknown[0]!r}')
     results = []
     for frame in frames:
         for person in frame['people']:
-            scores = np.array(person['keypoint_scores'])
+            joints = np.array(list(person['keypoints'].values()))
+            scores = joints[:, 2]
             # as in CocoMetric: box score times the mean of the visible joints
             seen = scores[scores > 0.2]
-            joints = np.column_stack((person['keypoints'], scores))
             results.append(
                 dict(
-                    image_id=ids[frame['name']],
+                    image_id=ids[frame['file']],
                     category_id=1,
                     keypoints=joints.ravel().tolist(),
                     score=person['bbox_score'] * (seen.mean() if len(seen) else 0),
@@ -53,7 +53,7 @@ def main() -> None:
         np.array(parse_pose_metainfo(CocoDataset.METAINFO)['sigmas']),
         use_area=True,
     )
-    evaluation.params.imgIds = sorted(ids[f['name']] for f in frames)
+    evaluation.params.imgIds = sorted(ids[f['file']] for f in frames)
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()

@@ -167,16 +167,16 @@ def measure_times(args: argparse.Namespace, task: str, variants: list[Variant]) 
 
 def add_ratios(rows: list[dict], value: str) -> None:
     """Add the baseline's value divided by a row's, for a baseline in the same
-    data type and in float32.
+    data type and in float32, and of the same batch size where rows have one.
     """
     baselines = {
-        (row['model'], row['task'], row['dtype']): row[value]
+        (row['model'], row['task'], row.get('batch'), row['dtype']): row[value]
         for row in rows
         if row['mode'] in BASELINES
     }
     for row in rows:
         for key, dtype in (('ratio', row['dtype']), ('to_float32', 'float32')):
-            baseline = baselines.get((row['model'], row['task'], dtype))
+            baseline = baselines.get((row['model'], row['task'], row.get('batch'), dtype))
             row[key] = baseline / row[value] if baseline and row[value] else None
 
 

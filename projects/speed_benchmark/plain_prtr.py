@@ -155,7 +155,7 @@ class PlainPRTRHead(PRTRHead):
     ) -> dict[str, Tensor]:
         """The losses of :meth:`PRTRHead.loss_by_feat`, without ``acc_pose``."""
         num_joints, device = self.out_channels, cls_logits.device
-        class_weight = torch.tensor(self.loss_cls.class_weight, device=device)
+        class_weight = torch.tensor([1.0] * num_joints + [self.bg_cls_weight], device=device)
         losses = dict()
         for i, (logits, xy) in enumerate(zip(cls_logits.float(), coords.float())):
             labels = torch.full(logits.shape[:2], num_joints, device=device)
@@ -165,9 +165,9 @@ class PlainPRTRHead(PRTRHead):
                 labels[crop, queries] = torch.arange(num_joints, device=device)
                 matched.append(xy[crop, queries])
             prefix = '' if i == len(cls_logits) - 1 else f'd{i}.'
-            avg_factor = class_weight[labels].sum().item()
+            weights = class_weight[labels].flatten()
             losses[f'{prefix}loss_cls'] = self.loss_cls(
-                logits.flatten(0, 1), labels.flatten(), avg_factor=avg_factor
+                logits.flatten(0, 1), labels.flatten(), weights, avg_factor=weights.sum().item()
             )
             losses[f'{prefix}loss_kpt'] = num_joints * self.loss_kpt(
                 torch.stack(matched), keypoint_labels, keypoint_weights

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import re
 from collections.abc import Callable
+from itertools import cycle, islice
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from torch.utils.benchmark import Measurement, Timer
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from variants import Variant
 
-from prtr_plugin.apis import predict
+from prtr_plugin.apis import predict, switch_to_deploy
 
 # runs a task once in the given data type
 Call = Callable[[str], object]
@@ -58,6 +59,41 @@ def train(variant: Variant, batch_size: int, device: str) -> Call:
         return model.train_step(data, wrappers[dtype])
 
     return call
+
+
+def on_device(variant: Variant, task: str, device: str) -> Callable[[int], Call]:
+    """``train``, ``inference`` or ``backbone`` without the pipeline: the batch is on the device
+    already. The fast mode runs as CUDA graphs on a GPU.
+
+    Returns:
+        Callable: Takes a batch size and returns what runs the task once.
+    """
+    training = task == 'train'
+    model = variant.build(training).to(device)
+    if variant.mode == 'fast' and not training and torch.device(device).type == 'cuda':
+        switch_to_deploy(model, cuda_graph=True)
+    split = variant.cfg.train_dataloader if training else variant.cfg.test_dataloader
+    pipeline = Compose(split.dataset.pipeline)
+    samples = [pipeline(x) for x in variant.images(8)]
+    dtypes = ('float32', 'bfloat16') if training else ()
+    wrappers = {d: variant.build_optim_wrapper(model, d) for d in dtypes}
+
+    def make(batch_size: int) -> Call:
+        data = pseudo_collate(list(islice(cycle(samples), batch_size)))
+        data['inputs'] = [x.to(device) for x in data['inputs']]
+
+        def call(dtype: str) -> object:
+            if training:
+                return model.train_step(data, wrappers[dtype])
+            kind, half = torch.device(device).type, dtype == 'bfloat16'
+            with torch.no_grad(), torch.autocast(kind, torch.bfloat16, enabled=half):
+                if task == 'backbone':
+                    return model.extract_feat(model.data_preprocessor(data, False)['inputs'])
+                return model.test_step(data)
+
+        return call
+
+    return make
 
 
 def matching(variant: Variant, num_crops: int, device: str, conflicts: float) -> Call:

@@ -9,6 +9,7 @@ from .inferencer import PRTRInferencer
 from .inputs import find_images
 from .joint_init import JointChange, write_initial_weights
 from .model_zoo import describe_models, list_models, load_model
+from .page import make_page, serve_page
 from .prediction import Person, draw, predict, to_coco
 from .prediction_files import PredictedFiles, predict_files, read_boxes
 from .preview import preview
@@ -40,12 +41,14 @@ __all__ = [
     'load_config',
     'load_model',
     'load_run',
+    'make_page',
     'plan_training',
     'predict',
     'predict_files',
     'preview',
     'read_boxes',
     'run_demo',
+    'serve_page',
     'summarize_run',
     'switch_to_deploy',
     'test',

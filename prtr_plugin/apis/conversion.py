@@ -11,6 +11,7 @@ from torch import Tensor
 from ..checkpoints import (
     CheckpointError,
     convert_detr,
+    convert_efficientnet_lite,
     convert_sequential,
     convert_two_stage,
     get_state_dict,
@@ -23,7 +24,10 @@ from ..fileio import write_file
 from .config import load_config
 
 _CONVERTERS: dict[str, Callable] = dict(
-    two_stage=convert_two_stage, detr=convert_detr, sequential=convert_sequential
+    two_stage=convert_two_stage,
+    detr=convert_detr,
+    sequential=convert_sequential,
+    efficientnet_lite=convert_efficientnet_lite,
 )
 
 
@@ -48,7 +52,8 @@ def convert_checkpoint(
             plain values, the names of the joints among them
         kind (str): What ``source`` is: ``'two_stage'`` or ``'sequential'`` for
             the models of PRTR's authors, ``'detr'`` for a DETR of mmdet or
-            facebookresearch, which becomes the detector of a cascade
+            facebookresearch, which becomes the detector of a cascade,
+            ``'efficientnet_lite'`` for a backbone, see :func:`convert_efficientnet_lite`
         reverse (bool): Whether to convert to the authors' layout instead.
             Only for ``'two_stage'``. Defaults to ``False``
         config (str, optional): Config file whose model the weights must fit.

@@ -6,6 +6,29 @@ from ..model_index import find_config
 from .annotations import check_annotations
 
 
+def find_own_config(source: str | Path) -> str | None:
+    """The config that somebody means, None for data.
+
+    Args:
+        source (str | Path): Folder or file of own data, or the name or file of
+            a config
+
+    Returns:
+        str | None: Path of the config.
+
+    Raises:
+        FileNotFoundError: If it is the path of a config that does not exist.
+        ValueError: If there is neither such data nor such a model.
+    """
+    path = Path(source)
+    if path.exists() and path.suffix != '.py':
+        return None
+    try:
+        return find_config(source)
+    except ValueError as error:
+        raise ValueError(f'There is no folder or file "{source}". {error}') from None
+
+
 def check_data(source: str | Path) -> tuple[dict[str, str], list[Finding]]:
     """Look for mistakes in the annotations of own data or of a config.
 
@@ -22,13 +45,12 @@ def check_data(source: str | Path) -> tuple[dict[str, str], list[Finding]]:
         FileNotFoundError: If a file or a picture does not exist.
         ValueError: If ``source`` is neither a dataset nor a config.
     """
-    path = Path(source)
-    if not path.exists() or path.suffix == '.py':
-        config = find_config(source)
+    config = find_own_config(source)
+    if config:
         return dict(config=config), check_annotations(config)
     rows: dict[str, str] = {}
     findings: list[Finding] = []
-    for role, split in find_splits(path).items():
+    for role, split in find_splits(source).items():
         content = split.content
         joints = [category.get('keypoints') or [] for category in content['categories']]
         rows[role] = (

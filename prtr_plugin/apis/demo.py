@@ -6,8 +6,9 @@ from torch import nn
 from ..datasets import generate_people
 from ..engine.hooks import Progress
 from ..model_index import find_config
+from .checks import find_device
 from .config import load_config
-from .training import DEFAULT_MODEL, plan_training, train
+from .training import DEFAULT_MODEL, new_run_folder, plan_training, train
 
 
 def run_demo(
@@ -42,7 +43,14 @@ def run_demo(
         ValueError: If an argument is out of range.
     """
     model = model or DEFAULT_MODEL
-    epochs = epochs or load_config(find_config(model)).train_cfg.max_epochs
+    if epochs is None:
+        epochs = load_config(find_config(model)).train_cfg.max_epochs
+    for name, value in dict(epochs=epochs, pictures=pictures).items():
+        if value < 1:
+            raise ValueError(f'{name} must be at least 1, but is {value}.')
+    # before people are drawn, which takes a minute
+    find_device(device)
+    new_run_folder(out, Path(data))
     generate_people(data, num_train=pictures, num_val=max(1, pictures // 10))
     plan = plan_training(data, model=model, work_dir=out, epochs=epochs, seed=seed, device=device)
     return train(plan, device=device, report=report)

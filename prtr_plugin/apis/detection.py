@@ -8,7 +8,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from mmpose.evaluation.functional import nms
 
-from ..checkpoints import read_weights
+from ..checkpoints import read_weights, trust_checkpoint
 from .checks import find_device
 from .config import load_config
 from .model_zoo import load_weights
@@ -27,6 +27,7 @@ class Detector:
         nms_thr (float): Largest IoU of two people. Defaults to 0.3
         device (str, optional): Defaults to an accelerator if there is one,
             else the CPU
+        trust (bool): See :func:`load_model`. Defaults to ``False``
 
     Raises:
         CheckpointError: If the checkpoint does not fit the config.
@@ -42,6 +43,7 @@ class Detector:
         person_class: int = 0,
         nms_thr: float = 0.3,
         device: str | None = None,
+        trust: bool = False,
     ) -> None:
         try:
             # otherwise the registry of mmdet would only report a missing name
@@ -53,7 +55,9 @@ class Detector:
             ) from error
 
         cfg = load_config(config)
-        state_dict, _ = read_weights(weights)
+        state_dict, _ = read_weights(weights, trust)
+        if trust:
+            trust_checkpoint(weights)
         with DefaultScope.overwrite_default_scope('mmdet'):
             # options keep mmdet from looking for model.backbone
             self.model = init_detector(cfg, weights, device=find_device(device), cfg_options={})

@@ -114,7 +114,8 @@ class PRTRInferencer(MMPoseInferencer):
         Args:
             inputs (str | Path | np.ndarray | Iterable): An image, a folder, a
                 pattern as in :func:`predict`, a video or ``'webcam'``, or
-                several images
+                several images. A path with ``://`` is fetched, unlike by
+                :func:`predict`, as mmpose's inferencers do
             *args: See the parent class
             **kwargs: See the parent class
 
@@ -124,9 +125,10 @@ class PRTRInferencer(MMPoseInferencer):
         Raises:
             OSError: If an image cannot be opened. The message names it.
             ValueError: If an image is not valid, see :func:`predict`, or
-                ``bbox_thr`` is not from 0 to 1.
+                ``bbox_thr`` or ``kpt_thr`` is not from 0 to 1.
         """
-        check_score_thr(kwargs.get('bbox_thr', 0.3), 'bbox_thr')
+        for name in ('bbox_thr', 'kpt_thr'):
+            check_score_thr(kwargs.get(name, 0.3), name)
         if isinstance(inputs, (str, Path)):
             inputs = str(inputs)
             kind = mimetypes.guess_type(inputs)[0] or ''

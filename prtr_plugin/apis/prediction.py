@@ -169,9 +169,13 @@ def draw(image: Image, people: Sequence[Person], kpt_thr: float = 0.3) -> np.nda
     Returns:
         np.ndarray: Picture in shape (H, W, 3), BGR, for ``cv2.imwrite``.
 
+    Raises:
+        OSError, TypeError, ValueError: See :func:`predict`.
+
     Example:
         >>> cv2.imwrite('drawn.jpg', draw('a.jpg', predict(model, ['a.jpg'])[0]))
     """
+    check_score_thr(kpt_thr, 'kpt_thr')
     pixels = load_image(image, 0)
     meta = people[0].dataset_meta if people else None
     return draw_people(pixels, people, meta or {}, kpt_thr)

@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.model import BaseModel
 
 from ..fileio import write_folder
+from ..models.estimators.cascade_data import check_score_thr
 from ..visualization import draw_people
 from .frames import Frame, FrameWriter, Source, find_sources, read_frames
 from .prediction import Person, predict
@@ -35,12 +36,15 @@ def read_boxes(path: str | Path) -> dict[str, np.ndarray]:
 
     Args:
         path (str | Path): A CSV file with the columns ``file``, ``x1``,
-            ``y1``, ``x2``, ``y2`` and, if wanted, ``score``; or a JSON file
+            ``y1``, ``x2``, ``y2`` and, if wanted, ``score``; a JSON file
             with an object from files to lists of [x1, y1, x2, y2] or
-            [x1, y1, x2, y2, score]
+            [x1, y1, x2, y2, score]; or annotations or detections in COCO's
+            layout, of which people without crowds are taken: the category
+            named person or, without that name or any names, number 1
 
     Returns:
-        Dict[str, np.ndarray]: Boxes by the name of the file, in shape (N, 5).
+        Dict[str, np.ndarray]: Boxes in shape (N, 5) by the name of the file
+        or, for COCO's detections, the number that is its name.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -57,15 +61,45 @@ def read_boxes(path: str | Path) -> dict[str, np.ndarray]:
                     numbers = [row['x1'], row['y1'], row['x2'], row['y2'], row.get('score') or 1]
                     rows.setdefault(row['file'], []).append([float(x) for x in numbers])
         else:
-            for name, boxes in json.loads(path.read_text(encoding='utf-8')).items():
+            content = json.loads(path.read_text(encoding='utf-8'))
+            if isinstance(content, list) or 'annotations' in content:
+                content = _coco_boxes(content)
+            for name, boxes in content.items():
                 rows[name] = [[*map(float, [*box, 1][:5])] for box in boxes]
         return {Path(name).name: np.array(found).reshape(-1, 5) for name, found in rows.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'The file of boxes "{path}" must be a CSV file with the columns file, x1, y1, x2, y2 '
-            '(and score), or a JSON object from files to lists of [x1, y1, x2, y2], but reading '
-            f'it gives {type(error).__name__}: {error}'
+            "(and score), a JSON object from files to lists of [x1, y1, x2, y2], or COCO's "
+            f'annotations or detections, but reading it gives {type(error).__name__}: {error}'
         ) from error
+
+
+def _coco_boxes(content: dict | list[dict]) -> dict[str, list]:
+    """Boxes of people by the name of a file or, in detections, by its number."""
+    if isinstance(content, list):
+        entries, categories, names = content, [], None
+    else:
+        entries, categories = content['annotations'], content.get('categories', [])
+        names = {x['id']: x['file_name'] for x in content['images']}
+    people = {c['id'] for c in categories if c.get('name') == 'person'} or {1}
+    boxes: dict[str, list] = {name: [] for name in (names or {}).values()}
+    for entry in entries:
+        if entry.get('category_id', 1) in people and not entry.get('iscrowd'):
+            x, y, width, height = entry['bbox']
+            name = str(entry['image_id']) if names is None else names[entry['image_id']]
+            box = [x, y, x + width, y + height, entry.get('score', 1)]
+            boxes.setdefault(name, []).append(box)
+    if not any(boxes.values()):
+        raise ValueError(f'there is no person in it (category {min(people)})')
+    return boxes
+
+
+def _find_boxes(source: str, boxes: dict[str, np.ndarray]) -> np.ndarray | None:
+    """The boxes of a file, by its name or by the number that is its name."""
+    path = Path(source)
+    names = (path.name, path.stem, path.stem.lstrip('0'))
+    return next((boxes[name] for name in names if name in boxes), None)
 
 
 def predict_files(
@@ -113,12 +147,17 @@ def predict_files(
     Raises:
         FileExistsError: If ``out`` is not empty and ``overwrite`` not set.
         FileNotFoundError: If an input does not exist.
-        ValueError: If boxes do not fit, or no file could be read.
+        ValueError: If boxes do not fit, an argument is out of range, or no
+            file could be read.
 
     Example:
         >>> model = load_run('work_dirs/people5')
         >>> predict_files(model, ['photos/'], 'out')
     """
+    check_score_thr(score_thr)
+    check_score_thr(kpt_thr, 'kpt_thr')
+    if batch_size < 1:
+        raise ValueError(f'batch must be at least 1, but is {batch_size}.')
     if boxes is not None and detector is not None:
         raise ValueError('Give either boxes or a detector.')
     sources = find_sources(inputs)
@@ -126,7 +165,7 @@ def predict_files(
         boxes = read_boxes(boxes)
     if boxes is not None:
         known = {Path(source.path).name for source in sources}
-        if not known.intersection(boxes):
+        if all(_find_boxes(source.path, boxes) is None for source in sources):
             raise ValueError(
                 f'The boxes are for other files, such as {next(iter(boxes), "none")!r}; the inputs '
                 f'are {", ".join(sorted(known)[:3])}. The names must be the same.'
@@ -191,8 +230,8 @@ def _predict(
     if detector is not None:
         given = detector(images)
     elif boxes is not None:
-        nobody = np.zeros((0, 5))
-        given = [boxes.get(Path(frame.source.path).name, nobody) for frame in batch]
+        given = [_find_boxes(frame.source.path, boxes) for frame in batch]
+        given = [np.zeros((0, 5)) if found is None else found for found in given]
     try:
         return list(predict(model, images, given, score_thr=score_thr))
     except ValueError as error:

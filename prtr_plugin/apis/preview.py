@@ -6,8 +6,11 @@ import numpy as np
 from mmengine.registry import DefaultScope
 from mmpose.registry import DATASETS
 
+from ..datasets import check_data_files
+from ..fileio import check_output, write_file
 from ..visualization import draw_people
 from .config import load_config
+from .data_check import find_own_config
 from .prediction import Person
 from .training import plan_training
 
@@ -30,13 +33,19 @@ def preview(
 
     Raises:
         FileNotFoundError: If a file does not exist.
-        ValueError: If the data cannot be used.
+        OSError: If the picture cannot be written.
+        ValueError: If the data cannot be used, or ``number`` or ``columns``
+            is below 1.
     """
+    if min(number, columns) < 1:
+        raise ValueError(f'number and columns must be at least 1, but are {number} and {columns}.')
+    check_output(out, force=True, formats=('.png', '.jpg', '.jpeg'), inputs=[source])
+    config = find_own_config(source)
     with tempfile.TemporaryDirectory() as folder:
-        config = str(source)
-        if Path(source).exists() and Path(source).suffix != '.py':
+        if config is None:
             config = str(plan_training(source, work_dir=Path(folder) / 'run').config)
         cfg = load_config(config)
+        check_data_files(cfg, ('train',))
         with DefaultScope.overwrite_default_scope('mmpose'):
             dataset = DATASETS.build(cfg.train_dataloader.dataset)
     np.random.seed(seed)
@@ -48,7 +57,8 @@ def preview(
     tiles += [blank] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
     picture = np.vstack(rows)
-    mmcv.imwrite(picture, str(out))
+    with write_file(out) as file:
+        mmcv.imwrite(picture, str(file))
     return picture
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..datasets import OwnData, check_data_files, prepare_data
 from ..engine.hooks import Progress, ProgressHook
+from ..fileio import check_output_folder
 from ..folder_lock import unlock_folder
 from ..model_index import find_config
 from .checks import find_device
@@ -108,8 +109,11 @@ def plan_training(
         raise ValueError('Give either data, a folder or file of your own, or config.')
     base = config or model
     cfg = load_config(find_config(base))
+    if 'model' not in cfg:
+        raise ValueError(f'"{base}" is not the config of a model: it has no "model".')
+    find_device(device)
     crop = None if size is None else parse_size(size)
-    folder = _new_folder(work_dir, Path(data or base))
+    folder = new_run_folder(work_dir, Path(data or base))
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -163,7 +167,11 @@ def _plan(
         schedule = plan_schedule(
             cfg, _num_samples(cfg), epochs, batch or cfg.train_dataloader.batch_size
         )
-    comment = f'Written by `prtr train`. To train once more:\nmim train prtr_plugin {path}'
+    comment = (
+        f'Written by `prtr train`. To train once more:\nmim train prtr_plugin {path}\n'
+        'Its paths are absolute, so that it works from any folder of this machine.\n'
+        'Change them where the data or this package lie elsewhere.'
+    )
     write_config(path, base, own, crop, schedule, comment=comment, **options)
     if own:
         check_data_files(load_config(str(path)), ('train', 'val'))
@@ -298,10 +306,20 @@ def use_device(device: str | None):
         mmengine.device.utils.DEVICE = usual
 
 
-def _new_folder(work_dir: str | Path | None, source: Path) -> Path:
-    """The folder of a new run."""
+def new_run_folder(work_dir: str | Path | None, source: Path) -> Path:
+    """The folder of a new run, which is not made here.
+
+    Args:
+        work_dir (str | Path, optional): See :func:`plan_training`
+        source (Path): Data or config that names the folder otherwise
+
+    Raises:
+        FileExistsError: If ``work_dir`` is given and not empty.
+        OSError: If it cannot be written to.
+    """
     if work_dir is not None:
         folder = Path(work_dir)
+        check_output_folder(folder, force=True)
         if folder.exists() and any(folder.iterdir()):
             raise FileExistsError(
                 f'The folder "{folder}" is not empty: give another one as out, or continue the '

@@ -67,10 +67,17 @@ def find_run(model: str | Path, weights: str | Path | None = None) -> tuple[str,
     if path.is_dir():
         checkpoint = Path(weights) if weights else find_checkpoint(path)
         return str(_config_in(path)), str(checkpoint)
-    if path.suffix in ('.pth', '.pt') and weights is None:
+    if path.suffix in ('.pth', '.pt'):
+        if weights is not None:
+            raise ValueError(f'"{path}" is a checkpoint already: leave out weights.')
         if not path.is_file():
             raise FileNotFoundError(f'The checkpoint "{path}" does not exist.')
         return str(_config_in(path.parent)), str(path)
+    if path.is_file() and path.suffix != '.py':
+        raise ValueError(
+            f'"{path}" is none of these: the work folder of a training run, a checkpoint in one '
+            '(.pth), or the name or config file (.py) of a model.'
+        )
     config = find_config(model)
     if weights is None:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from .comparison import check_some_fit, check_state_dict
 from .detr import convert_detr
+from .efficientnet_lite import convert_efficientnet_lite
 from .errors import CheckpointError
 from .joint_mapping import joint_names, map_joints
 from .reading import get_state_dict, read_checkpoint, read_weights, strip_module
@@ -16,6 +17,7 @@ __all__ = [
     'check_some_fit',
     'check_state_dict',
     'convert_detr',
+    'convert_efficientnet_lite',
     'convert_sequential',
     'convert_two_stage',
     'find_resumable',

@@ -4,7 +4,12 @@ from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
 
-from prtr_plugin.assignment import batched_linear_assignment
+from prtr_plugin.assignment import (
+    batched_linear_assignment,
+    cheapest_columns,
+    find_conflicts,
+    solve,
+)
 
 
 @KEYPOINT_CODECS.register_module()
@@ -190,13 +195,16 @@ class HungarianKeypointCodec(BaseKeypointCodec):
             FloatingPointError: If a logit is NaN or infinite.
         """
         probs = self.joint_probs(cls_logits).mT
-        queries = torch.from_numpy(batched_linear_assignment(probs, maximize=True)).to(probs.device)
+        queries = batched_linear_assignment(probs, maximize=True)
         return queries, probs.gather(-1, queries[..., None]).squeeze(-1)
 
     def batch_decode(
         self, cls_logits: Tensor, coords: Tensor
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Read out the joints of a batch, with one device-to-host transfer.
+        """Read out the joints of a batch.
+
+        Joints are taken on the device and copied to the host, followed by
+        the probabilities of crops in which joints compete for a query.
 
         Args:
             cls_logits (Tensor): Class logits in shape (B, Q, K + 1)
@@ -212,25 +220,33 @@ class HungarianKeypointCodec(BaseKeypointCodec):
         Raises:
             FloatingPointError: If a logit or coordinate is NaN or infinite.
         """
-        # (B, K, Q) and (B, 2, Q): the queries of a joint are contiguous
-        probs, coords = _to_host(self.joint_probs(cls_logits).mT, coords.float().mT)
-        queries = batched_linear_assignment(probs, maximize=True)
+        # the queries of a joint are contiguous
+        probs, coords = self.joint_probs(cls_logits).detach().mT, coords.detach().float()
+        queries, num_different = cheapest_columns(probs, maximize=True)
+        joints = _take_joints(probs, coords, queries)
+        packed = torch.cat((joints, num_different[:, None]), dim=1).cpu()
+        joints, num_different = packed[:, :-1], packed[:, -1]
+        conflicts = find_conflicts(num_different.numpy(), self.num_keypoints)
+        if len(conflicts):
+            index = torch.from_numpy(conflicts)
+            hard = index.to(probs.device, non_blocking=True)
+            maps = torch.cat((probs.index_select(0, hard), coords.index_select(0, hard).mT), dim=1)
+            probs, coords = maps.cpu().split((self.num_keypoints, 2), dim=1)
+            queries = torch.from_numpy(solve(probs.numpy(), maximize=True))
+            joints[index] = _take_joints(probs, coords.mT, queries)
 
-        scores = np.take_along_axis(probs.numpy(), queries[..., None], axis=2)
-        keypoints = np.take_along_axis(coords.numpy(), queries[:, None], axis=2).swapaxes(1, 2)
+        keypoints, scores = np.split(joints.numpy(), [2 * self.num_keypoints], axis=1)
+        keypoints = keypoints.reshape(len(joints), 1, self.num_keypoints, 2)
         if not np.isfinite(keypoints).all():
             raise FloatingPointError(
                 'Coordinates contain NaN or infinite values. Check the inputs and the weights.'
             )
         keypoints = keypoints * np.array(self.input_size, dtype=np.float32)
-        # (B, K, 2) and (B, K, 1) to lists with an instance axis
-        return list(keypoints[:, None]), list(scores[:, None, :, 0])
+        return list(keypoints), list(scores[:, None])
 
 
-def _to_host(probs: Tensor, coords: Tensor) -> tuple[Tensor, Tensor]:
-    """Copy to the host in one transfer, or not at all if already there."""
-    probs, coords = probs.detach(), coords.detach()
-    if probs.device.type == 'cpu':
-        return probs, coords
-    packed = torch.cat((probs, coords), dim=1).cpu()
-    return packed[:, :-2], packed[:, -2:]
+def _take_joints(probs: Tensor, coords: Tensor, queries: Tensor) -> Tensor:
+    """Coordinates and probabilities of the queries (B, K), in shape (B, 3K)."""
+    index = queries[..., None]
+    joints = coords.gather(1, index.expand(-1, -1, 2)).flatten(1)
+    return torch.cat((joints, probs.gather(2, index).flatten(1)), dim=1)

@@ -35,7 +35,7 @@ def compare(
     if 'boxes' in found:
         # rounding can swap two people with equal scores
         cost = np.abs(expected['boxes'][:, :, None] - found['boxes'][:, None]).sum(-1)
-        order = batched_linear_assignment(torch.from_numpy(cost))
+        order = batched_linear_assignment(torch.from_numpy(cost)).numpy()
         found = {name: np.stack([v[o] for v, o in zip(x, order)]) for name, x in found.items()}
     return {
         name: float(np.abs(x - found[name]).max() / max(1, np.abs(x).max()))

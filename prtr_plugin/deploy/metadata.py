@@ -35,6 +35,8 @@ def describe(model: BasePoseEstimator) -> dict:
     result = dict(
         keypoint_names=[names[i] for i in range(codec.num_keypoints)],
         skeleton_links=[list(map(int, link)) for link in meta['skeleton_links']],
+        keypoint_colors=np.asarray(meta['keypoint_colors']).tolist(),
+        skeleton_link_colors=np.asarray(meta['skeleton_link_colors']).tolist(),
         flip_indices=list(map(int, meta['flip_indices'])),
         include_background=codec.include_background,
         color_order='BGR',

@@ -35,8 +35,8 @@ except ImportError as error:
         'with `pip install numpy scipy opencv-python onnxruntime`.'
     )
 
-# BGR, by side of the body
-COLORS = dict(left=(255, 128, 0), right=(0, 128, 255), middle=(0, 200, 0))
+# RGB, for files that were exported without the colours of their dataset
+COLOR = (255, 128, 0)
 
 
 def parse_args() -> argparse.Namespace:
@@ -420,7 +420,7 @@ def predict(
 
 
 def draw(image: np.ndarray, people: list[dict], meta: dict, kpt_thr: float) -> np.ndarray:
-    """Draw joints and links, blue left, orange right, green in the middle.
+    """Draw joints and links in the colours of the dataset.
 
     Args:
         image (np.ndarray): Image in shape (H, W, 3), BGR, uint8
@@ -434,9 +434,14 @@ def draw(image: np.ndarray, people: list[dict], meta: dict, kpt_thr: float) -> n
     zoom = max(1, round(640 / max(image.shape[:2])))
     canvas = cv2.resize(image, None, fx=zoom, fy=zoom)
     width = max(1, round(max(canvas.shape[:2]) / 400))
-    names = meta['keypoint_names']
-    sides = [next((s for s in ('left', 'right') if s in name), 'middle') for name in names]
-    colors = [COLORS[side] for side in sides]
+    links = meta['skeleton_links']
+    colors, link_colors = (
+        [tuple(color[::-1]) for color in meta.get(key) or [COLOR] * number]
+        for key, number in (
+            ('keypoint_colors', len(meta['keypoint_names'])),
+            ('skeleton_link_colors', len(links)),
+        )
+    )
 
     def to_pixel(point: Sequence[float]) -> tuple[int, ...]:
         return tuple(round(x * zoom) for x in point)
@@ -446,9 +451,8 @@ def draw(image: np.ndarray, people: list[dict], meta: dict, kpt_thr: float) -> n
         cv2.rectangle(canvas, to_pixel((x1, y1)), to_pixel((x2, y2)), (255, 255, 255), width)
         points = list(map(to_pixel, person['keypoints']))
         shown = [score >= kpt_thr for score in person['keypoint_scores']]
-        for a, b in meta['skeleton_links']:
+        for (a, b), color in zip(links, link_colors):
             if shown[a] and shown[b]:
-                color = colors[a] if colors[a] == colors[b] else COLORS['middle']
                 cv2.line(canvas, points[a], points[b], color, width, cv2.LINE_AA)
         for point, color, seen in zip(points, colors, shown):
             if seen:

@@ -7,7 +7,6 @@ they are computed from the same inputs.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -16,9 +15,9 @@ from mmpose.structures import PoseDataSample
 from torch import Tensor
 
 from ..models.layers import FusedMultiheadAttention
-from ..models.transformers import PRTRTransformer
+from ..models.transformers import PixelPRTRTransformer, PRTRTransformer
 from .layers import check_model, crop_region, read_layers, record_arguments, to_index
-from .style import crop_panels, joint_colors, joint_indices, joint_names
+from .style import crop_panels, joint_colors, joint_indices, joint_names, overlay
 
 
 def attention_weights(
@@ -79,7 +78,7 @@ def attend_joints(
 
     Args:
         model (BaseModel): See :func:`read_layers`, with
-            :class:`PRTRTransformer`
+            :class:`PRTRTransformer` or :class:`PixelPRTRTransformer`
         data_batch (dict): See :func:`read_layers`
         layer (int, optional): Decoder layer, counted from 1, whose attention
             and whose joints are returned. Defaults to the last one
@@ -94,7 +93,7 @@ def attend_joints(
             :class:`DeformablePRTRTransformer` see :func:`sample_joints`.
         ValueError: If there is no such layer.
     """
-    transformer = check_model(model, PRTRTransformer).transformer
+    transformer = check_model(model, PRTRTransformer, PixelPRTRTransformer).transformer
     encoder, decoder = transformer.encoder, transformer.decoder
     index = to_index('layer', layer, len(decoder.layers))
     modules = [decoder.layers[index].cross_attn]
@@ -201,13 +200,10 @@ def draw_attention(
     for k in joint_indices(joints, dataset_meta):
         panels.append((decoder[k], names[k], colors[k], attention.keypoints[k], 'o'))
 
-    x1, y1, x2, y2 = region = crop_region(attention.sample.metainfo)
+    region = crop_region(attention.sample.metainfo)
     figure, axes = crop_panels(image, region, len(panels))
     for axis, (weights, title, color, location, marker) in zip(axes, panels):
-        relative = weights / weights.max()
-        overlay = matplotlib.colormaps['YlOrRd'](0.3 + 0.7 * relative)
-        overlay[..., 3] = 0.85 * relative
-        axis.imshow(overlay, extent=(x1, x2, y2, y1))
+        overlay(axis, weights, region)
         axis.set_title(f'{title}\nlargest {weights.max():.2f}', fontsize=7, color=color)
         axis.plot(*location, marker, color=color, mec='white', markersize=6)
     heads = 'mean over the heads' if head is None else f'head {head}'

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 from scipy.optimize import linear_sum_assignment
 
@@ -47,6 +48,28 @@ def _median(column: np.ndarray) -> float:
     return float(np.median(known)) if len(known) else float('nan')
 
 
+def match_people(
+    truth: InstanceData, found: InstanceData
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give annotated people predicted ones, so that the sum of the distances is smallest.
+
+    Args:
+        truth (InstanceData): N people with K ``keypoints``, ``keypoints_visible`` and ``bboxes``
+        found (InstanceData): M people with K ``keypoints``
+
+    Returns:
+        tuple: Indices of min(N, M) annotated people, of their predicted ones, and the distances
+        of the joints of these pairs in shape (min(N, M), K), in units of the longer side of the
+        person's box.
+    """
+    size = (truth.bboxes[:, 2:] - truth.bboxes[:, :2]).max(axis=1)
+    seen = truth.keypoints_visible.reshape(truth.keypoints.shape[:2]) > 0
+    gaps = truth.keypoints[:, None] - found.keypoints[None, ..., :2]
+    distances = np.linalg.norm(gaps, axis=-1) / size[:, None, None]
+    rows, columns = linear_sum_assignment((distances * seen[:, None]).sum(axis=-1))
+    return rows, columns, distances[rows, columns]
+
+
 def measure_joints(samples: Sequence[PoseDataSample], num_keypoints: int) -> JointErrors:
     """Compare predicted people with annotated ones.
 
@@ -65,15 +88,11 @@ def measure_joints(samples: Sequence[PoseDataSample], num_keypoints: int) -> Joi
         truth, found = sample.gt_instances, sample.pred_instances
         if 'keypoints' not in truth or not len(truth):
             continue
-        size = (truth.bboxes[:, 2:] - truth.bboxes[:, :2]).max(axis=1)
         seen = truth.keypoints_visible.reshape(len(truth), num_keypoints) > 0
         result = np.full(seen.shape, np.inf)
         if len(found):
-            gaps = truth.keypoints[:, None] - found.keypoints[None, ..., :2]
-            distances = np.linalg.norm(gaps, axis=-1) / size[:, None, None]
-            cost = (distances * seen[:, None]).sum(axis=-1)
-            rows, columns = linear_sum_assignment(cost)
-            result[rows] = distances[rows, columns]
+            rows, _, distances = match_people(truth, found)
+            result[rows] = distances
         result[~seen] = np.nan
         errors.append(result)
         images += [i] * len(truth)

@@ -57,10 +57,14 @@ def read_layers(model: BaseModel, data_batch: dict) -> LayerOutputs:
     head = check_model(model)
     data = model.data_preprocessor(data_batch, False)
     samples, feats = data['data_samples'], model.extract_feat(data['inputs'])
+    # of the last layer after the confidences of maps, which the others lack
+    last = head(feats)[0].float() if head.transformer.with_maps else None
     cls_logits, coords = (x.float() for x in head.forward_layers(feats))
+    if last is not None:
+        cls_logits[-1] = last
     probs = head.decoder.joint_probs(cls_logits).flatten(0, 1)
-    queries = batched_linear_assignment(probs.mT, maximize=True)
-    queries = queries.reshape(*coords.shape[:2], -1)
+    assigned = batched_linear_assignment(probs.mT, maximize=True)
+    queries = assigned.cpu().numpy().reshape(*coords.shape[:2], -1)
     joints = np.take_along_axis(coords.cpu().numpy(), queries[..., None], axis=2)
     x1, y1, x2, y2 = np.transpose([crop_region(s.metainfo) for s in samples])[..., None]
     keypoints = joints * np.stack((x2 - x1, y2 - y1), axis=-1) + np.stack((x1, y1), axis=-1)
@@ -81,12 +85,13 @@ def crop_region(metainfo: dict) -> tuple[float, float, float, float]:
     return (*(center - scale / 2), *(center + scale / 2))
 
 
-def check_model(model: BaseModel, transformer: type[nn.Module] = nn.Module) -> PRTRHead:
+def check_model(model: BaseModel, *transformers: type[nn.Module]) -> PRTRHead:
     """Check that a model is a two-stage one with :class:`PRTRHead`.
 
     Args:
         model (BaseModel): A pose estimator
-        transformer (type): Required class of its transformer. Defaults to any
+        *transformers (type): Classes of which its transformer must be one.
+            Defaults to any
 
     Returns:
         PRTRHead: The head of the model.
@@ -101,10 +106,10 @@ def check_model(model: BaseModel, transformer: type[nn.Module] = nn.Module) -> P
             f'{type(model).__name__} with {type(head).__name__}. For PRTRCascade use '
             'tools/visualizations/cascade.py.'
         )
-    if not isinstance(head.transformer, transformer):
+    if transformers and not isinstance(head.transformer, transformers):
         raise TypeError(
-            f'This needs a PRTRHead with {transformer.__name__}, but its transformer is '
-            f'{type(head.transformer).__name__}.'
+            f'This needs a PRTRHead with {" or ".join(kind.__name__ for kind in transformers)}, '
+            f'but its transformer is {type(head.transformer).__name__}.'
         )
     return head
 
@@ -140,6 +145,29 @@ def record_arguments(*modules: nn.Module) -> Iterator[dict[nn.Module, dict[str, 
         recorded[module] = bound.arguments
 
     hooks = [m.register_forward_pre_hook(record, with_kwargs=True) for m in modules]
+    try:
+        yield recorded
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def record_results(*modules: nn.Module) -> Iterator[dict[nn.Module, Any]]:
+    """Record what modules return.
+
+    Args:
+        *modules (nn.Module): The modules, which are not changed
+
+    Yields:
+        Dict[nn.Module, Any]: For each module the result of its last call.
+        Filled as the modules run.
+    """
+    recorded: dict[nn.Module, Any] = {}
+    hooks = [
+        m.register_forward_hook(lambda module, _, result: recorded.__setitem__(module, result))
+        for m in modules
+    ]
     try:
         yield recorded
     finally:

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from mmengine.model import BaseModel
 from scipy.stats import entropy
 
 from .layers import check_model, read_layers
-from .style import SIDE_COLORMAPS, joint_colors, joint_names, joint_sides, new_figure, side_handles
+from .style import joint_colors, joint_names, new_figure, side_handles
 
 
 class QueryStatistics:
@@ -158,18 +159,19 @@ def draw_density(
     columns = min(len(shown), 7)
     rows = -(-len(shown) // columns)
     figure = new_figure(1.45 * columns, (1.1 / aspect + 0.4) * rows + 0.5)
-    names, sides = joint_names(dataset_meta), joint_sides(dataset_meta)
+    names, colors = joint_names(dataset_meta), joint_colors(dataset_meta)
     for i, q in enumerate(shown):
         axis = figure.add_subplot(rows, columns, i + 1)
         best = statistics.answers[q].argmax()
         uses = statistics.uses[q] / statistics.num_people
-        colormap, what = 'Greys', 'never answers'
+        color, what = np.full(3, 0.2), 'never answers'
         if uses:
             share = statistics.answers[q, best] / statistics.uses[q]
-            colormap = SIDE_COLORMAPS[sides[best]]
+            color = colors[best]
             what = f'{names[best]} {share:.0%}'
         # a few bins hold most of it: the square root makes the others visible
-        axis.imshow(np.sqrt(statistics.density[q]), cmap=colormap, extent=(0, aspect, 1, 0))
+        shades = LinearSegmentedColormap.from_list('', [np.ones(3), color])
+        axis.imshow(np.sqrt(statistics.density[q]), cmap=shades, extent=(0, aspect, 1, 0))
         axis.set(xticks=[], yticks=[])
         axis.set_title(f'query {q}: used {uses:.0%}\n{what}', fontsize=7)
     figure.legend(

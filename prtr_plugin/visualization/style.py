@@ -17,8 +17,9 @@ from PIL import Image
 from ..datasets.joints import split_side
 from ..fileio import check_output, write_file
 
-# as mmpose draws people: left green, right orange, the rest blue
-SIDE_COLORMAPS = dict(left='Greens', right='Oranges', middle='Blues')
+SIDES = ('left', 'right', 'middle')
+# colours of a dataset may be as bright as white, which cannot be read on white
+LARGEST_LUMINANCE = 0.6
 FONT_SIZE = 7
 # room for names beside a picture, in heights of the picture
 LABEL_MARGIN = 0.3
@@ -152,32 +153,36 @@ def joint_sides(dataset_meta: dict) -> list[str]:
 
 
 def joint_colors(dataset_meta: dict) -> np.ndarray:
-    """Colours of the joints, shades of one colour for each side.
+    """Colours of the joints: those of the dataset, shaded so that joints differ.
 
     Args:
-        dataset_meta (dict): See :func:`joint_sides`
+        dataset_meta (dict): Metainfo of the dataset, as mmpose parses it
 
     Returns:
         np.ndarray: RGB colours in [0, 1] in shape (K, 3).
     """
-    sides = np.array(joint_sides(dataset_meta))
-    colors = np.zeros((len(sides), 3))
-    for side, colormap in SIDE_COLORMAPS.items():
-        members = np.flatnonzero(sides == side)
-        # the ends of these colour maps are white and black
-        shades = np.linspace(0.5, 0.9, len(members))
-        colors[members] = matplotlib.colormaps[colormap](shades)[:, :3]
+    colors = np.asarray(dataset_meta['keypoint_colors']) / 255
+    luminance = colors @ (0.299, 0.587, 0.114)
+    colors *= np.minimum(1, LARGEST_LUMINANCE / np.maximum(luminance, 1e-6))[:, None]
+    _, groups = np.unique(colors, axis=0, return_inverse=True)
+    for group in range(groups.max() + 1):
+        members = np.flatnonzero(groups.ravel() == group)
+        colors[members] *= np.linspace(1, 0.5, len(members))[:, None]
     return colors
 
 
 def side_handles(dataset_meta: dict) -> list[Line2D]:
     """Legend entries of the sides that a dataset's joints are on."""
-    found = set(joint_sides(dataset_meta))
-    return [
-        Line2D([], [], color=matplotlib.colormaps[colormap](0.7), linewidth=3, label=side)
-        for side, colormap in SIDE_COLORMAPS.items()
-        if side in found
-    ]
+    colors = joint_colors(dataset_meta)
+    handles = []
+    for side in SIDES:
+        members = [k for k, found in enumerate(joint_sides(dataset_meta)) if found == side]
+        if members:
+            # eyes may have another colour than arms and legs
+            given = [tuple(dataset_meta['keypoint_colors'][k]) for k in members]
+            color = colors[members[given.index(max(given, key=given.count))]]
+            handles.append(Line2D([], [], color=color, linewidth=3, label=side))
+    return handles
 
 
 def spread(wanted: np.ndarray, gap: float) -> np.ndarray:
@@ -242,6 +247,21 @@ def crop_panels(
     for axis in axes:
         show_image(axis, gray, region, alpha=0.7)
     return figure, axes
+
+
+def overlay(axis: Axes, weights: np.ndarray, region: Sequence[float]) -> None:
+    """Lay weights over a crop, from transparent for 0 to dark for the largest.
+
+    Args:
+        axis (Axes): See :func:`crop_panels`
+        weights (np.ndarray): Weights of the cells of the crop in shape (H, W)
+        region (Sequence[float]): See :func:`show_image`
+    """
+    x1, y1, x2, y2 = region
+    relative = weights / weights.max()
+    colors = matplotlib.colormaps['YlOrRd'](0.3 + 0.7 * relative)
+    colors[..., 3] = 0.85 * relative
+    axis.imshow(colors, extent=(x1, x2, y2, y1))
 
 
 def label_points(

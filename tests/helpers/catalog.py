@@ -44,10 +44,20 @@ def load(name: str) -> Config:
     return Config.fromfile(FILES[name])
 
 
+def need_backbone(name: str) -> None:
+    """Skip a test of a config whose backbone is in a package that is not installed."""
+    for part, package in (
+        ('_vit-', 'mmpretrain'),
+        ('_efficientnet-', 'mmpretrain'),
+        ('_efficientnet-', 'timm'),
+    ):
+        if part in name:
+            pytest.importorskip(package, reason='has the backbone')
+
+
 def build(name: str, device: str = 'cpu') -> nn.Module:
     """Build a model, which on ``meta`` has shapes but no values."""
-    if '_vit-' in name:
-        pytest.importorskip('mmpretrain', reason='has the backbone')
+    need_backbone(name)
     with DefaultScope.overwrite_default_scope('mmpose'), torch.device(device):
         return MODELS.build(load(name).model)
 

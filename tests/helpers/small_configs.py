@@ -2,14 +2,13 @@
 
 import copy
 
-import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmpose.registry import MODELS
 from mmpose.testing import get_packed_inputs
 
-from helpers.catalog import load, set_input_size
+from helpers.catalog import load, need_backbone, set_input_size
 
 SIZE = (96, 128)
 
@@ -43,8 +42,7 @@ def small_cfg(name: str) -> Config:
 
 def check_step_and_prediction(name: str) -> None:
     """Train the small model for a step, and predict."""
-    if '_vit-' in name:
-        pytest.importorskip('mmpretrain')
+    need_backbone(name)
     cfg = small_cfg(name)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
@@ -69,8 +67,7 @@ def check_step_and_prediction(name: str) -> None:
 
 def strides(name: str) -> list[int]:
     """Those of the maps of the small backbone."""
-    if '_vit-' in name:
-        pytest.importorskip('mmpretrain')
+    need_backbone(name)
     backbone = MODELS.build(small_cfg(name).model.backbone)
     with torch.no_grad():
         maps = backbone(torch.zeros(1, 3, *SIZE[::-1]))

@@ -204,8 +204,9 @@ def test_pictures_in_other_ways(inferencer, picture, folder, tmp_path):
         list(inferencer([picture, str(tmp_path / 'empty.jpg')]))
     with pytest.raises(ValueError, match='5000x1 pixels, .* too thin'):
         next(inferencer(np.zeros((1, 5000, 3), np.uint8)))
-    with pytest.raises(ValueError, match='bbox_thr must be a score from 0 to 1'):
-        inferencer(picture, bbox_thr=30)
+    for name in ('bbox_thr', 'kpt_thr'):
+        with pytest.raises(ValueError, match=f'{name} must be a score from 0 to 1'):
+            inferencer(picture, **{name: 30})
 
 
 def test_models_and_weights(files, small_config, checkpoint, quick_options, tmp_path):

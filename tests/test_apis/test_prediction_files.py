@@ -90,6 +90,37 @@ def test_boxes(model, pictures, tmp_path):
     )
 
 
+def test_boxes_in_the_layout_of_coco(model, pictures, tmp_path):
+    """Annotations name their files; detections have numbers, which are names as in COCO."""
+    first, second = (
+        picture.rename(picture.with_name(f'{i:012}.jpg')) for i, picture in enumerate(pictures, 41)
+    )
+    person = dict(image_id=3, category_id=7, bbox=[5, 6, 40, 50])
+    content = dict(
+        images=[dict(id=3, file_name=f'folder/{first.name}'), dict(id=4, file_name=second.name)],
+        categories=[dict(id=1, name='dog'), dict(id=7, name='person')],
+        annotations=[person, dict(person, category_id=1), dict(person, iscrowd=1)],
+    )
+    annotations, detections = tmp_path / 'annotations.json', tmp_path / 'detections.json'
+    annotations.write_text(json.dumps(content))
+    read = read_boxes(annotations)
+    assert {name: boxes.tolist() for name, boxes in read.items()} == {
+        first.name: [[5, 6, 45, 56, 1]],
+        second.name: [],
+    }
+    found = dict(image_id=42, category_id=1, bbox=[5, 6, 40, 50], score=0.75)
+    detections.write_text(json.dumps([found, dict(found, category_id=2)]))
+    assert read_boxes(detections)['42'].tolist() == [[5, 6, 45, 56, 0.75]]
+    for path, counts in ((annotations, [1, 0]), (detections, [0, 1])):
+        out = tmp_path / path.stem
+        predict_files(model, [first, second], out, path, draw=False)
+        frames = json.loads((out / 'predictions.json').read_text())['frames']
+        assert [len(frame['people']) for frame in frames] == counts
+    detections.write_text(json.dumps([dict(found, category_id=2)]))
+    with pytest.raises(ValueError, match='no person in it'):
+        read_boxes(detections)
+
+
 def test_detector(model, pictures, tmp_path):
     def detector(images):
         return [np.array([[0, 0, 20 + i, 20, 0.9], [0, 0, 5, 5, 0.1]]) for i in range(len(images))]
@@ -139,6 +170,14 @@ def test_a_camera_runs_until_it_is_stopped(model, pictures, tmp_path, monkeypatc
 
 
 def test_errors(model, pictures, tmp_path):
+    for argument in (dict(score_thr=2), dict(batch_size=0)):
+        with pytest.raises(ValueError, match='score_thr must be|batch must be'):
+            predict_files(model, pictures, tmp_path / 'out', **argument)
+    for wrong in (-0.1, 1.1):
+        with pytest.raises(ValueError, match='kpt_thr must be a score from 0 to 1'):
+            predict_files(model, pictures, tmp_path / 'out', kpt_thr=wrong)
+        with pytest.raises(ValueError, match='kpt_thr must be a score from 0 to 1'):
+            draw(pictures[0], [], wrong)
     with pytest.raises(ValueError, match='boxes are for other files'):
         predict_files(model, pictures, tmp_path / 'out', {'else.jpg': np.zeros((0, 5))})
     for name, text in (('a.csv', 'file,x1\na,1'), ('a.json', '[1]'), ('b.json', 'x')):

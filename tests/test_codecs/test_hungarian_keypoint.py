@@ -68,6 +68,20 @@ def test_batch_decode_equals_plain_loop(num_keypoints, num_queries, include_back
         np.testing.assert_allclose(scores[i][0], expected_scores, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize('num_conflicts', [0, 2])
+def test_read_out_copies_joints_and_conflicts(num_conflicts, monkeypatch):
+    """Of a batch of 4: coordinates, scores and a number; then the crops with a conflict."""
+    logits, coords = torch.zeros(4, 5, 4), torch.rand(4, 5, 2)
+    logits[:, range(3), range(3)] = 9
+    # query 0 is that of joints 0 and 1
+    logits[:num_conflicts, 1, 1], logits[:num_conflicts, 0, 1] = 0, 9
+    copied = []
+    monkeypatch.setattr(torch.Tensor, 'cpu', lambda x: copied.append(x.shape) or x)
+    keypoints, _ = build().batch_decode(logits, coords)
+    np.testing.assert_allclose(np.stack(keypoints)[:, 0, 2], coords[:, 2] * torch.tensor([96, 128]))
+    assert copied == [(4, 3 * 3 + 1), (num_conflicts, 3 + 2, 5)][: 1 + bool(num_conflicts)]
+
+
 def test_background_switch_changes_scores():
     logits, coords = random_outputs(1, 5, 3)
     without = build().batch_decode(logits, coords)[1][0]

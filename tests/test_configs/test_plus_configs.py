@@ -9,6 +9,11 @@ from prtr_plugin.apis import load_config
 # of each config, the one of the paper's head with the same data or backbone
 COUNTERPARTS = {
     'td-prtr-plus_cspnext-m_4xb32-210e_coco-256x192': 'td-prtr_cspnext-m_4xb32-200e_coco-256x192',
+    # with a backbone that no PRTR has
+    'td-prtr-plus_efficientnet-lite0_4xb32-210e_coco-256x192': (
+        'td-prtr_swin-t_4xb32-200e_coco-256x192'
+    ),
+    'td-prtr-plus_efficientnet-lite0_1xb32-20e_lspe-128x96': 'td-prtr_res18_1xb32-1e_lspe-128x96',
     'td-prtr-plus_hrnet-w32_4xb32-210e_coco-256x192': 'td-prtr_hrnet-w32_4xb16-200e_coco-384x288',
     'td-prtr-plus_res50_4xb32-210e_coco-256x192': 'td-prtr_swin-t_4xb32-200e_coco-256x192',
     'td-prtr-plus_res50_4xb32-210e_coco-384x288': 'td-prtr_res50_4xb32-200e_coco-384x288',
@@ -21,6 +26,7 @@ COUNTERPARTS = {
         'td-prtr_res50_4xb32-200e_coco-wholebody-384x288'
     ),
 }
+OTHER_KINDS = ('res50', 'hrnet', 'swin', 'cspnext', 'efficientnet')
 LARGE = [name for name in PLUS if '_4xb' in name]
 # the others have the models of these, with other sizes and numbers of joints
 MODELS = [name for name in PLUS if not any(x in name for x in ('384x288', 'synthetic', 'mpii'))]
@@ -39,7 +45,7 @@ def test_trains_a_step_and_predicts(name, mmpose_scope):
 def test_maps(name, mmpose_scope):
     """All that the backbone has, from a quarter of the input on."""
     expected = {'vit': [16], 'res18': [4, 8, 16]}
-    (kind,) = [kind for kind in (*expected, 'res50', 'hrnet', 'swin', 'cspnext') if kind in name]
+    (kind,) = [kind for kind in (*expected, *OTHER_KINDS) if kind in name]
     assert strides(name) == expected.get(kind, [4, 8, 16, 32])
 
 
@@ -55,7 +61,9 @@ def test_one_head(name):
     transformer = dict(first.model.head.transformer)
     if name not in LARGE:
         encoding = dict(transformer['positional_encoding'], num_feats=64)
-        transformer.update(num_heads=4, feedforward_channels=256, positional_encoding=encoding)
+        transformer.update(
+            pixel_channels=96, num_heads=4, feedforward_channels=256, positional_encoding=encoding
+        )
     assert head.transformer == transformer
     # a few to choose from
     assert 3 <= head.num_queries - head.out_channels <= 7
@@ -78,7 +86,7 @@ def test_data_and_backbone_are_those_of_prtr(name):
             for step in pipeline:
                 step.pop('input_size', None)
         assert steps[0] == steps[1]
-    if '_res50_' not in name:
+    if '_res50_' not in name and 'efficientnet' not in name:
         ours, other = (dict(c.model.backbone, out_indices=None) for c in (cfg, theirs))
         assert ours == dict(other, out_indices=None)
     assert cfg.model.data_preprocessor.bgr_to_rgb

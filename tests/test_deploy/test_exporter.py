@@ -97,6 +97,8 @@ def test_metadata(deploy_configs, random_model, kind):
     assert meta['keypoint_names'][5] == 'left_shoulder'
     assert meta['flip_indices'][5] == 6
     assert [5, 7] in [sorted(link) for link in meta['skeleton_links']]
+    assert meta['keypoint_colors'][5] == [0, 255, 0] and len(meta['keypoint_colors']) == 17
+    assert len(meta['skeleton_link_colors']) == len(meta['skeleton_links'])
     assert meta['include_background'] is False
     if kind == 'cascade':
         assert meta['input_size'] == [192, 144]

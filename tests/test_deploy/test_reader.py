@@ -200,8 +200,13 @@ def test_json_on_the_screen(onnx_model, image_file, run, capsys):
 
 
 def test_drawing():
-    """Left and right have colours of their own; low scores are not drawn."""
-    meta = dict(keypoint_names=['nose', 'left_eye', 'right_eye'], skeleton_links=[[0, 1]])
+    """In the colours of the metadata, which are RGB; low scores are not drawn."""
+    meta = dict(
+        keypoint_names=['nose', 'left_eye', 'right_eye'],
+        skeleton_links=[[0, 1]],
+        keypoint_colors=[[10, 20, 30], [40, 50, 60], [70, 80, 90]],
+        skeleton_link_colors=[[100, 110, 120]],
+    )
     person = dict(
         bbox=[10, 10, 60, 60],
         keypoints=[[20, 20], [40, 20], [40, 40]],
@@ -213,13 +218,15 @@ def test_drawing():
         return tuple(picture[y, x].tolist())
 
     picture = reader.draw(black, [person], meta, 0.5)
-    assert at(picture, 20, 20) == at(picture, 30, 20) == reader.COLORS['middle']
-    assert at(picture, 40, 20) == reader.COLORS['left']
-    assert at(picture, 40, 40) == reader.COLORS['right']
+    assert at(picture, 20, 20) == (30, 20, 10) and at(picture, 40, 20) == (60, 50, 40)
+    assert at(picture, 40, 40) == (90, 80, 70) and at(picture, 30, 20) == (120, 110, 100)
     assert at(picture, 10, 35) == (255, 255, 255)
     person['keypoint_scores'] = [0.9, 0.1, 0.9]
     picture = reader.draw(black, [person], meta, 0.5)
     assert at(picture, 40, 20) == at(picture, 30, 20) == (0, 0, 0)
+    # of an older export
+    del meta['keypoint_colors'], meta['skeleton_link_colors']
+    assert at(reader.draw(black, [person], meta, 0), 30, 20) == reader.COLOR[::-1]
 
 
 def test_bad_input(exported, image_file, run, tmp_path):

@@ -3,6 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.optim import build_optim_wrapper
+from mmengine.utils import digit_version
 from mmpose.registry import HOOKS, MODELS
 from torch import nn
 
@@ -68,3 +70,41 @@ def test_training_in_channels_last(model):
     assert channels_last(model) and model.training
     for before, after in zip(weights, model.parameters()):
         assert after.requires_grad and torch.equal(before, after)
+
+
+def test_cuda_graph_switch(model):
+    hook = HOOKS.build(dict(type='DeployHook', cuda_graph=True))
+    with pytest.raises(ValueError, match='cuda_graph=True needs'):
+        hook.before_test(SimpleNamespace(model=model))
+
+
+@pytest.mark.skipif(
+    digit_version(torch.__version__) < digit_version('2.4'), reason='only on a GPU before'
+)
+def test_fused_optimizer():
+    """mmengine hands the switch on, and the steps stay the same."""
+    models = []
+    for fused in (False, True):
+        torch.manual_seed(0)
+        model = nn.Linear(3, 2)
+        cfg = dict(type='AdamW', lr=0.1, fused=fused)
+        wrapper = build_optim_wrapper(model, dict(type='OptimWrapper', optimizer=cfg))
+        assert wrapper.optimizer.defaults['fused'] == fused
+        before = model.weight.clone()
+        for _ in range(3):
+            wrapper.update_params(model(torch.ones(4, 3)).square().sum())
+        assert not torch.allclose(model.weight, before)
+        models.append(model)
+    torch.testing.assert_close(models[0].weight, models[1].weight)
+
+
+@pytest.mark.parametrize('precision', ['high', 'highest'])
+def test_matmul_precision(precision):
+    before = torch.get_float32_matmul_precision()
+    hook = HOOKS.build(dict(type='MatmulPrecisionHook', precision=precision))
+    hook.before_run(None)
+    assert torch.get_float32_matmul_precision() == precision
+    hook.after_run(None)
+    assert torch.get_float32_matmul_precision() == before
+    with pytest.raises(ValueError, match="'high' or 'highest', but is 'tf32'"):
+        HOOKS.build(dict(type='MatmulPrecisionHook', precision='tf32'))

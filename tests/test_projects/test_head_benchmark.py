@@ -1,5 +1,6 @@
 """PRTR against mmpose's heads."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -34,7 +35,15 @@ def calls(run_tool, monkeypatch):
 
 
 @pytest.fixture
-def compare(calls, run_project, synthetic_people):
+def runs(monkeypatch):
+    """The module of the project."""
+    monkeypatch.syspath_prepend(str(CONFIGS.parent))
+    yield importlib.import_module('runs')
+    sys.modules.pop('runs')
+
+
+@pytest.fixture
+def compare(calls, run_project, synthetic_people, monkeypatch):
     """Runs it for two steps, and returns what it writes."""
     options = {
         'data_root': f'{synthetic_people}/',
@@ -49,39 +58,70 @@ def compare(calls, run_project, synthetic_people):
             'head_benchmark/compare_heads.py', '--out', out, '--force', *args, options=options
         )
         assert done.code == 0, done.error
-        return json.loads((out / 'results.json').read_text())
+        return json.loads((out / 'track_a/results.json').read_text())
 
+    monkeypatch.setenv('PRTR_TRACK', 'a')
     return run
 
 
 @pytest.mark.slow
 def test_all_heads(compare, calls, tmp_path, capsys):
     results = compare(tmp_path)
-    assert calls == ['train.py', 'test.py'] * 5
-    assert [row['head'] for row in results] == ['PRTR', 'PRTR+', 'heatmap', 'SimCC', 'RLE']
-    for row in results:
-        assert 0 <= row['AP'] <= row['AP50'] <= 1
+    assert calls == ['train.py'] * 5
+    assert (results['track'], results['metric']) == ('a', 'AP')
+    rows = results['heads']
+    assert [row['head'] for row in rows] == ['PRTR', 'PRTR+', 'heatmap', 'SimCC', 'RLE']
+    for row in rows:
+        (run,) = row['runs']
+        assert run['metrics'] == row['mean']
+        assert 0 <= row['mean']['AP'] <= row['mean']['AP50'] <= 1
+        assert row['spread'] == dict(AP=None, AP50=None)
         assert row['parameters'] > 5e5
-        assert row['curve'] == {'1': row['AP']}
-    assert len({row['parameters'] for row in results}) == 5
+        assert 0 < row['head_multiply_adds'] < row['multiply_adds']
+        assert row['seconds_per_epoch'] > 2 * row['seconds_per_crop'] > 0
+        (point,) = run['curve']
+        assert point == dict(epoch=1, seconds=point['seconds'], **row['mean'])
+    assert len({row['parameters'] for row in rows}) == 5
     table = capsys.readouterr().out
     table = table[table.rindex('| head |') :]
-    for row in results:
-        assert f'| {row["head"]} | {row["AP"]:.3f} |' in table
-    height, width, _ = cv2.imread(str(tmp_path / 'results.png')).shape
+    for row in rows:
+        assert f'| {row["head"]} | {row["mean"]["AP"]:.3f} |' in table
+    height, width, _ = cv2.imread(str(tmp_path / 'track_a/results.png')).shape
     assert width > 2 * height > 500
 
 
-def test_a_trained_head_is_kept(compare, calls, tmp_path):
-    (first,) = compare(tmp_path, '--heads', 'rle')
-    (second,) = compare(tmp_path, '--heads', 'rle')
+def test_what_exists_is_kept(compare, calls, tmp_path, capsys):
+    args = ('--heads', 'rle', '--seeds', 3, 4, '--learning-rates', 1e-3, 2e-3, '--search-epochs', 1)
+    first = compare(tmp_path, *args)
+    # two short runs, and one for each seed with the better rate
+    assert calls == ['train.py'] * 4
+    (found,) = first['learning_rates'].values()
+    (row,) = first['heads']
+    assert found.keys() == {'0.001', '0.002'}
+    assert found[f'{row["learning_rate"]:g}'] == max(found.values())
+    assert [run['seed'] for run in row['runs']] == [3, 4]
+    assert {run['learning_rate'] for run in row['runs']} == {row['learning_rate']}
+    assert '| AP after 1 epochs | 0.001 | 0.002 |' in capsys.readouterr().out
+    (row_again,) = compare(tmp_path, *args)['heads']
+    assert not calls
+    assert row_again['runs'] == row['runs']
+
+
+def test_a_run_that_was_not_evaluated(compare, calls, tmp_path):
+    (row,) = compare(tmp_path, '--heads', 'rle')['heads']
+    for file in tmp_path.rglob('scalars.json'):
+        lines = file.read_text().splitlines()
+        file.write_text('\n'.join(line for line in lines if 'coco/AP' not in line))
+    (row_again,) = compare(tmp_path, '--heads', 'rle')['heads']
     assert calls == ['test.py']
-    assert first == second
+    assert row_again['runs'] == row['runs']
 
 
-@pytest.mark.parametrize('head', ['heatmap', 'simcc', 'rle'])
-def test_one_budget(head):
+@pytest.mark.parametrize('track', 'abc')
+@pytest.mark.parametrize('head', ['heatmap', 'simcc', 'rle', 'prtr_plus'])
+def test_one_budget(head, track, monkeypatch):
     """Only the head, its targets and its learning rate differ."""
+    monkeypatch.setenv('PRTR_TRACK', track)
     cfg, prtr = [load_config(str(CONFIGS / f'{name}.py')) for name in (head, 'prtr')]
     for config in (cfg, prtr):
         assert config.optim_wrapper.optimizer.pop('lr') > 0
@@ -95,8 +135,12 @@ def test_one_budget(head):
         'val_evaluator',
     ):
         assert cfg[key] == prtr[key], key
+    if head == 'prtr_plus':  # has its own read-out, and takes finer maps, too
+        assert cfg.model.head.decoder.pop('include_background')
+        assert cfg.model.backbone.pop('out_indices') == cfg.out_indices
+        assert prtr.model.backbone.pop('out_indices') == cfg.out_indices[-1:]
     assert cfg.model.backbone == prtr.model.backbone
-    assert cfg.model.head.type != prtr.model.head.type
+    assert cfg.model.head != prtr.model.head
     pipelines = []
     for config in (cfg, prtr):
         pipelines.append(config.train_dataloader.dataset.pop('pipeline'))
@@ -104,3 +148,31 @@ def test_one_budget(head):
         assert encoder == config.model.head.decoder
     assert pipelines[0] == pipelines[1]
     assert cfg.train_dataloader == prtr.train_dataloader
+
+
+def test_curve_of_a_log(runs, tmp_path):
+    """Epochs of 50 steps, of which every 20th is logged; the last one was resumed."""
+    first, second = [tmp_path / f'{name}/vis_data/scalars.json' for name in ('1', '2')]
+    lines = [
+        dict(loss=1, time=0.5, epoch=1, step=20),
+        dict(loss=1, time=0.7, epoch=1, step=40),
+        {'coco/AP': 0.2, 'step': 1},
+        dict(loss=1, time=1, epoch=2, step=70),
+        dict(loss=1, time=99, epoch=2, step=90),
+    ]
+    resumed = [
+        dict(loss=1, time=2, epoch=2, step=90),
+        {'coco/AP': 0.6, 'step': 2},
+        {'coco/AP': 0.6, 'step': 0},
+    ]
+    for file, records in ((first, lines), (second, resumed)):
+        file.parent.mkdir(parents=True)
+        file.write_text('\n'.join(map(json.dumps, records)))
+    curve = runs.read_curve(tmp_path, {'coco/AP': 'AP'})
+    assert curve == [
+        dict(epoch=1, seconds=pytest.approx(50 * 0.6), AP=0.2),
+        dict(epoch=2, seconds=pytest.approx(50 * 0.6 + 50 * 1.5), AP=0.6),
+    ]
+    assert runs.epochs_to(curve, 'AP', 0.1) == pytest.approx(0.5)
+    assert runs.epochs_to(curve, 'AP', 0.5) == pytest.approx(1.75)
+    assert runs.epochs_to(curve, 'AP', 0.7) is None

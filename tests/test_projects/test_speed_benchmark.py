@@ -17,6 +17,7 @@ from prtr_plugin.apis import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = 'speed_benchmark/benchmark.py'
+GPU_SCRIPT = 'speed_benchmark/gpu_benchmark.py'
 FAST = ('--batch-size', 2, '--turns', 1, '--threads', 1, '--device', 'cpu')
 OPTIONS = {
     'model.head.transformer.num_encoder_layers': 1,
@@ -34,7 +35,7 @@ def modules():
     with pytest.MonkeyPatch.context() as patch:
         # new processes get this path, too
         patch.syspath_prepend(ROOT / 'projects' / 'speed_benchmark')
-        names = ('benchmark', 'plain_prtr', 'tasks', 'variants')
+        names = ('benchmark', 'gpu_benchmark', 'plain_prtr', 'tasks', 'variants')
         yield SimpleNamespace(**{name: import_module(name) for name in names})
 
 
@@ -351,6 +352,54 @@ def test_people_of_a_cascade(modules, cascade_config, mmpose_scope):
         assert len(some) == 3 and len(people) == cfg.model.detector.num_queries
         for person, other in zip(some, people):
             assert np.allclose(person.bbox, other.bbox, atol=1e-2)
+
+
+@pytest.mark.slow
+def test_gpu_benchmark_on_the_cpu(modules, run_project, small_config, tmp_path):
+    """Its latencies work there; TF32 does not exist, and nobody counts the memory."""
+    out = tmp_path / 'result.json'
+    sizes = ('--device', 'cpu', '--batch-sizes', 1, 2, '--seconds', 0.01, '--heads', '--out', out)
+    done = run_project(GPU_SCRIPT, small_config, *sizes)
+    assert (done.code, done.error) == (0, None)
+    rows = json.loads(out.read_text())
+    # three modes, of which each has two batches in two tasks and one for the backbone, in two types
+    assert len(rows) == 3 * (2 + 2 + 1) * 2
+    plain = {
+        (r['task'], r['batch'], r['dtype']): r['seconds'] for r in rows if r['mode'] == 'plain'
+    }
+    for row in rows:
+        assert row['runs'] >= 3 and 0 < row['seconds'] <= row['p99']
+        assert row['images_per_second'] == pytest.approx(row['batch'] / row['seconds'])
+        expected = plain[row['task'], row['batch'], row['dtype']] / row['seconds']
+        assert row['ratio'] == pytest.approx(expected)
+        assert row['MiB'] is None
+
+
+def test_gpu_benchmark_ends_in_time(modules, run_project, small_config, capsys):
+    args = ('--device', 'cpu', '--minutes', 0, '--heads', 'rle')
+    assert run_project(GPU_SCRIPT, small_config, *args).code == 0
+    assert capsys.readouterr().out.count('left out') == (3 + 2) * 3
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='has a GPU')
+def test_gpu_benchmark_without_a_gpu(modules, run_project):
+    done = run_project(GPU_SCRIPT)
+    assert done.code == 'Error: there is no GPU here. benchmark.py measures on the CPU.'
+
+
+def test_time_of_runs(modules):
+    calls = []
+    times = modules.gpu_benchmark.time_runs(lambda: calls.append(0), torch.device('cpu'), 0)
+    assert len(times) == 3 and len(calls) == 6
+
+
+def test_precision(modules):
+    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    for dtype, expected in (('tf32', (True, 'high')), ('bfloat16', (False, 'highest'))):
+        with modules.gpu_benchmark.precision(dtype):
+            found = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+        assert found == expected
+    assert (torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()) == before
 
 
 def test_any_estimator(modules, run_project, cascade_config, tmp_path):

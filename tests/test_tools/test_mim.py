@@ -35,7 +35,7 @@ pytestmark = [
 def mim(tmp_path, as_arguments):
     """Runs mim in an empty folder, away from the repository."""
 
-    def run(*args, options={}):
+    def run(*args, options={}, fails=False):
         args = [*map(str, (MIM, *args)), *as_arguments(options)]
         env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
         done = subprocess.run(
@@ -47,7 +47,7 @@ def mim(tmp_path, as_arguments):
             stderr=subprocess.STDOUT,
             timeout=300,
         )
-        assert done.returncode == 0, done.stdout
+        assert (done.returncode != 0) == fails, done.stdout
         return done.stdout
 
     return run
@@ -62,6 +62,15 @@ def test_search(mim, tmp_path):
     }
     assert set(found['epochs']) <= configs
     assert found['epochs']['td-prtr_res50_4xb32-200e_coco-384x288'] == 200
+
+
+def test_download_says_where_weights_come_from(mim):
+    for name in (
+        'td-prtr_res50_4xb32-200e_coco-384x288',
+        'td-prtr-plus_res50_4xb32-210e_coco-256x192',
+    ):
+        output = mim('download', 'prtr_plugin', '--config', name, '--dest', 'out', fails=True)
+        assert 'not published: train them by mim train prtr_plugin or convert' in output
 
 
 @pytest.mark.slow

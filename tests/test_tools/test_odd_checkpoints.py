@@ -31,10 +31,12 @@ TOOLS = {
     'sheet': 'visualizations/prediction_sheet.py {config} {odd} {out}/a.png',
     'queries': 'visualizations/query_statistics.py {config} {odd} {out}',
     'refinement': 'visualizations/refinement.py {config} {odd} {out}',
+    'calibration': 'analysis_tools/plot_calibration.py {config} {odd} {out}/a.png',
     'two_stage': 'model_converters/prtr_to_mmpose.py {odd} {out}/a.pth',
     'back': 'model_converters/prtr_to_mmpose.py --reverse {odd} {out}/a.pth',
     'detr': 'model_converters/detr_to_prtr_cascade.py {odd} {out}/a.pth',
     'sequential': 'model_converters/sequential_to_prtr_cascade.py {odd} {out}/a.pth',
+    'efficientnet': 'model_converters/efficientnet_lite_to_timm.py {odd} {out}/a.pth',
     'map_joints': '../projects/finetune_other_joints/map_joints.py {odd} {joints} {out}/a.pth',
     'detector': '../projects/detector_and_pose/cascade_to_detector.py {odd} {out}/a.pth',
     'pose': '../projects/detector_and_pose/detect_and_read.py {image} {out} --det-config '

@@ -18,10 +18,12 @@ TOOLS = {
     'cascade': 'visualizations/cascade.py no.py {input}',
     'sheet': 'visualizations/prediction_sheet.py no.py {input}',
     'curve': 'analysis_tools/plot_training.py {input}',
+    'calibration': 'analysis_tools/plot_calibration.py no.py {input}',
     'subset': 'dataset_tools/coco_subset.py {input}',
     'two_stage': 'model_converters/prtr_to_mmpose.py {input}',
     'detr': 'model_converters/detr_to_prtr_cascade.py {input}',
     'sequential': 'model_converters/sequential_to_prtr_cascade.py {input}',
+    'efficientnet': 'model_converters/efficientnet_lite_to_timm.py {input}',
     'map_joints': '../projects/finetune_other_joints/map_joints.py {input} no.py',
     'detector': '../projects/detector_and_pose/cascade_to_detector.py {input}',
     'benchmark': '../projects/speed_benchmark/benchmark.py no.py --out',
@@ -30,7 +32,7 @@ ENDINGS = dict.fromkeys(TOOLS, '.pth') | {
     'test': '.json',
     'test, dump': '.pkl',
     'export': '.pt',
-    **dict.fromkeys(('attention', 'cascade', 'sheet', 'curve'), '.png'),
+    **dict.fromkeys(('attention', 'cascade', 'sheet', 'curve', 'calibration'), '.png'),
     **dict.fromkeys(('subset', 'benchmark'), '.json'),
 }
 AFTER = {tool: ['image.jpg'] for tool in ('attention', 'cascade')}

@@ -21,6 +21,16 @@ def model(small_config, quick_options):
 
 
 @pytest.fixture(scope='module')
+def plus(plus_config, quick_options):
+    """A two-stage PRTR+ with random weights and two decoder layers."""
+    model = build(plus_config, quick_options)
+    for parameter in model.head.transformer.kernel_branch.parameters():
+        # kernels that depend on the person, with clear peaks
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+@pytest.fixture(scope='module')
 def cascade(cascade_config, quick_options):
     """A cascade with random weights."""
     return build(cascade_config, quick_options)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from prtr_plugin.visualization import read_layers
-from prtr_plugin.visualization.layers import record_arguments
+from prtr_plugin.visualization.layers import record_arguments, record_results
 
 
 def test_layers_are_read_out_one_by_one(model, batch):
@@ -28,7 +28,9 @@ def test_layers_are_read_out_one_by_one(model, batch):
             assert np.allclose(answering, found[0], atol=1e-4)
 
 
-def test_last_layer_is_the_prediction(model, batch, monkeypatch):
+@pytest.mark.parametrize('name', ['model', 'plus'])
+def test_last_layer_is_the_prediction(name, batch, monkeypatch, request):
+    model = request.getfixturevalue(name)
     monkeypatch.setitem(model.test_cfg, 'flip_test', False)
     first, last = read_layers(model, batch).keypoints
     with torch.no_grad():
@@ -60,3 +62,12 @@ def test_recording_leaves_no_trace():
     with pytest.raises(TypeError), record_arguments(first):
         first()
     assert not first._forward_pre_hooks
+
+
+def test_results_are_those_of_the_last_call():
+    first, second = nn.Identity(), nn.ReLU()
+    with record_results(first, second) as recorded:
+        first(torch.ones(1))
+        first(torch.zeros(1))
+    second(torch.ones(1))
+    assert recorded == {first: torch.zeros(1)} and not first._forward_hooks

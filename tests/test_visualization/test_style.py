@@ -55,15 +55,28 @@ def test_sides(joints, sides):
     assert {h.get_label() for h in side_handles(meta)} == set(sides)
 
 
-def test_colors(small_config, model):
-    """Left joints are green, right ones orange, the others blue, and no two
-    have the same colour."""
+def test_colors(model):
+    """Arms and legs are green on the left and orange on the right, as mmpose
+    draws them, the head is blue, and no two joints have the same colour."""
     colors = joint_colors(model.dataset_meta)
     assert colors.shape == (17, 3)
     assert len(np.unique(colors, axis=0)) == 17
     strongest = dict(left=1, right=0, middle=2)
-    for color, side in zip(colors, joint_sides(model.dataset_meta)):
-        assert color.argmax() == strongest[side]
+    for k, (color, side) in enumerate(zip(colors, joint_sides(model.dataset_meta))):
+        assert color.argmax() == (2 if k < 5 else strongest[side])
+    for handle in side_handles(model.dataset_meta):
+        assert np.argmax(handle.get_color()) == strongest[handle.get_label()]
+
+
+def test_colors_are_those_of_the_dataset():
+    """Two joints of one colour differ, and white becomes grey."""
+    meta = metainfo(('a', ''), ('b', ''), ('c', ''))
+    meta['keypoint_colors'] = np.array([[200, 0, 0], [255, 255, 255], [200, 0, 0]], np.uint8)
+    first, white, second = joint_colors(meta)
+    assert first[0] > second[0] > 0.3 and not first[1:].any() and not second[1:].any()
+    np.testing.assert_allclose(white, 0.6)
+    (handle,) = side_handles(meta)
+    np.testing.assert_array_equal(handle.get_color(), first)
 
 
 def test_names(model):

@@ -1,24 +1,25 @@
-# mmpose's SimpleBaseline head: two deconvolutions to a quarter of the input,
+# mmpose's SimpleBaseline head: deconvolutions to a quarter of the input,
 # decoded without bias (DARK).
 # Sizes and channels are half of those of its config for 256x192, as those of
 # the backbone are.
-_base_ = './budget.py'
+_base_ = './track_{{$PRTR_TRACK:a}}.py'
 
-# better than 1e-3 and 2e-3 for this head
-optim_wrapper = dict(optimizer=dict(lr=4e-3))
+# a: better than 1e-3 and 2e-3
+optim_wrapper = dict(optimizer=dict(lr=dict(a=4e-3, b=4e-3, c=1e-3)[_base_.track]))
 
 codec = dict(
     type='MSRAHeatmap', input_size=(96, 128), heatmap_size=(24, 32), sigma=1, unbiased=True
 )
+num_deconvs = {16: 2, 32: 3}[_base_.stride]
 
 model = dict(
     head=dict(
         _delete_=True,
         type='HeatmapHead',
-        in_channels=128,
-        out_channels=17,
-        deconv_out_channels=(128, 128),
-        deconv_kernel_sizes=(4, 4),
+        in_channels=_base_.channels[-1],
+        out_channels=_base_.num_keypoints,
+        deconv_out_channels=(128,) * num_deconvs,
+        deconv_kernel_sizes=(4,) * num_deconvs,
         loss=dict(type='KeypointMSELoss', use_target_weight=True),
         decoder=codec,
     ),

@@ -1,6 +1,6 @@
 # mmpose's RLE head: coordinates and their deviation from pooled features, with
 # the likelihood of a flow as loss.
-_base_ = './budget.py'
+_base_ = './track_{{$PRTR_TRACK:a}}.py'
 
 codec = dict(type='RegressionLabel', input_size=(96, 128))
 
@@ -9,8 +9,8 @@ model = dict(
     head=dict(
         _delete_=True,
         type='RLEHead',
-        in_channels=128,
-        num_joints=17,
+        in_channels=_base_.channels[-1],
+        num_joints=_base_.num_keypoints,
         loss=dict(type='RLELoss', use_target_weight=True),
         decoder=codec,
     ),

@@ -1,6 +1,6 @@
 # mmpose's SimCC head: two classifications, one of the bins of each axis.
 # Sizes are half of those of its config for 256x192 without deconvolutions.
-_base_ = './budget.py'
+_base_ = './track_{{$PRTR_TRACK:a}}.py'
 
 codec = dict(type='SimCCLabel', input_size=(96, 128), sigma=3.0, simcc_split_ratio=2.0)
 
@@ -8,10 +8,10 @@ model = dict(
     head=dict(
         _delete_=True,
         type='SimCCHead',
-        in_channels=128,
-        out_channels=17,
+        in_channels=_base_.channels[-1],
+        out_channels=_base_.num_keypoints,
         input_size=codec['input_size'],
-        in_featuremap_size=(6, 8),
+        in_featuremap_size=(96 // _base_.stride, 128 // _base_.stride),
         simcc_split_ratio=codec['simcc_split_ratio'],
         deconv_out_channels=None,
         loss=dict(type='KLDiscretLoss', use_target_weight=True),

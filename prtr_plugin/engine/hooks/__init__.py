@@ -1,5 +1,5 @@
 from .checkpoint_hook import AtomicCheckpointHook
-from .deploy_hook import ChannelsLastHook, DeployHook
+from .deploy_hook import ChannelsLastHook, DeployHook, MatmulPrecisionHook
 from .early_stop_hook import EarlyStopHook
 from .epoch_seed_hook import EpochSeedHook
 from .progress_hook import Progress, ProgressHook
@@ -12,6 +12,7 @@ __all__ = [
     'DeployHook',
     'EarlyStopHook',
     'EpochSeedHook',
+    'MatmulPrecisionHook',
     'PRTRVisualizationHook',
     'PartialLoadHook',
     'Progress',

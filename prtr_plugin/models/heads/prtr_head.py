@@ -159,7 +159,6 @@ class PRTRHead(BaseHead):
 
         loss_cls = copy.deepcopy(loss_cls)
         self.bg_cls_weight = loss_cls.pop('bg_cls_weight', 0.1)
-        loss_cls['class_weight'] = [1.0] * out_channels + [self.bg_cls_weight]
         self.loss_cls = MODELS.build(loss_cls)
         self.loss_kpt = MODELS.build(loss_kpt)
         self.loss_map = None if loss_map is None else MODELS.build(loss_map)
@@ -400,6 +399,9 @@ class PRTRHead(BaseHead):
         labels = matches.new_full((num_layers, batch_size, num_queries), num_joints)
         joints = torch.arange(num_joints, device=matches.device)
         labels.scatter_(2, matches, joints.expand_as(matches))
+        # not the class weights of the loss, which would be copied to the device every time
+        cls_weights = torch.full_like(labels, self.bg_cls_weight, dtype=coords.dtype)
+        cls_weights.scatter_(2, matches, 1.0)
         # all joints are matched, so the weighted mean has a fixed divisor
         avg_factor = batch_size * (num_joints + (num_queries - num_joints) * self.bg_cls_weight)
         matched = _gather_queries(coords, matches)
@@ -408,7 +410,10 @@ class PRTRHead(BaseHead):
         for i in range(num_layers):
             prefix = '' if i == num_layers - 1 else f'd{i}.'
             losses[f'{prefix}loss_cls'] = self.loss_cls(
-                cls_logits[i].flatten(0, 1), labels[i].flatten(), avg_factor=avg_factor
+                cls_logits[i].flatten(0, 1),
+                labels[i].flatten(),
+                cls_weights[i].flatten(),
+                avg_factor=avg_factor,
             )
             losses[f'{prefix}loss_kpt'] = num_joints * self.loss_kpt(
                 matched[i], keypoint_labels, keypoint_weights
@@ -437,7 +442,7 @@ class PRTRHead(BaseHead):
     def _match(
         self, cls_logits: Tensor, coords: Tensor, keypoint_labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Match all layers and read out the last one, in one transfer.
+        """Match all layers and read out the last one, together.
 
         Returns:
             tuple[Tensor, Tensor]: Query indices of the matching in shape
@@ -453,9 +458,7 @@ class PRTRHead(BaseHead):
             queries = batched_linear_assignment(torch.cat((match_costs, read_out_costs)))
         except FloatingPointError as error:
             raise non_finite_error('PRTRHead') from error
-        matches, read_out = (
-            torch.from_numpy(queries).to(coords.device).split((len(match_costs), batch_size))
-        )
+        matches, read_out = queries.split((len(match_costs), batch_size))
         return matches.unflatten(0, (num_layers, batch_size)), read_out
 
 

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -32,16 +33,17 @@ class FeatureLevels(NamedTuple):
     def of(cls, feats: Sequence[Tensor]) -> 'FeatureLevels':
         """The levels of feature maps in shape (B, D, H_l, W_l)."""
         sizes = [(x.shape[-2], x.shape[-1]) for x in feats]
-        starts = [0]
-        for h, w in sizes[:-1]:
-            starts.append(starts[-1] + h * w)
         device = feats[0].device
-        if torch.jit.is_tracing():
-            # the sizes are tensors, which torch.tensor would turn into constants
-            shapes = torch.stack([torch.stack(size) for size in sizes])  # type: ignore[arg-type]
-        else:
-            shapes = torch.tensor(sizes, device=device)
-        return cls(sizes, shapes.to(device), torch.tensor(starts, device=device))
+        # fills on the device: a copy from the host would wait for a GPU. In
+        # tracing the sizes are tensors, which must not become constants
+        shapes = torch.stack(
+            [
+                size.to(device) if isinstance(size, Tensor) else torch.full((), size, device=device)
+                for size in chain.from_iterable(sizes)
+            ]
+        ).view(-1, 2)
+        num_tokens = shapes.prod(dim=1)
+        return cls(sizes, shapes, num_tokens.cumsum(dim=0) - num_tokens)
 
     def centers(self) -> Tensor:
         """Centers of all N tokens.

@@ -64,5 +64,4 @@ class KeypointHungarianAssigner(BaseAssigner):
         Raises:
             FloatingPointError: If a prediction is NaN or infinite.
         """
-        costs = self.costs(pred_instances, gt_instances)
-        return torch.from_numpy(batched_linear_assignment(costs)).to(costs.device)
+        return batched_linear_assignment(self.costs(pred_instances, gt_instances))

@@ -37,9 +37,7 @@ class PixelPRTRTransformer(BaseTransformer):
             the size of the first
         num_queries (int): Number of keypoint queries Q. Defaults to 100
         embed_dims (int): Width D. Defaults to 256
-        pixel_channels (int): Channels C of the pixel map. Defaults to 128
-        num_pixel_blocks (int): See :class:`PixelDecoder`. Defaults to 2
-        pixel_kernel_size (int): See :class:`PixelDecoder`. Defaults to 3
+        pixel_channels (int): Channels C of the pixel map. Defaults to 192
         num_encoder_layers (int): See :class:`PRTRTransformer`. Defaults to 1
         num_decoder_layers (int): See :class:`PRTRTransformer`. Defaults to 2
         window (int): Side of the window around the peak in pixels, an odd
@@ -60,7 +58,7 @@ class PixelPRTRTransformer(BaseTransformer):
 
     Raises:
         ValueError: If ``window`` is not odd and positive. Also see
-            :class:`BaseTransformer` and :class:`PixelDecoder`.
+            :class:`BaseTransformer`.
 
     .. _`MaskFormer`: https://arxiv.org/abs/2107.06278
     .. _`Sun et al.`: https://arxiv.org/abs/1711.08229
@@ -73,9 +71,7 @@ class PixelPRTRTransformer(BaseTransformer):
         in_channels: Sequence[int],
         num_queries: int = 100,
         embed_dims: int = 256,
-        pixel_channels: int = 128,
-        num_pixel_blocks: int = 2,
-        pixel_kernel_size: int = 3,
+        pixel_channels: int = 192,
         num_encoder_layers: int = 1,
         num_decoder_layers: int = 2,
         window: int = 5,
@@ -115,12 +111,7 @@ class PixelPRTRTransformer(BaseTransformer):
             nn.LayerNorm(embed_dims),
         )
         self.pixel_decoder = PixelDecoder(
-            self.in_channels[:-1],
-            embed_dims,
-            pixel_channels,
-            num_pixel_blocks,
-            pixel_kernel_size,
-            norm_cfg,
+            self.in_channels[:-1], embed_dims, pixel_channels, norm_cfg
         )
         self.kernel_branch = MLP(embed_dims, embed_dims, pixel_channels, 2)
         self.kernel_embedding = None

@@ -137,5 +137,3 @@ def test_images_do_not_see_each_other():
 def test_bad_arguments():
     with pytest.raises(ValueError, match='window must be odd and positive, but is 4'):
         build(window=4)
-    with pytest.raises(ValueError, match='kernel_size of PixelDecoder must be odd'):
-        build(pixel_kernel_size=2)

@@ -5,7 +5,10 @@ prtr_plus = dict(
     head=dict(
         embed_dims=128,
         transformer=dict(
-            num_heads=4, feedforward_channels=256, positional_encoding=dict(num_feats=64)
+            pixel_channels=96,
+            num_heads=4,
+            feedforward_channels=256,
+            positional_encoding=dict(num_feats=64),
         ),
     )
 )

@@ -1,6 +1,14 @@
+# Track A: synthetic people, 12 epochs in batches of 16, from scratch.
 # Common to all heads: backbone, people, augmentation, optimizer and the number
 # of steps. The rest is in the file of each head.
 _base_ = '../../../configs/body_2d_keypoint/prtr/_base_/prtr_small.py'
+
+track = 'a'
+num_keypoints = 17
+# maps of the backbone: channels, indices and the stride of the last one
+channels = [32, 64, 128]
+out_indices = (0, 1, 2)
+stride = 16
 
 max_epochs = 12
 batch_size = 16
