@@ -315,12 +315,14 @@ def models(
 def convert(
     source: Annotated[str, typer.Argument(help='checkpoint to read')],
     target: Annotated[str, typer.Argument(help='checkpoint to write')],
-    kind: Annotated[str, typer.Option(help='two_stage, sequential or detr')] = 'two_stage',
+    kind: Annotated[
+        str, typer.Option(help='two_stage, sequential, detr or efficientnet_lite')
+    ] = 'two_stage',
     reverse: Annotated[bool, typer.Option('--reverse/--no-reverse', help='to theirs')] = False,
     config: Annotated[Text, typer.Option(help='config whose model it must fit')] = None,
     trust: Annotated[bool, typer.Option('--trust/--no-trust', help='unpickle anything')] = False,
 ) -> None:
-    """Convert a checkpoint of PRTR's authors or of DETR."""
+    """Convert a checkpoint of PRTR's authors, of DETR or of EfficientNet-Lite."""
     with tidy():
         from prtr_plugin.apis import convert_checkpoint
 

@@ -77,16 +77,17 @@ def read_boxes(path: str | Path) -> dict[str, np.ndarray]:
 
 def _coco_boxes(content: dict | list[dict]) -> dict[str, list]:
     """Boxes of people by the name of a file or, in detections, by its number."""
-    is_detections = isinstance(content, list)
-    entries = content if is_detections else content['annotations']
-    categories = [] if is_detections else content.get('categories', [])
+    if isinstance(content, list):
+        entries, categories, names = content, [], None
+    else:
+        entries, categories = content['annotations'], content.get('categories', [])
+        names = {x['id']: x['file_name'] for x in content['images']}
     people = {c['id'] for c in categories if c.get('name') == 'person'} or {1}
-    names = {} if is_detections else {x['id']: x['file_name'] for x in content['images']}
-    boxes: dict[str, list] = {name: [] for name in names.values()}
+    boxes: dict[str, list] = {name: [] for name in (names or {}).values()}
     for entry in entries:
         if entry.get('category_id', 1) in people and not entry.get('iscrowd'):
             x, y, width, height = entry['bbox']
-            name = str(entry['image_id']) if is_detections else names[entry['image_id']]
+            name = str(entry['image_id']) if names is None else names[entry['image_id']]
             box = [x, y, x + width, y + height, entry.get('score', 1)]
             boxes.setdefault(name, []).append(box)
     if not any(boxes.values()):

@@ -9,7 +9,7 @@ param_scheduler = [
     dict(_base_.param_scheduler[0], end=100),
     dict(_base_.param_scheduler[1], end=20),
 ]
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
+optim_wrapper = dict(optimizer=dict(lr=4e-3))
 
 model = dict(
     backbone=dict(out_indices=(0, 1, 2)),
