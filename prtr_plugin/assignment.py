@@ -50,7 +50,7 @@ def cheapest_columns(cost: Tensor, maximize: bool = False) -> tuple[Tensor, Tens
         tuple:
         - columns (Tensor): Column indices in shape (N, K), int64
         - num_different (Tensor): How many of them differ in each matrix, NaN
-            if a cost is NaN or infinite, in shape (N, ), float32
+            if the sum of its costs is not finite, in shape (N, ), float32
     """
     search = 'argmax' if maximize else 'argmin'
     if cost.device.type == 'cpu':
@@ -59,7 +59,8 @@ def cheapest_columns(cost: Tensor, maximize: bool = False) -> tuple[Tensor, Tens
     else:
         columns = getattr(cost, search)(dim=-1)
     taken = cost.new_zeros(len(cost), cost.shape[-1]).scatter_(1, columns, 1.0)
-    return columns, taken.sum(dim=1) + cost.mul(0).sum(dim=(1, 2))
+    total = cost.sum(dim=(1, 2))
+    return columns, taken.sum(dim=1) + (total - total)
 
 
 def find_conflicts(num_different: np.ndarray, num_rows: int) -> np.ndarray:

@@ -231,12 +231,13 @@ class HungarianKeypointCodec(BaseKeypointCodec):
             index = torch.from_numpy(conflicts)
             hard = index.to(probs.device, non_blocking=True)
             maps = torch.cat((probs.index_select(0, hard), coords.index_select(0, hard).mT), dim=1)
-            probs, coords = maps.cpu().split((self.num_keypoints, 2), dim=1)
+            maps = maps.cpu()
+            probs, coords = maps[:, :-2], maps[:, -2:]
             queries = torch.from_numpy(solve(probs.numpy(), maximize=True))
             joints[index] = _take_joints(probs, coords.mT, queries)
 
-        keypoints, scores = np.split(joints.numpy(), [2 * self.num_keypoints], axis=1)
-        keypoints = keypoints.reshape(len(joints), 1, self.num_keypoints, 2)
+        scores = joints[:, 2 * self.num_keypoints :].numpy()
+        keypoints = joints[:, : 2 * self.num_keypoints].unflatten(1, (1, -1, 2)).numpy()
         if not np.isfinite(keypoints).all():
             raise FloatingPointError(
                 'Coordinates contain NaN or infinite values. Check the inputs and the weights.'
