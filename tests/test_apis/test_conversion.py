@@ -99,7 +99,9 @@ def test_bad_arguments(source, tmp_path):
         convert_checkpoint(source, out, 'two_stage', config=str(tmp_path / 'empty.py'))
     with pytest.raises(ValueError, match='must not replace the input'):
         convert_checkpoint(source, source, 'two_stage')
-    with pytest.raises(ValueError, match="two_stage, detr, sequential, efficientnet_lite, but got 'prtr'"):
+    with pytest.raises(
+        ValueError, match="two_stage, detr, sequential, efficientnet_lite, but got 'prtr'"
+    ):
         convert_checkpoint(source, out, 'prtr')
     with pytest.raises(ValueError, match="reverse=True needs .* 'detr'"):
         convert_checkpoint(source, out, 'detr', reverse=True)

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmpose.utils.typing import ConfigType
@@ -67,8 +68,8 @@ class PixelDecoder(nn.Module):
             reversed(feats), reversed(self.lateral_convs), reversed(self.deconvs)
         ):
             x = deconv(x)
-            # maps whose sizes are not doubled, as of odd input sizes
-            if x.shape[-2:] != feat.shape[-2:]:
+            # maps whose sizes are not doubled, as of odd input sizes, which an exported model meets
+            if torch.jit.is_tracing() or x.shape[-2:] != feat.shape[-2:]:
                 x = F.interpolate(x, feat.shape[-2:], mode='bilinear', align_corners=False)
             x = F.relu(x + lateral(feat))
         return x
