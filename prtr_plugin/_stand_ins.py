@@ -1,5 +1,6 @@
 """Stand-ins for compiled modules that the required packages import and PRTR does not need."""
 
+import contextlib
 import importlib.util
 import sys
 
@@ -20,9 +21,10 @@ def register_stand_ins() -> None:
         sys.modules['mmcv._ext'] = _mmcv_ext
     too_old = int(np.__version__.split('.')[0]) >= 2
     if (too_old or not _exists('xtcocotools._mask')) and _exists('pycocotools._mask'):
-        from pycocotools import _mask
+        with contextlib.suppress(ImportError):  # mmdet and mmpose name what is missing
+            from pycocotools import _mask
 
-        sys.modules['xtcocotools._mask'] = _mask
+            sys.modules['xtcocotools._mask'] = _mask
 
 
 def _exists(name: str) -> bool:

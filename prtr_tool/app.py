@@ -194,9 +194,11 @@ def predict(
             )
         for path, error in done.errors.items():
             make_console(stderr=True).print(f'left out {path}: {error}', markup=False)
+        whole = not (boxes or find) and hasattr(loaded, 'head') and not hasattr(loaded, 'detector')
         show_table(
             {
-                'found': f'{done.num_people} people in {done.num_frames} pictures',
+                'found': f'{done.num_people} people in {done.num_frames} pictures'
+                + (', each taken for one person; give boxes= or detector=' if whole else ''),
                 'written': f'{out}: predictions.json, predictions.csv'
                 + (', drawn pictures' if draw else ''),
             }

@@ -40,7 +40,7 @@ def test_extras_are_what_is_tested():
 def test_nothing_that_an_mmpose_brings_is_required():
     """Each exists under two names, and pip would install one over the other."""
     required = [re.split(r'[^\w-]', name)[0] for name in PROJECT['dependencies']]
-    assert required == ['numpy', 'rich', 'scipy', 'torch', 'typer']
+    assert required == ['numpy', 'rich', 'scipy', 'torch', 'tqdm', 'typer']
 
 
 def test_installed_versions_pass():

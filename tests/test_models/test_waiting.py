@@ -9,7 +9,7 @@ from helpers.small_heads import feats
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.cuda.is_built(),
-    reason='convolutions of a build of PyTorch without CUDA end the process when they meet its tensors',
+    reason='convolutions of PyTorch without CUDA end the process when they meet its tensors',
 )
 
 
