@@ -54,6 +54,7 @@ def describe(model: BasePoseEstimator) -> dict:
             input_size=[round(s / divisor) * divisor for s in size],
             keep_ratio=resize.get('keep_ratio', False),
             size_divisor=divisor,
+            nms_thr=model.test_cfg['nms_thr'],
             **result,
         )
     if _find(model.cfg, 'TopdownAffine').get('use_udp', False):

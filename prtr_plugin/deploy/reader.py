@@ -355,6 +355,32 @@ def prepare(
     return resized.transpose(2, 0, 1)[None], size[None] / 2, size[None]
 
 
+def select_people(
+    boxes: np.ndarray, scores: np.ndarray, score_thr: float, nms_thr: float | None
+) -> np.ndarray:
+    """Choose the people of a cascade to keep.
+
+    Args:
+        boxes (np.ndarray): Boxes in [cx, cy, w, h] in shape (P, 4)
+        scores (np.ndarray): Their scores, from high to low, in shape (P, )
+        score_thr (float): Score above which a person is kept
+        nms_thr (float, optional): IoU above which the person with the lower
+            score is dropped, ``None`` to keep both
+
+    Returns:
+        np.ndarray: Indices of the people to keep.
+    """
+    kept = np.flatnonzero(scores > score_thr)
+    if nms_thr is None or not len(kept):
+        return kept
+    # [x1, y1, w, h], inside the image
+    middle, sides = np.split(boxes[kept].astype(float), 2, axis=-1)
+    low, high = (middle - sides / 2).clip(0, 1), (middle + sides / 2).clip(0, 1)
+    rectangles = np.concatenate((low, high - low), axis=-1).tolist()
+    unique = cv2.dnn.NMSBoxes(rectangles, scores[kept].astype(float).tolist(), score_thr, nms_thr)
+    return kept[np.sort(unique)]
+
+
 def predict(
     model: Model,
     image: np.ndarray,
@@ -386,10 +412,11 @@ def predict(
     if not 0 <= score_thr <= 1:
         raise ValueError(f'score_thr must be from 0 to 1, but is {score_thr}.')
     images, centers, scales = prepare(model, image, bboxes)
-    out = model(images)
+    meta, out = model.meta, model(images)
     if model.is_cascade:
-        found = out['scores'][0] > score_thr
-        out = {name: value[0, found] for name, value in out.items()}
+        out = {name: value[0] for name, value in out.items()}
+        found = select_people(out['boxes'], out['scores'], score_thr, meta.get('nms_thr'))
+        out = {name: value[found] for name, value in out.items()}
         middle, sides = np.split(out['boxes'], 2, axis=-1)
         corners = np.stack((middle - sides / 2, middle + sides / 2), axis=1)
         bboxes = (corners.clip(0, 1) * scales).reshape(-1, 4)
@@ -400,7 +427,7 @@ def predict(
 
     keypoints, scores = model.read_out(out['cls_logits'], out['coords'])
     if flip_test:
-        flip_indices = model.meta['flip_indices']
+        flip_indices = meta['flip_indices']
         mirrored, mirrored_scores = model.read_out(**model(images[..., ::-1]))
         mirrored = mirrored[:, flip_indices]
         mirrored[..., 0] = 1 - mirrored[..., 0]

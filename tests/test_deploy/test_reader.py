@@ -32,6 +32,7 @@ pytest.importorskip('onnxruntime')
 # after the check, as it needs onnxruntime
 from helpers.odd_pictures import check_odd_pictures  # noqa: E402
 from prtr_plugin.deploy import reader  # noqa: E402
+from prtr_plugin.models.estimators.cascade_data import select_people  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -99,6 +100,19 @@ def test_cascade_equals_pytorch(exported, deploy_configs, random_model, image, u
     threshold = np.median(expected.bbox_scores)
     assert len(reader.predict(model, image, score_thr=threshold)) == 5
     assert reader.predict(model, image, score_thr=1) == []
+
+
+@pytest.mark.parametrize('nms_thr', [None, 0.1, 0.5])
+def test_same_people_as_pytorch(nms_thr):
+    generator = np.random.default_rng(0)
+    boxes = 0.3 + 0.4 * generator.random((20, 4), np.float32)
+    scores = -np.sort(-generator.random(20, np.float32))
+    people = torch.from_numpy(np.c_[boxes, scores])
+    expected = select_people(people[None], 0.3, nms_thr)[0].nonzero().flatten()
+    found = reader.select_people(boxes, scores, 0.3, nms_thr)
+    assert found.tolist() == expected.tolist()
+    assert 0 < len(found) < (scores > 0.3).sum() or nms_thr is None
+    assert len(reader.select_people(boxes, scores, 1, nms_thr)) == 0
 
 
 @pytest.mark.parametrize('bbox', BOXES)

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import torch
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
@@ -42,6 +43,19 @@ def check_score_thr(score_thr: float, name: str = 'score_thr') -> None:
     """
     if not 0 <= score_thr <= 1:
         raise ValueError(f'{name} must be a score from 0 to 1, but is {score_thr}.')
+
+
+def check_nms_thr(nms_thr: float | None) -> None:
+    """Check the threshold above which one of two boxes is dropped.
+
+    Raises:
+        ValueError: If it is neither ``None`` nor an IoU above 0 and up to 1.
+    """
+    if nms_thr is not None and not 0 < nms_thr <= 1:
+        raise ValueError(
+            f'model.test_cfg.nms_thr must be an IoU above 0 and up to 1, or None for no NMS, '
+            f'but is {nms_thr}.'
+        )
 
 
 def check_metainfo(inputs: Tensor, data_samples: SampleList, *keys: str) -> None:
@@ -149,6 +163,35 @@ def split_ground_truth(
     if 'iscrowd' in labels:
         crowd = labels.iscrowd > 0
     return instances[exists & ~crowd], instances[exists & crowd]
+
+
+def select_people(people: Tensor, score_thr: float, nms_thr: float | None) -> Tensor:
+    """Choose the people of a batch to keep.
+
+    Args:
+        people (Tensor): Boxes in [cx, cy, w, h] and their scores, on the host,
+            in shape (B, P, 5)
+        score_thr (float): Score above which a person is kept
+        nms_thr (float, optional): IoU, inside the image, above which the
+            person with the lower score is dropped, ``None`` to keep both
+
+    Returns:
+        Tensor: Whether each is kept, in shape (B, P).
+    """
+    kept = people[..., 4] > score_thr
+    if nms_thr is None:
+        return kept
+    boxes, scores = people.flatten(0, 1).double().split((4, 1), dim=1)
+    corners = bbox_cxcywh_to_xyxy(boxes).clip(0, 1)
+    # [x1, y1, w, h]; the IoU does not depend on the units of the axes
+    corners[:, 2:] -= corners[:, :2]
+    images = np.repeat(np.arange(len(people)), people.shape[1])
+    unique = cv2.dnn.NMSBoxesBatched(
+        corners.tolist(), scores.flatten().tolist(), images.tolist(), score_thr, nms_thr
+    )
+    is_unique = torch.zeros(kept.numel(), dtype=torch.bool)
+    is_unique[torch.from_numpy(np.asarray(unique, np.int64).reshape(-1))] = True
+    return kept & is_unique.view_as(kept)
 
 
 def pack_people(

@@ -15,10 +15,12 @@ from ..heads.person_detr_head import LayerOutputs, Matches
 from ..layers import STNCrop, non_finite_error
 from .cascade_data import (
     check_metainfo,
+    check_nms_thr,
     check_score_thr,
     fill_cfg,
     pack_people,
     samples_without_padding,
+    select_people,
     split_ground_truth,
 )
 
@@ -67,9 +69,11 @@ class PRTRCascade(BasePoseEstimator):
             people per image in the keypoint head, chosen at random if there
             are more. Defaults to 20
         test_cfg (dict, optional): ``score_thr`` is the score above which a
-            person is kept, and ``max_persons`` the maximum number of people
-            per image, those with the highest scores. Default to 0.05 and 20,
-            the number that COCO's evaluation considers
+            person is kept, ``max_persons`` the maximum number of people
+            per image, those with the highest scores, and ``nms_thr`` the IoU
+            of two of their boxes above which the one with the lower score is
+            a duplicate. Default to 0.05, 20, the number that COCO's evaluation
+            considers, and None, which keeps all, as in the paper
         data_preprocessor (dict, optional): Config of the data preprocessor
         use_syncbn (bool): See the parent class
         metainfo (dict, optional): See the parent class
@@ -77,8 +81,8 @@ class PRTRCascade(BasePoseEstimator):
 
     Raises:
         ValueError: If the parts do not fit together, ``train_cfg`` or
-            ``test_cfg`` has an unknown key, or ``score_thr`` is not from 0
-            to 1.
+            ``test_cfg`` has an unknown key, or a threshold in it is out of
+            range.
 
     .. _`PRTR`: https://arxiv.org/abs/2104.06976
     """
@@ -102,8 +106,9 @@ class PRTRCascade(BasePoseEstimator):
         super(BasePoseEstimator, self).__init__(data_preprocessor, init_cfg)
         self.metainfo = self._load_metainfo(metainfo)
         self.train_cfg = fill_cfg('train_cfg', train_cfg, max_persons=20)
-        self.test_cfg = fill_cfg('test_cfg', test_cfg, score_thr=0.05, max_persons=20)
+        self.test_cfg = fill_cfg('test_cfg', test_cfg, score_thr=0.05, max_persons=20, nms_thr=None)
         check_score_thr(self.test_cfg['score_thr'], 'model.test_cfg.score_thr')
+        check_nms_thr(self.test_cfg['nms_thr'])
         self.detector = MODELS.build(detector)
         self.head = MODELS.build(head)
         if use_syncbn and get_world_size() > 1:
@@ -341,24 +346,26 @@ class PRTRCascade(BasePoseEstimator):
         found = found.detach().float().cpu()
         if not found.isfinite().all():
             raise non_finite_error('PersonDETRHead')
-        nums = (found[..., 4] > self.test_cfg['score_thr']).sum(1).tolist()
+        kept = select_people(found, self.test_cfg['score_thr'], self.test_cfg['nms_thr'])
+        nums = kept.sum(1).tolist()
 
         keypoints = np.zeros((0, self.head.out_channels, 2), dtype=np.float32)
         keypoint_scores = keypoints[..., 0]
         if any(nums):
-            crops = self.crop_people(feats, [b[:n] for b, n in zip(boxes, nums)], data_samples)
+            index = kept.flatten().nonzero().flatten().to(boxes.device)
+            crops = self.crop_people(feats, boxes.flatten(0, 1)[index].split(nums), data_samples)
             preds = self.head.predict(crops, data_samples)
             keypoints = np.concatenate([p.keypoints for p in preds])
             keypoints /= np.array(self.head.decoder.input_size, np.float32)
             keypoint_scores = np.concatenate([p.keypoint_scores for p in preds])
 
         stop = 0
-        for sample, person, n in zip(data_samples, found, nums):
-            start, stop = stop, stop + n
-            boxes = person[:n, :4]
+        for sample, people in zip(data_samples, found[kept].split(nums)):
+            start, stop = stop, stop + len(people)
+            boxes = people[:, :4]
             sample.pred_instances = pack_people(
                 boxes,
-                person[:n, 4],
+                people[:, 4],
                 self.crop.to_image(keypoints[start:stop], boxes.numpy()),
                 keypoint_scores[start:stop],
                 sample.ori_shape,

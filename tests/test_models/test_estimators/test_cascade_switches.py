@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from mmdet.structures.bbox import bbox_overlaps
 
 from helpers.small_cascade import SIZE, K, Q, batch, build, gradients, loss, people, predict
 
@@ -82,6 +83,27 @@ def test_max_persons_and_score_in_testing():
     thr = float(everybody.bbox_scores[2:4].mean())
     (some,) = predict(build(test_cfg=dict(score_thr=thr)), SIZE)
     assert len(some) == 3
+
+
+def test_duplicates_are_dropped():
+    """Of two boxes with an IoU above the threshold in the same image, the better one stays."""
+    images = [SIZE, (40, 80)]
+    everybody = predict(build(test_cfg__score_thr=0.0), *images)
+    overlaps = [bbox_overlaps(b, b) for b in (torch.from_numpy(e.bboxes) for e in everybody)]
+    thr = float(torch.stack(overlaps).median())
+    found = predict(build(test_cfg=dict(score_thr=0.0, nms_thr=thr)), *images)
+    for some, every, overlap in zip(found, everybody, overlaps):
+        kept: list[int] = []
+        for i in range(len(overlap)):
+            if all(overlap[i, j] <= thr for j in kept):
+                kept.append(i)
+        assert 1 < len(kept) < len(every)
+        assert len(some) == len(kept)
+        for key, value in some.items():
+            np.testing.assert_allclose(value, every[key][kept], atol=1e-3)
+    for nms_thr in (0, 1.5):
+        with pytest.raises(ValueError, match='nms_thr must be an IoU'):
+            build(test_cfg=dict(nms_thr=nms_thr))
 
 
 def test_only_people_kept_go_through_the_keypoint_head():

@@ -27,4 +27,6 @@ model = dict(
         out_channels=17,
         decoder=codec,
     ),
+    # as several proposals learn from a person, some people are found twice
+    test_cfg=dict(nms_thr=0.7),
 )
