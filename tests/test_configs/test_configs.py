@@ -35,7 +35,7 @@ SMALL_AND_LARGE = [
     'td-prtr-plus_res18_1xb16-8e_synthetic-128x96',
     'prtr-cascade_res50_8xb2-50e_coco-800x1333',
     'prtr-cascade_res18_1xb8-24e_synthetic-144x192',
-    'prtr-cascade-plus_res18_1xb8-8e_synthetic-144x192',
+    'prtr-cascade-plus_res18_1xb8-12e_synthetic-144x192',
 ]
 
 

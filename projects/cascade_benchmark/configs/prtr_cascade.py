@@ -4,7 +4,7 @@ _base_ = (
     'prtr-cascade_res18_1xb8-24e_synthetic-144x192.py'
 )
 
-max_epochs = 8
+max_epochs = 12
 train_cfg = dict(max_epochs=max_epochs, val_interval=2)
 param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], end=max_epochs)]
 

@@ -1,6 +1,6 @@
 _base_ = (
     '../../../configs/body_2d_keypoint/prtr_cascade/synthetic/'
-    'prtr-cascade-plus_res18_1xb8-8e_synthetic-144x192.py'
+    'prtr-cascade-plus_res18_1xb8-12e_synthetic-144x192.py'
 )
 
 # no workers: the budget is the time of one core

@@ -8,7 +8,7 @@ custom_imports = dict(imports=['prtr_plugin'], allow_failed_imports=False)
 
 # pictures of 192x144, padded to a multiple of the largest stride
 input_size = (192, 160)
-max_epochs = 8
+max_epochs = 12
 batch_size = 8
 randomness = dict(seed=0)
 train_cfg = dict(_delete_=True, by_epoch=True, max_epochs=max_epochs, val_interval=2)
@@ -33,7 +33,7 @@ custom_hooks = [
         type='RTMOModeSwitchHook',
         epoch_attributes={
             # after 280 of 600 epochs
-            4: {'proxy_target_cc': True, 'loss_mle.loss_weight': 5.0, 'loss_oks.loss_weight': 10.0}
+            6: {'proxy_target_cc': True, 'loss_mle.loss_weight': 5.0, 'loss_oks.loss_weight': 10.0}
         },
         priority=48,
     ),

@@ -5,7 +5,7 @@ _base_ = [
 ]
 
 codec = dict(_base_.codec, **_base_.prtr_plus.codec)
-max_epochs = 8
+max_epochs = 12
 train_cfg = dict(max_epochs=max_epochs, val_interval=2)
 optim_wrapper = dict(optimizer=dict(lr=1.5e-3))
 param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], end=max_epochs)]
