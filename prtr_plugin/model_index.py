@@ -15,7 +15,7 @@ if not _MIM_DIR.is_dir():
 SHORT_NAMES = {
     'prtr-s': 'td-prtr-plus_res18_1xb16-8e_synthetic-128x96',
     'prtr-m': 'td-prtr-plus_res50_4xb32-210e_coco-256x192',
-    'prtr-cascade': 'prtr-cascade_res18_1xb8-24e_synthetic-144x192',
+    'prtr-cascade': 'prtr-cascade-plus_res18_1xb8-12e_synthetic-144x192',
 }
 
 
