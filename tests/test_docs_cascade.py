@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 
 from helpers.own_people import write_people
+from prtr_plugin.model_index import find_config
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = re.findall(r'```python\n(.*?)```', (ROOT / 'docs/cascade.md').read_text(), re.S)
@@ -65,11 +66,10 @@ def test_own_cascade(run_tool, capsys):
     assert '[' in capsys.readouterr().out
 
 
-def test_inferencer(cascade_config, mmpose_scope):
+def test_inferencer(mmpose_scope):
     (code,) = (block for block in BLOCKS if 'PRTRInferencer' in block)
-    name, weights = re.findall(r"'(prtr-cascade\S+)', '(\S+)'", code)[0]
-    assert Path(cascade_config).stem == name
-    state = MODELS.build(Config.fromfile(cascade_config).model).state_dict()
+    name, weights = re.findall(r"'(prtr-cascade\S*)', '(\S+)'", code)[0]
+    state = MODELS.build(Config.fromfile(find_config(name)).model).state_dict()
     torch.save(dict(state_dict=state), 'random.pth')
     found: dict = {}
     exec(code.replace(weights, 'random.pth'), found)

@@ -10,7 +10,7 @@ from mmpose.apis import MMPoseInferencer
 from mmpose.structures import PoseDataSample
 
 from ..checkpoints import read_weights, trust_checkpoint
-from ..model_index import config_paths
+from ..model_index import SHORT_NAMES, config_paths
 from ..models.estimators import PRTRCascade
 from ..models.estimators.cascade_data import check_score_thr
 from .checks import check_config, explain_build_errors, find_device
@@ -191,7 +191,10 @@ def _find_own_config(pose2d: str | Path | None) -> Config | None:
     """The config of a file or of a model of this plugin, None for mmpose's names."""
     name = str(pose2d)
     if pose2d is None or not (
-        name.endswith('.py') or Path(name).is_file() or name in config_paths()
+        name.endswith('.py')
+        or Path(name).is_file()
+        or name in SHORT_NAMES
+        or name in config_paths()
     ):
         return None
     return load_config(name)
