@@ -53,10 +53,10 @@ def test_own_cascade(run_tool, capsys):
     for split in ('train', 'val', 'test'):
         options[f'{split}_dataloader.num_workers'] = 0
         options[f'{split}_dataloader.persistent_workers'] = False
-    args = ('people5_cascade.py', '--work-dir', 'work_dirs/cascade')
+    args = ('people5_cascade.py', '--work-dir', 'work_dirs/cascade_plus')
     done = run_tool('train.py', *args, options=options)
     assert not done.code, done.error
-    (log,) = Path('work_dirs/cascade').rglob('scalars.json')
+    (log,) = Path('work_dirs/cascade_plus').rglob('scalars.json')
     assert log.read_text().count('det.loss_bbox') >= 2 and 'bbox_AP' in log.read_text()
 
     (code,) = (block for block in BLOCKS if 'load_run' in block)

@@ -30,8 +30,9 @@ class PRTRInferencer(MMPoseInferencer):
     as in the parent class.
 
     For the cascade, ``nms_thr``, ``bboxes`` and the ``det_*`` arguments have
-    no effect: it finds each person itself, once. If it was trained too briefly
-    for that, ``pose_based_nms=True`` drops duplicates.
+    no effect: it finds the people itself. ``model.test_cfg.nms_thr`` of its
+    config drops those that are found twice by their boxes,
+    ``pose_based_nms=True`` by their joints.
 
     Weights have to fit exactly, as with :func:`load_model`. For a two-stage
     model of a config file ``det_model`` is required: mmpose would otherwise

@@ -18,6 +18,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from numbers import Real
 
 try:
     import cv2
@@ -409,8 +410,8 @@ def predict(
     """
     if model.is_cascade and flip_test:
         raise ValueError('flip_test is for two-stage models, but this is a cascade. Leave it out.')
-    if not 0 <= score_thr <= 1:
-        raise ValueError(f'score_thr must be from 0 to 1, but is {score_thr}.')
+    if not (isinstance(score_thr, Real) and 0 <= score_thr <= 1):
+        raise ValueError(f'score_thr must be from 0 to 1, but is {score_thr!r}.')
     images, centers, scales = prepare(model, image, bboxes)
     meta, out = model.meta, model(images)
     if model.is_cascade:

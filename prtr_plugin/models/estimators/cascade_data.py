@@ -1,6 +1,8 @@
 """Data samples to and from :class:`PRTRCascade`."""
 
+from numbers import Integral, Real
 from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,18 +15,20 @@ from torch import Tensor
 
 
 def fill_cfg(name: str, cfg: OptConfigType, **defaults) -> dict:
-    """Fill in the defaults of a config and reject other keys.
+    """Fill in the defaults of a config, and check it.
 
     Args:
         name (str): What to call the config in an error
         cfg (dict, optional): The config
-        **defaults: All keys that it may have
+        **defaults: All keys that it may have, of those of ``train_cfg`` and
+            ``test_cfg`` of :class:`PRTRCascade`
 
     Returns:
         dict: The config with all keys.
 
     Raises:
-        ValueError: If there is another key.
+        ValueError: If there is another key, or a value is out of range or of
+            the wrong type.
     """
     unknown = set(cfg or ()) - set(defaults)
     if unknown:
@@ -32,30 +36,34 @@ def fill_cfg(name: str, cfg: OptConfigType, **defaults) -> dict:
             f'{name} of PRTRCascade has unknown keys {sorted(unknown)}. It takes '
             f'{sorted(defaults)}.'
         )
-    return {**defaults, **(cfg or {})}
+    filled = {**defaults, **(cfg or {})}
+    for key, value in filled.items():
+        field = f'model.{name}.{key}'
+        if key == 'score_thr':
+            check_score_thr(value, field)
+        elif key == 'nms_thr':
+            if value is not None and not (_is_number(value) and 0 < value <= 1):
+                raise ValueError(
+                    f'{field} must be an IoU above 0 and up to 1, or None for no NMS, but is '
+                    f'{value!r}.'
+                )
+        elif not (isinstance(value, Integral) and _is_number(value) and int(value) >= 1):
+            raise ValueError(f'{field} must be a positive whole number, but is {value!r}.')
+    return filled
 
 
 def check_score_thr(score_thr: float, name: str = 'score_thr') -> None:
     """Check a threshold of scores.
 
     Raises:
-        ValueError: If it is not from 0 to 1.
+        ValueError: If it is not a number from 0 to 1.
     """
-    if not 0 <= score_thr <= 1:
-        raise ValueError(f'{name} must be a score from 0 to 1, but is {score_thr}.')
+    if not (_is_number(score_thr) and 0 <= score_thr <= 1):
+        raise ValueError(f'{name} must be a score from 0 to 1, but is {score_thr!r}.')
 
 
-def check_nms_thr(nms_thr: float | None) -> None:
-    """Check the threshold above which one of two boxes is dropped.
-
-    Raises:
-        ValueError: If it is neither ``None`` nor an IoU above 0 and up to 1.
-    """
-    if nms_thr is not None and not 0 < nms_thr <= 1:
-        raise ValueError(
-            f'model.test_cfg.nms_thr must be an IoU above 0 and up to 1, or None for no NMS, '
-            f'but is {nms_thr}.'
-        )
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def check_metainfo(inputs: Tensor, data_samples: SampleList, *keys: str) -> None:

@@ -15,7 +15,6 @@ from ..heads.person_detr_head import LayerOutputs, Matches
 from ..layers import STNCrop, non_finite_error
 from .cascade_data import (
     check_metainfo,
-    check_nms_thr,
     check_score_thr,
     fill_cfg,
     pack_people,
@@ -71,9 +70,10 @@ class PRTRCascade(BasePoseEstimator):
         test_cfg (dict, optional): ``score_thr`` is the score above which a
             person is kept, ``max_persons`` the maximum number of people
             per image, those with the highest scores, and ``nms_thr`` the IoU
-            of two of their boxes above which the one with the lower score is
-            a duplicate. Default to 0.05, 20, the number that COCO's evaluation
-            considers, and None, which keeps all, as in the paper
+            of the boxes of two of these above which the one with the lower
+            score is dropped as a duplicate. Default to 0.05, 20, the number
+            that COCO's evaluation considers, and None, which keeps all, as in
+            the paper
         data_preprocessor (dict, optional): Config of the data preprocessor
         use_syncbn (bool): See the parent class
         metainfo (dict, optional): See the parent class
@@ -81,8 +81,8 @@ class PRTRCascade(BasePoseEstimator):
 
     Raises:
         ValueError: If the parts do not fit together, ``train_cfg`` or
-            ``test_cfg`` has an unknown key, or a threshold in it is out of
-            range.
+            ``test_cfg`` has an unknown key, or a value in them is out of
+            range or of the wrong type.
 
     .. _`PRTR`: https://arxiv.org/abs/2104.06976
     """
@@ -107,8 +107,6 @@ class PRTRCascade(BasePoseEstimator):
         self.metainfo = self._load_metainfo(metainfo)
         self.train_cfg = fill_cfg('train_cfg', train_cfg, max_persons=20)
         self.test_cfg = fill_cfg('test_cfg', test_cfg, score_thr=0.05, max_persons=20, nms_thr=None)
-        check_score_thr(self.test_cfg['score_thr'], 'model.test_cfg.score_thr')
-        check_nms_thr(self.test_cfg['nms_thr'])
         self.detector = MODELS.build(detector)
         self.head = MODELS.build(head)
         if use_syncbn and get_world_size() > 1:

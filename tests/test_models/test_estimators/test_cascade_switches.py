@@ -101,9 +101,22 @@ def test_duplicates_are_dropped():
         assert len(some) == len(kept)
         for key, value in some.items():
             np.testing.assert_allclose(value, every[key][kept], atol=1e-3)
-    for nms_thr in (0, 1.5):
-        with pytest.raises(ValueError, match='nms_thr must be an IoU'):
-            build(test_cfg=dict(nms_thr=nms_thr))
+
+
+@pytest.mark.parametrize(
+    'key, values, message',
+    [
+        ('nms_thr', (0, 1.5, float('nan'), '0.7', True), 'must be an IoU above 0 and up to 1'),
+        ('score_thr', (-0.1, 1.5, float('nan'), 'a', None, True), 'must be a score from 0 to 1'),
+        ('max_persons', (0, -1, 2.5, float('nan'), 'a', None, True), 'must be a positive whole'),
+    ],
+)
+def test_bad_values_in_testing(key, values, message):
+    for value in values:
+        with pytest.raises(ValueError, match=rf'model\.test_cfg\.{key} {message}.*, but is'):
+            build(test_cfg={key: value})
+    with pytest.raises(ValueError, match=r'model\.train_cfg\.max_persons must be'):
+        build(train_cfg=dict(max_persons=0))
 
 
 def test_only_people_kept_go_through_the_keypoint_head():
