@@ -5,7 +5,11 @@ What can be seen without one is tested in ``test_models/test_waiting.py`` (waiti
 """
 
 import copy
+import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ import torch
 from mmengine.optim import build_optim_wrapper
 from mmpose.registry import MODELS
 
+from helpers import small_cascade
 from helpers.catalog import load
 from helpers.networks import NETWORKS, build_network, inputs, losses
 from helpers.small_heads import samples
@@ -25,6 +30,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU'),
 ]
 DEVICE = 'cuda'
+ROOT = Path(__file__).resolve().parents[1]
 # how far gradients may be off, relative to their norm. With TF32 off the errors were 5e-4, and
 # 2e-2 for HRNet, whose batch norms train
 NAMES = {
@@ -230,3 +236,41 @@ def test_training_and_resuming(run_tool, each_config, quick_options, tmp_path):
         done = run_tool(*args, *more, options={**quick_options, 'train_cfg.max_epochs': epochs})
         assert (done.code, done.error) == (0, None)
         assert (tmp_path / f'epoch_{epochs}.pth').is_file()
+
+
+def test_cascade(mmpose_scope):
+    """Losses, gradients and people of small cascades, in a batch of two images."""
+    shapes = [small_cascade.SIZE, (50, 60)]
+    labels = small_cascade.people(2), small_cascade.people(1)
+    models = [small_cascade.build() for _ in range(2)]
+    models[1].to(DEVICE)
+    found, predicted = [], []
+    for model, device in zip(models, ('cpu', DEVICE)):
+        images, samples = small_cascade.batch(*labels, shapes=shapes)
+        losses = model.train().loss(images.to(device), [x.to(device) for x in samples])
+        grads = small_cascade.gradients(model, losses).values()
+        total = small_cascade.total(losses).item()
+        found.append((total, torch.cat([grad.flatten().cpu() for grad in grads])))
+        images, samples = small_cascade.batch(*labels, shapes=shapes)
+        with torch.no_grad():
+            people = model.eval().predict(images.to(device), [x.to(device) for x in samples])
+        predicted.append([x.pred_instances for x in people])
+    (total, grads), (other, other_grads) = found
+    assert other == pytest.approx(total, rel=1e-4)
+    assert (grads - other_grads).norm() < 1e-2 * grads.norm()
+    for a, b in zip(*predicted):
+        np.testing.assert_allclose(b.keypoints, a.keypoints, atol=1e-2)
+        np.testing.assert_allclose(b.keypoint_scores, a.keypoint_scores, atol=1e-3)
+
+
+def test_distributed(each_config, quick_options, as_arguments, tmp_path):
+    """A process of ``tools/dist.sh``, with NCCL."""
+    options = {**quick_options, 'train_cfg.max_epochs': 1}
+    args = [ROOT / 'tools/dist.sh', 'train', each_config, '1', '--work-dir', tmp_path]
+    env = dict(os.environ, PYTHON=sys.executable)
+    done = subprocess.run(
+        [*args, *as_arguments(options)], env=env, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'Distributed training: True' in done.stdout + done.stderr
+    assert (tmp_path / 'epoch_1.pth').is_file()

@@ -296,7 +296,7 @@ def test_two_stage_file_of_this_project():
 def test_source(mmdet, facebook):
     convert_detr(mmdet, origin='mmdet')
     convert_detr(facebook, origin='facebook')
-    with pytest.raises(ValueError, match='--source\) is facebook, but.*mmdet'):
+    with pytest.raises(ValueError, match=r'--source\) is facebook, but.*mmdet'):
         convert_detr(mmdet, origin='facebook')
 
 
