@@ -6,6 +6,7 @@ What can be seen without one is tested in ``test_models/test_waiting.py`` (waiti
 
 import copy
 import os
+import socket
 import subprocess
 import sys
 import warnings
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
+from mmengine.structures import InstanceData
 from mmpose.registry import MODELS
 
 from helpers import small_cascade
@@ -156,6 +158,29 @@ def test_waits_of_a_training_step(network):
     assert all(x.device.type == DEVICE for x in losses(network, data).values())
 
 
+@pytest.mark.parametrize(
+    'name',
+    [
+        'td-prtr_res18_1xb32-20e_synthetic-128x96',
+        'td-prtr_res50_4xb32-200e_coco-384x288',
+        'prtr-cascade_res18_1xb8-24e_synthetic-144x192',
+        'prtr-cascade_res50_8xb2-50e_coco-800x1333',
+    ],
+)
+def test_waits_of_images_and_labels(name, mmpose_scope):
+    """None, on the way to the GPU."""
+    preprocessor = MODELS.build(load(name).model.data_preprocessor).to(DEVICE)
+    batch = samples(4, 17)
+    for sample in batch:
+        sample.gt_instance_labels = InstanceData(
+            keypoint_labels=torch.rand(1, 17, 2), keypoint_weights=torch.ones(1, 17)
+        )
+    data = dict(inputs=[torch.zeros(3, 64, 48, dtype=torch.uint8)] * 4, data_samples=batch)
+    assert count_waits(lambda: preprocessor(data, training=True)) == 0
+    moved = preprocessor(data, training=True)['data_samples'][0].gt_instance_labels
+    assert moved.keypoint_labels.device.type == DEVICE
+
+
 @torch.no_grad()
 def test_waits_of_forward(network):
     images = inputs(4, DEVICE)[0]
@@ -267,7 +292,10 @@ def test_distributed(each_config, quick_options, as_arguments, tmp_path):
     """A process of ``tools/dist.sh``, with NCCL."""
     options = {**quick_options, 'train_cfg.max_epochs': 1}
     args = [ROOT / 'tools/dist.sh', 'train', each_config, '1', '--work-dir', tmp_path]
-    env = dict(os.environ, PYTHON=sys.executable)
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = str(free.getsockname()[1])
+    env = dict(os.environ, PYTHON=sys.executable, PORT=port)
     done = subprocess.run(
         [*args, *as_arguments(options)], env=env, capture_output=True, text=True, timeout=300
     )

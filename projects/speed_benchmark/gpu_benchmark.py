@@ -3,12 +3,12 @@
 Example:
     python projects/speed_benchmark/gpu_benchmark.py --out work_dirs/gpu.json
 
-The first config is compared with its plain version and with mmpose's heads on
-the same backbone; the others, PRTR+ if none are given, run beside them. The
-modes are those of benchmark.py; fast inference also runs as CUDA graphs. Batches
-are on the device before the time starts. Every run is timed on its own, after
-the GPU has finished: median and 99th percentile. When --minutes are over, what
-is left is left out, and the script says so.
+The first config is compared with its plain version, the last one, PRTR+ if none
+are given, with mmpose's heads on the same backbone. The modes are those of
+benchmark.py; fast inference also runs as CUDA graphs. Batches are on the device
+before the time starts. Every run is timed on its own, after the GPU has
+finished: median and 99th percentile. When --minutes are over, what is left is
+left out, and the script says so.
 
 Tasks:
 
@@ -19,6 +19,7 @@ Tasks:
 
 import argparse
 import contextlib
+import gc
 import json
 import sys
 import time
@@ -32,7 +33,7 @@ import tasks
 import torch
 from benchmark import Formatter, add_ratios, positive, print_table
 from other_heads import HEADS
-from variants import make_variants
+from variants import Variant, make_variants
 
 from prtr_plugin.apis import load_config
 from prtr_plugin.fileio import check_output, write_file
@@ -97,21 +98,38 @@ def measure(args: argparse.Namespace) -> list[dict]:
     end = time.monotonic() + 60 * args.minutes
     device = torch.device(args.device)
     dtypes = [d for d in args.dtype if d != 'tf32' or device.type == 'cuda']
-    first, *others = map(load_config, args.configs)
-    variants = make_variants(first, args.heads, True, True, None)
-    variants += [v for cfg in others for v in make_variants(cfg, [], True, False, None)]
+    variants = []
+    for i, path in enumerate(args.configs):
+        heads = args.heads if i == len(args.configs) - 1 else []
+        variants += make_variants(load_config(path), heads, True, i == 0, None)
     rows = []
     for variant, task in product(variants, ('inference', 'backbone', 'train')):
         if time.monotonic() > end:
             print(f'{variant.name} [{variant.mode}], {task}: left out, the time is over.')
             continue
-        make = tasks.on_device(variant, task, args.device)
+        # the model before has references in circles
+        gc.collect()
         sizes = [1] if task == 'backbone' else args.batch_sizes
-        for batch_size, dtype in product(sizes, dtypes):
-            row = dict(model=variant.name, mode=variant.mode, task=task, dtype=dtype)
-            row.update(batch=batch_size, **numbers(make(batch_size), dtype, device, args.seconds))
-            row['images_per_second'] = batch_size / row['seconds'] if row['seconds'] else None
-            rows.append(row)
+        rows += measure_task(variant, task, sizes, dtypes, device, args.seconds)
+    return rows
+
+
+def measure_task(
+    variant: Variant,
+    task: str,
+    batch_sizes: list[int],
+    dtypes: list[str],
+    device: torch.device,
+    seconds: float,
+) -> list[dict]:
+    """Measure a task of a model; see :func:`measure`."""
+    make = tasks.on_device(variant, task, str(device))
+    rows = []
+    for batch_size, dtype in product(batch_sizes, dtypes):
+        row = dict(model=variant.name, mode=variant.mode, task=task, dtype=dtype)
+        row.update(batch=batch_size, **numbers(make(batch_size), dtype, device, seconds))
+        row['images_per_second'] = batch_size / row['seconds'] if row['seconds'] else None
+        rows.append(row)
     return rows
 
 

@@ -66,6 +66,9 @@ class Variant:
         keys = ('constructor', 'optimizer', 'paramwise_cfg', 'clip_grad')
         cfg = {k: v for k, v in copy.deepcopy(self.cfg.optim_wrapper).items() if k in keys}
         cfg = ConfigDict(cfg)
+        if self.mode == 'plain':
+            # mmengine's groups of one parameter each
+            cfg.constructor = 'DefaultOptimWrapperConstructor'
         cfg.type = 'BFloat16OptimWrapper' if dtype == 'bfloat16' else 'OptimWrapper'
         if self.mode == 'fast' and cfg.optimizer.type in ('Adam', 'AdamW'):
             on_cpu = next(model.parameters()).device.type == 'cpu'

@@ -23,15 +23,35 @@ class StrictLoadHook(Hook):
 
         Raises:
             CheckpointError: If they do not fit; the message names the file and
-                the keys.
+                the keys, or the groups of the optimizer.
         """
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
         try:
             self.check(model, strip_module(checkpoint.get('state_dict', checkpoint)))
+            if runner.cfg.get('resume'):
+                check_groups(runner, checkpoint)
         except CheckpointError as error:
             raise CheckpointError(f'{runner.cfg.get("load_from")}: {error}') from None
+
+
+def check_groups(runner: Runner, checkpoint: dict) -> None:
+    """Compare the groups of parameters of a saved optimizer with those of the runner.
+
+    Raises:
+        CheckpointError: If their numbers differ.
+    """
+    saved = checkpoint.get('optimizer', {}).get('param_groups')
+    optimizer = getattr(runner.optim_wrapper, 'optimizer', None)
+    groups = getattr(optimizer, 'param_groups', None)
+    if saved and groups and len(saved) != len(groups):
+        raise CheckpointError(
+            f'its optimizer has {len(saved)} groups of parameters, but optim_wrapper of the '
+            f'config makes {len(groups)}. Resume with the config of that run or, if it has one '
+            'group for each parameter, as version 0.1.0 has made them, with '
+            'optim_wrapper.constructor=DefaultOptimWrapperConstructor.'
+        )
 
 
 @HOOKS.register_module()

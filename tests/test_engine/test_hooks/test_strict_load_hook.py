@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.optim import OptimWrapper
 from torch import nn
 
 from prtr_plugin.checkpoints import CheckpointError
@@ -50,3 +51,24 @@ def test_starting_from_a_part(model):
     for nothing in ({'backbone.0.bias': state['0.bias']}, {'0.bias': torch.ones(3)}):
         with pytest.raises(CheckpointError, match=r'a.pth: .*fills nothing'):
             load(model, nothing, PartialLoadHook)
+
+
+def test_groups_of_another_optimizer(model):
+    """0.1.0 made a group of each parameter."""
+    optimizers = [
+        torch.optim.SGD(model.parameters()),
+        torch.optim.SGD([dict(params=[p]) for p in model.parameters()]),
+    ]
+    now, before = (optimizer.state_dict() for optimizer in optimizers)
+    runner = SimpleNamespace(
+        model=model,
+        cfg=dict(load_from='a.pth', resume=True),
+        optim_wrapper=OptimWrapper(optimizers[0]),
+    )
+    state = model.state_dict()
+    StrictLoadHook().after_load_checkpoint(runner, dict(state_dict=state, optimizer=now))
+    with pytest.raises(CheckpointError, match='a.pth: its optimizer has 4 groups.*makes 1.*Resume'):
+        StrictLoadHook().after_load_checkpoint(runner, dict(state_dict=state, optimizer=before))
+    # only the weights are taken
+    runner.cfg['resume'] = False
+    StrictLoadHook().after_load_checkpoint(runner, dict(state_dict=state, optimizer=before))

@@ -7,6 +7,7 @@ train_cfg = dict(max_epochs=200, val_interval=10)
 
 # optimizer
 optim_wrapper = dict(
+    constructor='GroupedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=1e-4),
     clip_grad=dict(max_norm=0.1),
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.1)}),
@@ -22,6 +23,8 @@ model = dict(
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=False,
+        # dozens of labels go to the GPU, none of which is waited for
+        non_blocking=True,
     ),
     # Stem and first stage are frozen, and so are all batch norms.
     backbone=dict(

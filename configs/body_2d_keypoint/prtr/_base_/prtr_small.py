@@ -15,6 +15,7 @@ val_cfg = dict()
 test_cfg = dict()
 
 optim_wrapper = dict(
+    constructor='GroupedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=base_lr, weight_decay=1e-4),
     paramwise_cfg=dict(norm_decay_mult=0.0),
     clip_grad=dict(max_norm=1.0),
@@ -42,6 +43,8 @@ model = dict(
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
+        # dozens of labels go to the GPU, none of which is waited for
+        non_blocking=True,
     ),
     backbone=dict(
         type='ResNet',

@@ -11,6 +11,7 @@ train_cfg = dict(max_epochs=50, val_interval=5)
 
 # optimizer: the detector is already trained
 optim_wrapper = dict(
+    constructor='GroupedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=1e-4),
     clip_grad=dict(max_norm=0.1),
     paramwise_cfg=dict(custom_keys={'detector': dict(lr_mult=0.1)}),
@@ -38,6 +39,8 @@ model = dict(
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
+        # dozens of labels go to the GPU, none of which is waited for
+        non_blocking=True,
     ),
     freeze_detector=False,
     detach_boxes=False,

@@ -13,6 +13,7 @@ randomness = dict(seed=0)
 train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=6)
 
 optim_wrapper = dict(
+    constructor='GroupedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=base_lr, weight_decay=1e-4),
     paramwise_cfg=dict(norm_decay_mult=0.0),
     clip_grad=dict(max_norm=1.0),
@@ -42,6 +43,8 @@ model = dict(
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
+        # dozens of labels go to the GPU, none of which is waited for
+        non_blocking=True,
     ),
     freeze_detector=False,
     detach_boxes=True,

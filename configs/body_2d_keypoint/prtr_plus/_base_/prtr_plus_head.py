@@ -37,6 +37,7 @@ prtr_plus = dict(
     test_cfg=dict(flip_test=True, shift_coords=True),
     # the whole network is trained with one learning rate
     optim_wrapper=dict(
+        constructor='GroupedOptimWrapperConstructor',
         optimizer=dict(type='AdamW', lr=5e-4, weight_decay=1e-4),
         paramwise_cfg=dict(norm_decay_mult=0.0),
         clip_grad=dict(max_norm=1.0),
