@@ -33,15 +33,13 @@ pytestmark = [
 ]
 DEVICE = 'cuda'
 ROOT = Path(__file__).resolve().parents[1]
-# how far gradients may be off, relative to their norm. With TF32 off the errors were 5e-4, and
-# 2e-2 for HRNet, whose batch norms train
-NAMES = {
-    'td-prtr-plus_res18_1xb16-8e_synthetic-128x96': 1e-3,
-    'td-prtr_res18_1xb32-20e_synthetic-128x96': 1e-3,
-    'td-prtr_res50_4xb32-200e_coco-384x288': 1e-3,
-    'td-deformable-prtr_res50_4xb16-100e_coco-384x288': 1e-3,
-    'td-prtr_hrnet-w32_4xb16-200e_coco-384x288': 5e-2,
-}
+NAMES = [
+    'td-prtr-plus_res18_1xb16-8e_synthetic-128x96',
+    'td-prtr_res18_1xb32-20e_synthetic-128x96',
+    'td-prtr_res50_4xb32-200e_coco-384x288',
+    'td-deformable-prtr_res50_4xb16-100e_coco-384x288',
+    'td-prtr_hrnet-w32_4xb16-200e_coco-384x288',
+]
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +54,7 @@ def on_gpu(data):
 
 @pytest.fixture(params=NAMES)
 def pair(request, mmpose_scope):
-    """A model and its data on the CPU, both on the GPU, and how far gradients may be off."""
+    """A model and its data on the CPU, and both on the GPU."""
     cfg = copy.deepcopy(load(request.param).model)
     cfg.backbone.init_cfg = None
     torch.manual_seed(0)
@@ -64,19 +62,25 @@ def pair(request, mmpose_scope):
     model.init_weights()
     width, height = cfg.head.decoder.input_size
     data = torch.randn(2, 3, height, width), torch.rand(2, 17, 2), torch.ones(2, 17)
-    return (
-        (model.eval(), data),
-        (copy.deepcopy(model).to(DEVICE), on_gpu(data)),
-        NAMES[request.param],
-    )
+    return (model.eval(), data), (copy.deepcopy(model).to(DEVICE), on_gpu(data))
 
 
 def loss(model, data):
     return sum(value for name, value in losses(model, data).items() if 'loss' in name)
 
 
-def test_losses_and_gradients(pair):
-    *pair, tolerance = pair
+def test_losses_and_gradients(pair, monkeypatch):
+    """With the matches of the CPU on both. Some queries of an untrained head cost the same, and
+    gradients change by 5e-3 of their norm where rounding decides.
+    """
+    matches: list[torch.Tensor] = []
+
+    def assign(cost):
+        if not matches:
+            matches.append(batched_linear_assignment(cost))
+        return matches[0].to(cost.device)
+
+    monkeypatch.setattr('prtr_plugin.models.heads.prtr_head.batched_linear_assignment', assign)
     found = []
     for model, data in pair:
         total = loss(model, data)
@@ -85,13 +89,13 @@ def test_losses_and_gradients(pair):
         found.append((total.item(), torch.cat(grads)))
     (total, grads), (other, other_grads) = found
     assert other == pytest.approx(total, rel=1e-5)
-    assert (grads - other_grads).norm() < tolerance * grads.norm()
+    assert (grads - other_grads).norm() < 1e-3 * grads.norm()
 
 
 @torch.no_grad()
 def test_joints(pair):
     (logits, coords), (other_logits, other_coords) = (
-        model.head(model.extract_feat(data[0])) for model, data in pair[:2]
+        model.head(model.extract_feat(data[0])) for model, data in pair
     )
     torch.testing.assert_close(other_logits.cpu(), logits, rtol=1e-4, atol=1e-4)
     size = torch.tensor(pair[0][0].head.decoder.input_size)
@@ -101,7 +105,7 @@ def test_joints(pair):
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 @torch.no_grad()
 def test_half_precision(pair, dtype):
-    (model, data), (other, other_data), _ = pair
+    (model, data), (other, other_data) = pair
     with torch.autocast(DEVICE, dtype):
         found = loss(other, other_data).item()
     assert found == pytest.approx(loss(model, data).item(), rel=1e-2)
@@ -168,15 +172,18 @@ def test_waits_of_a_training_step(network):
     ],
 )
 def test_waits_of_images_and_labels(name, mmpose_scope):
-    """None, on the way to the GPU."""
-    preprocessor = MODELS.build(load(name).model.data_preprocessor).to(DEVICE)
+    """None, on the way to the GPU. There mmengine reorders the channels of each image by a list,
+    which is a copy of its own.
+    """
+    cfg = load(name).model.data_preprocessor
+    preprocessor = MODELS.build(cfg).to(DEVICE)
     batch = samples(4, 17)
     for sample in batch:
         sample.gt_instance_labels = InstanceData(
             keypoint_labels=torch.rand(1, 17, 2), keypoint_weights=torch.ones(1, 17)
         )
     data = dict(inputs=[torch.zeros(3, 64, 48, dtype=torch.uint8)] * 4, data_samples=batch)
-    assert count_waits(lambda: preprocessor(data, training=True)) == 0
+    assert count_waits(lambda: preprocessor(data, training=True)) == (4 if cfg.bgr_to_rgb else 0)
     moved = preprocessor(data, training=True)['data_samples'][0].gt_instance_labels
     assert moved.keypoint_labels.device.type == DEVICE
 

@@ -16,8 +16,9 @@ MAX_GRAPHS = 8
 class GraphedCall:
     """A function of tensors that a GPU replays instead of the host launching it.
 
-    The first call with inputs of some shapes and data types records a graph, and later ones copy
-    their inputs to its memory and replay it. Beyond ``MAX_GRAPHS`` the function runs as it is.
+    The first call with inputs of some shapes and data types, in some precision, records a graph,
+    and later ones copy their inputs to its memory and replay it. Beyond ``MAX_GRAPHS`` the
+    function runs as it is.
 
     Args:
         function (Callable): A function without random numbers whose outputs
@@ -41,6 +42,9 @@ class GraphedCall:
             *((x.shape, x.dtype) if isinstance(x, Tensor) else x for x in leaves),
             torch.is_autocast_enabled(),
             torch.get_autocast_gpu_dtype(),
+            # a graph keeps the kernels that were chosen
+            torch.get_float32_matmul_precision(),
+            torch.backends.cudnn.allow_tf32,
         )
         if key not in self.graphs:
             if len(self.graphs) == MAX_GRAPHS:

@@ -118,6 +118,16 @@ def test_graphs_tell_types_and_arguments_apart(recorded):
     assert len(recorded) == 3
 
 
+def test_graphs_tell_precisions_apart(recorded, monkeypatch):
+    call, x = cuda_graph.GraphedCall(double), torch.ones(2)
+    call(x)
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', not torch.backends.cudnn.allow_tf32)
+    call(x)
+    monkeypatch.setattr(torch, 'get_float32_matmul_precision', lambda: 'medium')
+    call(x), call(x)
+    assert len(recorded) == 3
+
+
 def test_no_gpu(mmpose_scope):
     model = build_network('prtr').train()
     before = [type(m) for m in model.modules()]
