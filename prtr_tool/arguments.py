@@ -10,7 +10,7 @@ YES, NO = ('true', 'yes', 'on', '1'), ('false', 'no', 'off', '0')
 
 
 class KeyValueCommand(TyperCommand):
-    """A command whose options can be written ``key=value``, without dashes.
+    """A command whose options can be written ``key=value``, without dashes in front.
 
     A key with dots sets something in the config: it is passed on to the
     option ``--set``, if the command has it.
@@ -31,6 +31,7 @@ class KeyValueCommand(TyperCommand):
             and all(part.isidentifier() for part in key.split('.'))
         ):
             return f'--set={arg}'
+        key = key.replace('-', '_')
         if not key.isidentifier():
             return arg
         if key not in known:

@@ -133,6 +133,7 @@ def test_export_and_convert(own_run, run_prtr, tmp_path, checkpoint):
     [
         (['train', 'epoch=3'], 'Did you mean epochs=?'),
         (['train', 'ema=perhaps'], 'ema= must be true or false'),
+        (['predict', 'prtr-s', 'a.jpg', 'score-thr=a'], "Invalid value for '--score-thr'"),
         (['train'], 'data'),
         (['train', 'data=nowhere'], 'data "/.*nowhere" does not exist'),
         (['train', 'config=prtr-s', 'data=x'], 'Give either data'),
