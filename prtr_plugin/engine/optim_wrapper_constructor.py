@@ -1,5 +1,5 @@
 from mmengine.optim import DefaultOptimWrapperConstructor
-from mmpose.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 

@@ -75,7 +75,7 @@ def test_backbone_is_that_of_mmpose(name, theirs):
     theirs = get_config(f'mmpose::body_2d_keypoint/topdown_heatmap/coco/{theirs}.py').model
     ours = load(name).model
     assert ours.head.in_channels == theirs.head.in_channels
-    assert ours.data_preprocessor == theirs.data_preprocessor
+    assert ours.data_preprocessor == dict(theirs.data_preprocessor, non_blocking=True)
     for key, value in ours.backbone.items():
         if key != 'norm_cfg':
             assert theirs.backbone[key] == value, key

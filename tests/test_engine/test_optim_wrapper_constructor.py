@@ -42,7 +42,7 @@ def model():
 
 
 @pytest.mark.parametrize(('name', 'num_groups'), [('one', 1), ('norms', 2), ('part', 4)])
-def test_same_steps_in_fewer_groups(model, name, num_groups, mmpose_scope):
+def test_same_steps_in_fewer_groups(model, name, num_groups):
     """Those of mmengine's groups of one parameter each."""
     paramwise_cfg = OPTIONS[name]
     other = copy.deepcopy(model)
@@ -61,7 +61,7 @@ def test_same_steps_in_fewer_groups(model, name, num_groups, mmpose_scope):
         assert torch.equal(a, b)
 
 
-def test_frozen_parameters_are_left_out(model, mmpose_scope):
+def test_frozen_parameters_are_left_out(model):
     model[0].requires_grad_(False)
     wrapper = build(model, 'GroupedOptimWrapperConstructor', OPTIONS['norms'])
     assert set(options_by_parameter(model, wrapper)) == {

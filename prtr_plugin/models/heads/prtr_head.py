@@ -426,10 +426,8 @@ class PRTRHead(BaseHead):
                     'Remove loss_map, or take PixelPRTRTransformer.'
                 )
             pixels = matches[: len(maps), :, :, None, None].expand(-1, -1, -1, *maps.shape[-2:])
-            for i, matched_maps in enumerate(maps.gather(2, pixels)):
-                losses[f'd{i}.loss_map'] = self.loss_map(
-                    matched_maps, keypoint_labels, keypoint_weights
-                )
+            map_losses = self.loss_map(maps.gather(2, pixels), keypoint_labels, keypoint_weights)
+            losses.update({f'd{i}.loss_map': loss for i, loss in enumerate(map_losses)})
 
         distances = torch.linalg.norm(
             _gather_queries(coords[-1].detach(), read_out) - keypoint_labels, dim=-1

@@ -30,19 +30,22 @@ class KeypointMapLoss(nn.Module):
         """Forward function.
 
         Args:
-            output (Tensor): Logits over the pixels in shape (B, K, h, w)
+            output (Tensor): Logits over the pixels in shape (B, K, h, w), or
+                those of L layers in shape (L, B, K, h, w)
             target (Tensor): Coordinates relative to the input image in shape
                 (B, K, 2)
             target_weight (Tensor): Joint weights in shape (B, K)
 
         Returns:
-            Tensor: The mean over all joints, those of weight 0 included.
+            Tensor: The mean over all joints, those of weight 0 included, in
+            shape () or (L,).
         """
         inside = ((target >= 0) & (target <= 1)).all(dim=-1)
-        x, y = (self._gaussian(target[..., i], size) for i, size in enumerate(output.shape[:1:-1]))
+        h, w = output.shape[-2:]
+        x, y = self._gaussian(target[..., 0], w), self._gaussian(target[..., 1], h)
         log_probs = output.float().flatten(-2).log_softmax(-1).view_as(output)
-        losses = -torch.einsum('bkhw,bkh,bkw->bk', log_probs, y, x)
-        return self.loss_weight * (losses * target_weight * inside).mean()
+        losses = -torch.einsum('...khw,...kh,...kw->...k', log_probs, y, x)
+        return self.loss_weight * (losses * (target_weight * inside)).mean(dim=(-2, -1))
 
     def _gaussian(self, target: Tensor, size: int) -> Tensor:
         """The Gaussian along an axis of some pixels, in shape (B, K, size)."""

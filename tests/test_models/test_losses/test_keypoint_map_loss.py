@@ -46,6 +46,13 @@ def test_written_out(sigma):
     assert loss.item() == pytest.approx(0.5 * total / 6, rel=1e-5)
 
 
+def test_layers_at_once():
+    maps, targets, weights = case()
+    layers, loss = torch.stack((maps, -maps, maps.sin())), build()
+    expected = [loss(layer, targets, weights) for layer in layers]
+    torch.testing.assert_close(loss(layers, targets, weights), torch.stack(expected))
+
+
 def test_least_where_the_joint_is():
     """A step along the gradient moves the peak to the joint."""
     maps = torch.zeros(1, 1, 8, 6, requires_grad=True)
