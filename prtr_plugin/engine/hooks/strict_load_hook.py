@@ -49,7 +49,7 @@ def check_groups(runner: Runner, checkpoint: dict) -> None:
         raise CheckpointError(
             f'its optimizer has {len(saved)} groups of parameters, but optim_wrapper of the '
             f'config makes {len(groups)}. Resume with the config of that run or, if it has one '
-            'group for each parameter, as version 0.1.0 has made them, with '
+            'group for each parameter, as mmengine makes them, with '
             'optim_wrapper.constructor=DefaultOptimWrapperConstructor.'
         )
 

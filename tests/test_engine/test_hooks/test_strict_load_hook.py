@@ -54,7 +54,7 @@ def test_starting_from_a_part(model):
 
 
 def test_groups_of_another_optimizer(model):
-    """0.1.0 made a group of each parameter."""
+    """mmengine makes a group of each parameter."""
     optimizers = [
         torch.optim.SGD(model.parameters()),
         torch.optim.SGD([dict(params=[p]) for p in model.parameters()]),
