@@ -148,8 +148,7 @@ class PRTRHead(BaseHead):
         if class_bias:
             # query k starts as joint k, and spare ones as "no keypoint"
             classes = torch.arange(num_queries).clamp(max=out_channels)
-            bias = class_bias * nn.functional.one_hot(classes, out_channels + 1).float()
-            self.class_bias = nn.Parameter(bias)
+            self.class_bias = nn.Parameter(class_bias * torch.eye(out_channels + 1)[classes])
         kpt_branch = MLP(embed_dims, embed_dims, 2, 3)
         # one per decoder layer, one for all, or none where maps tell the coordinates
         num_branches = self.transformer.num_decoder_layers if with_kpt_refine else 1

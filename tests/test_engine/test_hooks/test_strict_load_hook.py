@@ -56,8 +56,8 @@ def test_starting_from_a_part(model):
 def test_groups_of_another_optimizer(model):
     """mmengine makes a group of each parameter."""
     optimizers = [
-        torch.optim.SGD(model.parameters()),
-        torch.optim.SGD([dict(params=[p]) for p in model.parameters()]),
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        torch.optim.SGD([dict(params=[p]) for p in model.parameters()], lr=0.1),
     ]
     now, before = (optimizer.state_dict() for optimizer in optimizers)
     runner = SimpleNamespace(
