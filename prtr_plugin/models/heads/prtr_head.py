@@ -56,8 +56,9 @@ class PRTRHead(BaseHead):
         loss_kpt (dict): Config of the coordinate loss, whose mean over
             joints is multiplied by K. Defaults to L1 with weight 5
         loss_map (dict, optional): Config of the loss of the maps of a
-            transformer that has maps, :class:`KeypointMapLoss`. This is not
-            in the paper. Defaults to None
+            transformer that has maps, :class:`KeypointMapLoss` or another
+            one that takes those of all L layers in shape (L, B, K, h, w) and
+            returns L losses. This is not in the paper. Defaults to None
         class_bias (float): What the logit of joint k starts with for query k,
             and that of "no keypoint" for the queries after the K-th: a
             learned bias for each query and class. With a matching cost in
