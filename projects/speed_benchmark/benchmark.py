@@ -97,11 +97,16 @@ def parse_args() -> argparse.Namespace:
             args.tasks = ['complexity', 'inference', 'memory']
     if not 0 <= args.conflicts <= 1:
         parser.error(f'--conflicts must be in [0, 1], but is {args.conflicts}')
-    try:
-        torch.empty(1, device=args.device)
-    except (RuntimeError, AssertionError) as error:
-        parser.error(f'--device {args.device} does not work: {str(error).splitlines()[0]}')
+    check_device(parser, args.device)
     return args
+
+
+def check_device(parser: argparse.ArgumentParser, device: str) -> None:
+    """End with a message if a device does not exist."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        parser.error(f'--device {device} does not work: {str(error).splitlines()[0]}')
 
 
 def measure(args: argparse.Namespace) -> dict:

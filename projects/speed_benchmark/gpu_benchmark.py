@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np
 import tasks
 import torch
-from benchmark import Formatter, add_ratios, positive, print_table
+from benchmark import Formatter, add_ratios, check_device, positive, print_table
 from other_heads import HEADS
 from variants import Variant, make_variants
 
@@ -59,7 +59,18 @@ def parse_args() -> argparse.Namespace:
     add('--device', default='cuda', help='cpu measures latencies there')
     add('--out', metavar='FILE', help='JSON file to write')
     add('--force', action='store_true', help='replace FILE if it exists')
-    return parser.parse_args()
+    args = parser.parse_args()
+    for name in ('seconds', 'minutes'):
+        if not getattr(args, name) >= 0:
+            parser.error(f'--{name} must be 0 or more, but is {getattr(args, name)}')
+    if args.device.startswith('cuda') and not torch.cuda.is_available():
+        parser.error(
+            f'--device {args.device}: there is no GPU here. --device cpu measures latencies'
+        )
+    check_device(parser, args.device)
+    if torch.device(args.device).type != 'cuda' and args.dtype == ['tf32']:
+        parser.error(f'--dtype tf32 needs a GPU, but --device is {args.device}')
+    return args
 
 
 @contextlib.contextmanager
@@ -153,8 +164,6 @@ def numbers(call: tasks.Call, dtype: str, device: torch.device, seconds: float) 
 def main() -> None:
     """Run the script."""
     args = parse_args()
-    if torch.device(args.device).type == 'cuda' and not torch.cuda.is_available():
-        sys.exit('Error: there is no GPU here. benchmark.py measures on the CPU.')
     tasks.set_up(torch.get_num_threads())
     try:
         if args.out:

@@ -25,10 +25,20 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         prefix: str = '',
         is_dcn_module: int | float | None = None,
     ) -> None:
-        """Add the groups of all parameters of a module, see the parent class."""
+        """Add the groups of all parameters of a module, see the parent class.
+
+        Raises:
+            ValueError: If modules share a parameter, which would be trained twice.
+        """
         super().add_params(params, module, prefix, is_dcn_module)
         # the parent comes here for the children, too
         if not prefix:
+            found = [id(p) for group in params for p in group['params']]
+            if len(set(found)) < len(found):
+                raise ValueError(
+                    'optim_wrapper has a parameter twice, as modules of the model share it. Set '
+                    'optim_wrapper.paramwise_cfg.bypass_duplicate=True.'
+                )
             params[:] = merge_groups(params)
 
 

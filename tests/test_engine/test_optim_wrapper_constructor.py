@@ -61,6 +61,17 @@ def test_same_steps_in_fewer_groups(model, name, num_groups):
         assert torch.equal(a, b)
 
 
+def test_shared_parameters(model):
+    model.append(nn.Linear(4, 2))
+    model[3].weight = model[2][0].weight
+    with pytest.raises(ValueError, match='parameter twice.*bypass_duplicate=True'):
+        build(model, 'GroupedOptimWrapperConstructor', OPTIONS['norms'])
+    options = dict(OPTIONS['norms'], bypass_duplicate=True)
+    wrapper = build(model, 'GroupedOptimWrapperConstructor', options)
+    params = [p for group in wrapper.optimizer.param_groups for p in group['params']]
+    assert len(params) == len(set(params)) == 7
+
+
 def test_frozen_parameters_are_left_out(model):
     model[0].requires_grad_(False)
     wrapper = build(model, 'GroupedOptimWrapperConstructor', OPTIONS['norms'])

@@ -382,9 +382,19 @@ def test_gpu_benchmark_ends_in_time(modules, run_project, small_config, capsys):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='has a GPU')
-def test_gpu_benchmark_without_a_gpu(modules, run_project):
-    done = run_project(GPU_SCRIPT)
-    assert done.code == 'Error: there is no GPU here. benchmark.py measures on the CPU.'
+@pytest.mark.parametrize(
+    'args, message',
+    [
+        ((), '--device cuda: there is no GPU here. --device cpu measures latencies'),
+        (('--device', 'nothing'), '--device nothing does not work'),
+        (('--device', 'cpu', '--dtype', 'tf32'), '--dtype tf32 needs a GPU, but --device is cpu'),
+        (('--device', 'cpu', '--minutes', -1), '--minutes must be 0 or more, but is -1.0'),
+        (('--device', 'cpu', '--seconds', 'nan'), '--seconds must be 0 or more, but is nan'),
+    ],
+)
+def test_gpu_benchmark_without_a_gpu(modules, run_project, capsys, args, message):
+    assert run_project(GPU_SCRIPT, *args).code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_time_of_runs(modules):

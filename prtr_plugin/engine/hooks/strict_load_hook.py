@@ -40,16 +40,20 @@ def check_groups(runner: Runner, checkpoint: dict) -> None:
     """Compare the groups of parameters of a saved optimizer with those of the runner.
 
     Raises:
-        CheckpointError: If their numbers differ.
+        CheckpointError: If their numbers or sizes differ.
     """
     saved = checkpoint.get('optimizer', {}).get('param_groups')
     optimizer = getattr(runner.optim_wrapper, 'optimizer', None)
     groups = getattr(optimizer, 'param_groups', None)
-    if saved and groups and len(saved) != len(groups):
+    if not saved or not groups:
+        return
+    before, now = ([len(group['params']) for group in part] for part in (saved, groups))
+    if before != now:
         raise CheckpointError(
-            f'its optimizer has {len(saved)} groups of parameters, but optim_wrapper of the '
-            f'config makes {len(groups)}. Resume with the config of that run or, if it has one '
-            'group for each parameter, as mmengine makes them, with '
+            f'its optimizer has {len(saved)} groups of {sum(before)} parameters, but optim_wrapper '
+            f'of the config makes {len(groups)} of {sum(now)}, or other ones. Resume with the '
+            'config of that run or, if it has one group for each parameter, as mmengine makes '
+            'them, with '
             'optim_wrapper.constructor=DefaultOptimWrapperConstructor.'
         )
 

@@ -41,6 +41,8 @@ class KeypointMapLoss(nn.Module):
             shape () or (L,).
         """
         inside = ((target >= 0) & (target <= 1)).all(dim=-1)
+        # the others have no Gaussian, and may be no numbers
+        target = torch.where(inside[..., None], target, 0)
         h, w = output.shape[-2:]
         x, y = self._gaussian(target[..., 0], w), self._gaussian(target[..., 1], h)
         log_probs = output.float().flatten(-2).log_softmax(-1).view_as(output)

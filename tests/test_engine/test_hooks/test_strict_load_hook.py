@@ -67,7 +67,9 @@ def test_groups_of_another_optimizer(model):
     )
     state = model.state_dict()
     StrictLoadHook().after_load_checkpoint(runner, dict(state_dict=state, optimizer=now))
-    with pytest.raises(CheckpointError, match='a.pth: its optimizer has 4 groups.*makes 1.*Resume'):
+    with pytest.raises(
+        CheckpointError, match='a.pth: its optimizer has 4 groups of 4 .*makes 1 of 4.*Resume'
+    ):
         StrictLoadHook().after_load_checkpoint(runner, dict(state_dict=state, optimizer=before))
     # only the weights are taken
     runner.cfg['resume'] = False

@@ -68,6 +68,16 @@ def test_joints_without_weight_have_no_gradient():
     assert used.tolist() == [[True, True, False], [True, True, False]]
 
 
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), 1e30])
+def test_joints_that_are_no_numbers(value):
+    maps, targets, weights = case()
+    expected = build()(maps, targets, weights)
+    targets[0, 2] = targets[1, 2] = value
+    found = build()(maps.requires_grad_(), targets, weights)
+    found.backward()
+    assert found == expected and maps.grad.isfinite().all()
+
+
 def test_bad_sigma():
     with pytest.raises(ValueError, match='sigma .* must be positive, but got 0'):
         build(sigma=0)
