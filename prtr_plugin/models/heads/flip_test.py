@@ -1,6 +1,6 @@
 """Joints of crops and of the same crops mirrored, in one batch of 2B."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from prtr_plugin.codecs import HungarianKeypointCodec
 
-from ..transformers import locate_peaks, softmax_maps
+from ..transformers import softmax_maps
 
 
 def average_mirrored(
@@ -36,7 +36,7 @@ def read_out_mirrored_maps(
     codec: HungarianKeypointCodec,
     cls_logits: Tensor,
     maps: Tensor,
-    window: int,
+    locate: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
     flip_indices: Sequence[int],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read out the joints of both halves around common peaks.
@@ -45,7 +45,7 @@ def read_out_mirrored_maps(
         codec (:obj:`HungarianKeypointCodec`): Codec of the head
         cls_logits (Tensor): Class logits in shape (2B, Q, K + 1)
         maps (Tensor): Logits over pixels in shape (2B, Q, h, w)
-        window (int): See :func:`locate_peaks`
+        locate (Callable): See :meth:`PixelPRTRTransformer.locate`
         flip_indices (Sequence[int]): For each joint its mirrored one
 
     Returns:
@@ -64,7 +64,7 @@ def read_out_mirrored_maps(
     plain, mirrored = probs.chunk(2)
     plain = plain + mirrored[:, flip_indices].flip(-1)
     both = torch.cat((plain, plain[:, flip_indices].flip(-1)))
-    points, shares = locate_peaks(probs, window, both.flatten(-2).argmax(dim=-1))
+    points, shares = locate(probs, both)
     joints = torch.cat((points, (scores * shares)[..., None]), dim=-1)[:, None]
     found = joints.detach().cpu().numpy()
     if not np.isfinite(found).all():

@@ -307,7 +307,7 @@ class PRTRHead(BaseHead):
                     self.decoder,
                     cls_logits[-1],
                     output.maps[-1],
-                    self.transformer.window,
+                    self.transformer.locate,
                     flip_indices,
                 )
             else:

@@ -25,11 +25,13 @@ class PixelPRTRTransformer(BaseTransformer):
     :class:`PRTRTransformer`. A light pixel decoder leads the encoded tokens
     back to the resolution of the finest given map. After each decoder layer
     the state of a query becomes a kernel (`MaskFormer`_), whose product with
-    the pixel map is a map of logits. The coordinates of the query are the
+    the pixel map is a map of logits, which learn from the loss of the maps,
+    :class:`KeypointMapLoss`. In training the coordinates of the query are the
     expected position under the softmax (integral regression, `Sun et al.`_)
-    within a window around the peak, which far pixels cannot bias; they learn
-    from the loss of the maps, :class:`KeypointMapLoss`. The share of the
-    window in the whole softmax tells sure queries from unsure ones.
+    within a window around the peak, which far pixels cannot bias. In testing
+    they are the point of the highest expected OKS, :func:`find_peaks`. The
+    share of a window around it in the whole softmax tells sure queries from
+    unsure ones.
 
     Args:
         in_channels (Sequence[int]): Channels of the feature maps, from fine
@@ -42,6 +44,9 @@ class PixelPRTRTransformer(BaseTransformer):
         num_decoder_layers (int): See :class:`PRTRTransformer`. Defaults to 2
         window (int): Side of the window around the peak in pixels, an odd
             number. Defaults to 5
+        peak_sigma (float): Standard deviation of the Gaussian of
+            :func:`find_peaks` in pixels. With 0, testing finds coordinates as
+            training does. Defaults to 1.5
         static_kernels (bool): Whether each query has a learned kernel that
             the one of its state corrects. Defaults to ``True``
         num_heads (int): Attention heads. Defaults to 8
@@ -57,8 +62,8 @@ class PixelPRTRTransformer(BaseTransformer):
         init_cfg (dict, optional): Extra init config. Defaults to None
 
     Raises:
-        ValueError: If ``window`` is not odd and positive. Also see
-            :class:`BaseTransformer`.
+        ValueError: If ``window`` is not odd and positive, or ``peak_sigma``
+            negative. Also see :class:`BaseTransformer`.
 
     .. _`MaskFormer`: https://arxiv.org/abs/2107.06278
     .. _`Sun et al.`: https://arxiv.org/abs/1711.08229
@@ -75,6 +80,7 @@ class PixelPRTRTransformer(BaseTransformer):
         num_encoder_layers: int = 1,
         num_decoder_layers: int = 2,
         window: int = 5,
+        peak_sigma: float = 1.5,
         static_kernels: bool = True,
         num_heads: int = 8,
         feedforward_channels: int = 512,
@@ -97,7 +103,10 @@ class PixelPRTRTransformer(BaseTransformer):
         )
         if window < 1 or window % 2 == 0:
             raise ValueError(f'window must be odd and positive, but is {window}.')
+        if not peak_sigma >= 0:
+            raise ValueError(f'peak_sigma must not be negative, but is {peak_sigma}.')
         self.window = window
+        self.peak_sigma = peak_sigma
 
         def attention() -> nn.Module:
             return FusedMultiheadAttention(embed_dims, num_heads, dropout)
@@ -156,13 +165,82 @@ class PixelPRTRTransformer(BaseTransformer):
             kernels = kernels + self.kernel_embedding.weight
         maps = torch.einsum('lbqc,bchw->lbqhw', kernels, pixels).float()
         maps = maps * pixels.shape[1] ** -0.5
-        points, confidences = locate_peaks(softmax_maps(maps), self.window)
+        points, confidences = self.locate(softmax_maps(maps))
         return TransformerOutput(states, points, maps, confidences[-1])
+
+    def locate(self, probs: Tensor, shared: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Coordinates and confidences of maps.
+
+        Args:
+            probs (Tensor): Probabilities of the pixels in shape (..., h, w)
+            shared (Tensor, optional): Maps in which the peaks are sought, in
+                the same shape. Defaults to ``probs``
+
+        Returns:
+            tuple:
+            - points (Tensor): Coordinates (x, y), relative to the map, in
+                shape (..., 2)
+            - confidences (Tensor): Share of the window around the peak in
+                ``probs``, in shape (...)
+        """
+        shared = probs if shared is None else shared
+        if self.training or not self.peak_sigma:
+            return locate_peaks(probs, self.window, shared.flatten(-2).argmax(dim=-1))
+        points, peaks = find_peaks(shared, self.peak_sigma)
+        return points, locate_peaks(probs, self.window, peaks)[1]
 
 
 def softmax_maps(maps: Tensor) -> Tensor:
     """Probabilities of the pixels of maps of logits in shape (..., h, w)."""
     return maps.flatten(-2).softmax(dim=-1).view_as(maps)
+
+
+def find_peaks(probs: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    """Find the points of the highest expected OKS.
+
+    A joint is at pixel j with probability P(j), and the OKS of a point x falls
+    off as a Gaussian, so that its expectation is the sum of
+    P(j) exp(-(x - j)^2 / (2 sigma^2)). The best pixel is moved to the vertex
+    of the parabolas through the logarithm at its neighbours, as in `DARK`_.
+    The largest probability itself may be a lone pixel beside a broad region
+    with more of them.
+
+    Args:
+        probs (Tensor): Probabilities of the pixels in shape (..., h, w)
+        sigma (float): Standard deviation in pixels
+
+    Returns:
+        tuple:
+        - points (Tensor): Positions (x, y) relative to the map, in shape
+            (..., 2)
+        - peaks (Tensor): Indices of the best pixels, row by row, in shape
+            (...)
+
+    .. _`DARK`: https://arxiv.org/abs/1910.06278
+    """
+    h, w = probs.shape[-2:]
+
+    def kernel(size: int) -> Tensor:
+        # with one more position on either side, which is never the best one
+        pixels = torch.arange(-1, size + 1, device=probs.device)
+        distances = (pixels[:, None] - pixels[1:-1]) / sigma
+        return (-0.5 * distances.square()).exp().to(probs)
+
+    # a product in half precision could not tell neighbours from each other
+    with torch.autocast(probs.device.type, enabled=False):
+        gains = (kernel(h) @ probs @ kernel(w).mT).flatten(-2)
+    best = gains.argmax(dim=-1)
+    logs = gains.clamp(min=torch.finfo(gains.dtype).tiny).log()
+    x, y = best % (w + 2), best // (w + 2)
+    shifts = []
+    for step in (1, w + 2):
+        before, here, after = (
+            logs.gather(-1, (best + i)[..., None])[..., 0] for i in (-step, 0, step)
+        )
+        bend = (2 * here - before - after).clamp(min=1e-6)
+        shifts.append((0.5 * (after - before) / bend).clamp(-0.5, 0.5))
+    points = torch.stack(((x + shifts[0] - 0.5) / w, (y + shifts[1] - 0.5) / h), dim=-1)
+    return points, (y - 1) * w + x - 1
 
 
 def locate_peaks(probs: Tensor, window: int, peaks: Tensor | None = None) -> tuple[Tensor, Tensor]:

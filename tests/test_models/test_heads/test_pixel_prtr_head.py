@@ -8,19 +8,21 @@ from mmpose.registry import MODELS
 from helpers.small_heads import build as build_plain
 from helpers.small_heads import feats as maps_of
 from helpers.small_heads import samples, total
+from prtr_plugin.models.transformers import find_peaks
 
 CHANNELS = [6, 16]
 COSTS = [
     dict(type='KeypointClassificationCost', weight=10.0),
     dict(type='KeypointL1Cost', weight=1.0),
 ]
+TRANSFORMER = dict(type='PixelPRTRTransformer', num_decoder_layers=2, pixel_channels=8)
 MAP_LOSS = dict(type='KeypointMapLoss', sigma=0.8, loss_weight=0.7)
 
 
 def build(num_keypoints=4, **kwargs):
     cfg = dict(
         in_channels=CHANNELS,
-        transformer=dict(type='PixelPRTRTransformer', num_decoder_layers=2, pixel_channels=8),
+        transformer=TRANSFORMER,
         loss_map=MAP_LOSS,
         class_bias=4.0,
         assigner=dict(type='KeypointHungarianAssigner', match_costs=COSTS),
@@ -108,7 +110,7 @@ def mirrored_pair(head, data):
 @pytest.mark.parametrize('shift_coords', [False, True])
 def test_flip_test_joint_by_joint(shift_coords):
     """Peaks of the mean of both maps, coordinates around them in each, and their mean."""
-    head, data = build().eval(), samples(3)
+    head, data = build(transformer=dict(TRANSFORMER, peak_sigma=0)).eval(), samples(3)
     flip_indices = data[0].metainfo['flip_indices']
     pair, ((maps, _, queries, scores), (maps2, _, queries2, scores2)) = mirrored_pair(head, data)
     preds = head.predict(pair, data, dict(flip_test=True, shift_coords=shift_coords))
@@ -132,6 +134,28 @@ def test_flip_test_joint_by_joint(shift_coords):
             y = (points[0][1] + points[1][1]) / 2
             np.testing.assert_allclose(preds[b].keypoints[0, k], (x, y), rtol=1e-4)
             score = (scores[b, k] * shares[0] + scores2[b, j] * shares[1]) / 2
+            np.testing.assert_allclose(preds[b].keypoint_scores[0, k], score.item(), rtol=1e-4)
+
+
+def test_flip_test_finds_points_in_the_mean_of_both_maps():
+    head, data = build().eval(), samples(3)
+    flip_indices = data[0].metainfo['flip_indices']
+    pair, ((maps, _, queries, scores), (maps2, _, queries2, scores2)) = mirrored_pair(head, data)
+    preds = head.predict(pair, data, dict(flip_test=True, shift_coords=True))
+    h, w = maps.shape[-2:]
+    for b in range(3):
+        for k in range(4):
+            j = flip_indices[k]
+            plain = maps[b, queries[b, k]].flatten().softmax(0).view(h, w)
+            other = maps2[b, queries2[b, j]].flatten().softmax(0).view(h, w).flip(-1)
+            point, peak = find_peaks((plain + other) / 2, 1.5)
+            row, column = divmod(peak.item(), w)
+            # the pixels of the mirrored crop are shifted by one
+            expected = point * torch.tensor([24, 32]) - torch.tensor([0.5, 0])
+            found = preds[b].keypoints[0, k]
+            np.testing.assert_allclose(found, expected.detach(), rtol=1e-4, atol=1e-4)
+            window = slice(max(row - 2, 0), row + 3), slice(max(column - 2, 0), column + 3)
+            score = (scores[b, k] * plain[window].sum() + scores2[b, j] * other[window].sum()) / 2
             np.testing.assert_allclose(preds[b].keypoint_scores[0, k], score.item(), rtol=1e-4)
 
 

@@ -1,8 +1,10 @@
+import math
+
 import pytest
 import torch
 from mmpose.registry import MODELS
 
-from prtr_plugin.models.transformers import locate_peaks, softmax_maps
+from prtr_plugin.models.transformers import find_peaks, locate_peaks, softmax_maps
 
 SIZES = [(8, 6), (4, 3)]
 
@@ -72,8 +74,87 @@ def test_empty_window():
     assert points.isfinite().all() and shares.item() == 0
 
 
+def expected_oks(probs, x, y, sigma):
+    """Of the answer (x, y), in pixels whose centers are at 0.5."""
+    total = 0.0
+    for i, row in enumerate(probs.tolist()):
+        for j, p in enumerate(row):
+            total += p * math.exp(-((x - j - 0.5) ** 2 + (y - i - 0.5) ** 2) / (2 * sigma**2))
+    return total
+
+
+@pytest.mark.parametrize('sigma', [1.0, 1.5, 3.0])
+def test_points_of_the_highest_expected_oks(sigma):
+    torch.manual_seed(0)
+    probs = softmax_maps(torch.randn(2, 3, 6, 7, dtype=torch.double) * 3)
+    points, peaks = find_peaks(probs, sigma)
+    for b in range(2):
+        for q in range(3):
+            pixels = [
+                (expected_oks(probs[b, q], j + 0.5, i + 0.5, sigma), 7 * i + j)
+                for i in range(6)
+                for j in range(7)
+            ]
+            best, peak = max(pixels)
+            assert peaks[b, q] == peak
+            x, y = points[b, q].tolist()
+            found = expected_oks(probs[b, q], 7 * x, 6 * y, sigma)
+            # nothing within a pixel around is better by more than the error of the parabola
+            ups = [k / 10 for k in range(-10, 11)]
+            around = max(
+                expected_oks(probs[b, q], peak % 7 + 0.5 + dx, peak // 7 + 0.5 + dy, sigma)
+                for dx in ups
+                for dy in ups
+            )
+            assert best <= found * (1 + 1e-9) and around <= found * (1 + 2e-3)
+
+
+def test_points_on_a_border_and_of_flat_maps():
+    probs = torch.zeros(3, 6, 7)
+    probs[0, 0, 0] = probs[1, 5, 6] = 1
+    probs[2] = 1 / 42
+    points, peaks = find_peaks(probs, 1.5)
+    assert peaks.tolist() == [0, 41, 2 * 7 + 3] or peaks.tolist() == [0, 41, 3 * 7 + 3]
+    expected = torch.tensor([[0.5 / 7, 0.5 / 6], [6.5 / 7, 5.5 / 6], [0.5, 0.5]])
+    torch.testing.assert_close(points, expected)
+
+
+def test_a_broad_region_is_better_than_a_lone_pixel():
+    probs = torch.zeros(1, 20, 20)
+    probs[0, 3, 3] = 0.2
+    probs[0, 11:14, 12:15] = 0.8 / 9
+    points, peaks = find_peaks(probs, 1.5)
+    assert probs.argmax() == 3 * 20 + 3 and peaks.item() == 12 * 20 + 13
+    torch.testing.assert_close(points, torch.tensor([[13.5 / 20, 12.5 / 20]]))
+
+
+@pytest.mark.parametrize('training, peak_sigma', [(False, 1.5), (False, 0.0), (True, 1.5)])
+def test_training_keeps_to_the_window(training, peak_sigma):
+    model = build(peak_sigma=peak_sigma).train(training)
+    torch.manual_seed(0)
+    probs = softmax_maps(torch.randn(2, 5, 8, 6) * 2)
+    shared = softmax_maps(torch.randn(2, 5, 8, 6) * 2)
+    for given in (None, shared):
+        maps = probs if given is None else given
+        points, confidences = model.locate(probs, given)
+        if training or not peak_sigma:
+            expected = locate_peaks(probs, 5, maps.flatten(-2).argmax(-1))
+        else:
+            expected, peaks = find_peaks(maps, 1.5)
+            expected = expected, locate_peaks(probs, 5, peaks)[1]
+        torch.testing.assert_close((points, confidences), expected)
+
+
+def test_autocast_does_not_move_points():
+    torch.manual_seed(0)
+    probs = softmax_maps(torch.randn(4, 32, 24))
+    with torch.autocast('cpu', torch.bfloat16):
+        points, _ = find_peaks(probs, 1.5)
+    assert torch.equal(points, find_peaks(probs, 1.5)[0])
+
+
 def test_layers_written_out():
-    """Kernel times pixel, then the expectation around the peak."""
+    """Kernel times pixel, then the points of the maps."""
     model = build().eval()
     outputs = {}
     model.pixel_decoder.register_forward_hook(lambda m, args, out: outputs.update(pixels=out))
@@ -88,8 +169,8 @@ def test_layers_written_out():
                 torch.testing.assert_close(
                     maps[layer, b, q].double(), expected, rtol=1e-4, atol=1e-5
                 )
-    points, shares = locate_peaks(softmax_maps(maps), 5)
-    torch.testing.assert_close(references, points.to(references))
+    points, shares = model.locate(softmax_maps(maps))
+    torch.testing.assert_close(references, points)
     torch.testing.assert_close(confidences, shares[-1])
 
 
@@ -137,3 +218,5 @@ def test_images_do_not_see_each_other():
 def test_bad_arguments():
     with pytest.raises(ValueError, match='window must be odd and positive, but is 4'):
         build(window=4)
+    with pytest.raises(ValueError, match='peak_sigma must not be negative, but is -1'):
+        build(peak_sigma=-1)
