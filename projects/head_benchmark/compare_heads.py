@@ -46,6 +46,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--search-epochs', type=int, default=3, help='length of a short run')
     parser.add_argument('--out', default='work_dirs/head_benchmark', help='folder to write to')
+    parser.add_argument(
+        '--test-again',
+        action='store_true',
+        help='evaluate the last checkpoints again, which a change of the read-out needs',
+    )
     parser.add_argument('--force', action='store_true', help='replace results that exist')
     parser.add_argument(
         '--cfg-options',
@@ -83,7 +88,7 @@ def compare(args: argparse.Namespace, out: Path) -> dict:
         for head in args.heads:
             best = max(rates[head], key=rates[head].get, default=None)
             lr = None if best is None else float(best)
-            runs[head, seed] = train(head, seed, lr, None, out, args.cfg_options)
+            runs[head, seed] = train(head, seed, lr, None, out, args.cfg_options, args.test_again)
     costs = measure_costs(args.heads, args.cfg_options)
     return dict(
         track=args.track,

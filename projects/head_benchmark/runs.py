@@ -40,7 +40,13 @@ def run_tool(name: str, *args: str, options: dict) -> None:
 
 
 def train(
-    head: str, seed: int, lr: float | None, epochs: int | None, out: Path, options: dict
+    head: str,
+    seed: int,
+    lr: float | None,
+    epochs: int | None,
+    out: Path,
+    options: dict,
+    test_again: bool = False,
 ) -> dict:
     """Train the config of a head, unless it is done.
 
@@ -51,6 +57,8 @@ def train(
         epochs (int, optional): Length of the run, by default that of the config
         out (Path): Folder, in which the run gets one of its own
         options (dict): Settings of the config to override
+        test_again (bool): Whether to evaluate the last checkpoint with the
+            present code, instead of what was logged. Defaults to ``False``
 
     Returns:
         dict: ``seed``, ``learning_rate``, ``metrics`` of the last epoch and
@@ -74,8 +82,10 @@ def train(
         )
     names = METRICS[cfg.track]
     curve = read_curve(work_dir, names)
+    if test_again:
+        curve = [point for point in curve if point['epoch'] != epochs]
     if not curve or curve[-1]['epoch'] != epochs:
-        # it was killed between the last checkpoint and the evaluation
+        # otherwise it was killed between the last checkpoint and the evaluation
         file = work_dir / 'metrics.json'
         args = (config_path(head), str(checkpoint), f'--work-dir={work_dir}', f'--out={file}')
         run_tool('test.py', *args, '--force', options=options)

@@ -115,6 +115,15 @@ def test_a_run_that_was_not_evaluated(compare, calls, tmp_path):
     (row_again,) = compare(tmp_path, '--heads', 'rle')['heads']
     assert calls == ['test.py']
     assert row_again['runs'] == row['runs']
+    # what was logged does not count here
+    (scalars,) = tmp_path.rglob('*/vis_data/scalars.json')
+    with scalars.open('a') as file:
+        file.write('\n{"coco/AP": 0.123, "coco/AP .5": 0.123, "step": 1}')
+    (row_again,) = compare(tmp_path, '--heads', 'rle')['heads']
+    assert row_again['mean']['AP'] == 0.123
+    (row_again,) = compare(tmp_path, '--heads', 'rle', '--test-again')['heads']
+    assert calls == ['test.py']
+    assert row_again['runs'] == row['runs']
 
 
 @pytest.mark.parametrize('track', 'abc')

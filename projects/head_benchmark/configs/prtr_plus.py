@@ -4,8 +4,8 @@ _base_ = [
     '../../../configs/body_2d_keypoint/prtr_plus/_base_/prtr_plus_small_head.py',
 ]
 
-# a: better than 1e-3, but see the table of rates in README.md; b: better than 2e-3 after 3 epochs
-optim_wrapper = dict(optimizer=dict(lr=dict(a=2e-3, b=4e-3, c=1e-3)[_base_.track]))
+# a and b: better than 2e-3 after 3 epochs
+optim_wrapper = dict(optimizer=dict(lr=dict(a=4e-3, b=4e-3, c=1e-3)[_base_.track]))
 
 codec = dict(_base_.codec, **_base_.prtr_plus.codec)
 model = dict(
