@@ -230,13 +230,12 @@ def find_peaks(probs: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
     with torch.autocast(probs.device.type, enabled=False):
         gains = (kernel(h) @ probs @ kernel(w).mT).flatten(-2)
     best = gains.argmax(dim=-1)
-    logs = gains.clamp(min=torch.finfo(gains.dtype).tiny).log()
     x, y = best % (w + 2), best // (w + 2)
     shifts = []
     for step in (1, w + 2):
-        before, here, after = (
-            logs.gather(-1, (best + i)[..., None])[..., 0] for i in (-step, 0, step)
-        )
+        around = torch.stack((best - step, best, best + step), dim=-1)
+        around = gains.gather(-1, around).clamp(min=torch.finfo(gains.dtype).tiny).log()
+        before, here, after = around.unbind(-1)
         bend = (2 * here - before - after).clamp(min=1e-6)
         shifts.append((0.5 * (after - before) / bend).clamp(-0.5, 0.5))
     points = torch.stack(((x + shifts[0] - 0.5) / w, (y + shifts[1] - 0.5) / h), dim=-1)
