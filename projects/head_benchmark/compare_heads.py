@@ -69,7 +69,9 @@ def search_rates(args: argparse.Namespace, out: Path) -> dict[str, dict[str, flo
     for head in args.heads:
         found[head] = {}
         for rate in args.learning_rates or ():
-            run = train(head, 0, rate, args.search_epochs, out / 'search', args.cfg_options)
+            run = train(
+                head, 0, rate, args.search_epochs, out / 'search', args.cfg_options, args.test_again
+            )
             found[head][f'{rate:g}'] = next(iter(run['metrics'].values()))
     return found
 

@@ -57,8 +57,9 @@ def train(
         epochs (int, optional): Length of the run, by default that of the config
         out (Path): Folder, in which the run gets one of its own
         options (dict): Settings of the config to override
-        test_again (bool): Whether to evaluate the last checkpoint with the
-            present code, instead of what was logged. Defaults to ``False``
+        test_again (bool): Whether to evaluate the last checkpoint of a run
+            that is done with the present code. The result replaces what was
+            logged, in later calls as well. Defaults to ``False``
 
     Returns:
         dict: ``seed``, ``learning_rate``, ``metrics`` of the last epoch and
@@ -76,24 +77,24 @@ def train(
     lr, epochs = cfg.optim_wrapper.optimizer.lr, cfg.train_cfg.max_epochs
     work_dir = out / f'{head}_lr{lr:g}_{epochs}epochs_seed{seed}'
     checkpoint = work_dir / f'epoch_{epochs}.pth'
+    test_again = test_again and checkpoint.is_file()
     if not checkpoint.is_file():
         run_tool(
             'train.py', config_path(head), f'--work-dir={work_dir}', '--resume', options=options
         )
     names = METRICS[cfg.track]
     curve = read_curve(work_dir, names)
-    if test_again:
-        curve = [point for point in curve if point['epoch'] != epochs]
-    if not curve or curve[-1]['epoch'] != epochs:
-        # otherwise it was killed between the last checkpoint and the evaluation
-        file = work_dir / 'metrics.json'
+    is_logged = bool(curve) and curve[-1]['epoch'] == epochs
+    file = work_dir / 'metrics.json'
+    # it may have been killed between the last checkpoint and the evaluation
+    if test_again or not (is_logged or file.is_file()):
         args = (config_path(head), str(checkpoint), f'--work-dir={work_dir}', f'--out={file}')
         run_tool('test.py', *args, '--force', options=options)
+    if file.is_file():
         found = json.loads(file.read_text())
-        seconds = read_seconds(work_dir)[epochs]
-        curve.append(
-            dict(epoch=epochs, seconds=seconds, **{names[key]: found[key] for key in names})
-        )
+        last = dict(epoch=epochs, seconds=read_seconds(work_dir)[epochs])
+        last |= {name: found[key] for key, name in names.items()}
+        curve = [*curve[: len(curve) - is_logged], last]
     metrics = {name: curve[-1][name] for name in names.values()}
     return dict(seed=seed, learning_rate=lr, metrics=metrics, curve=curve)
 

@@ -115,15 +115,20 @@ def test_a_run_that_was_not_evaluated(compare, calls, tmp_path):
     (row_again,) = compare(tmp_path, '--heads', 'rle')['heads']
     assert calls == ['test.py']
     assert row_again['runs'] == row['runs']
-    # what was logged does not count here
-    (scalars,) = tmp_path.rglob('*/vis_data/scalars.json')
-    with scalars.open('a') as file:
-        file.write('\n{"coco/AP": 0.123, "coco/AP .5": 0.123, "step": 1}')
+    # the result is kept, and counts more than what was logged, until it is tested again
+    (metrics,) = tmp_path.rglob('metrics.json')
+    metrics.write_text(json.dumps({'coco/AP': 0.123, 'coco/AP .5': 0.456}))
     (row_again,) = compare(tmp_path, '--heads', 'rle')['heads']
-    assert row_again['mean']['AP'] == 0.123
+    assert not calls and row_again['mean'] == dict(AP=0.123, AP50=0.456)
+    assert len(row_again['runs'][0]['curve']) == 1
     (row_again,) = compare(tmp_path, '--heads', 'rle', '--test-again')['heads']
     assert calls == ['test.py']
     assert row_again['runs'] == row['runs']
+
+
+def test_a_new_run_is_not_tested_twice(compare, calls, tmp_path):
+    compare(tmp_path, '--heads', 'rle', '--test-again')
+    assert calls == ['train.py']
 
 
 @pytest.mark.parametrize('track', 'abc')

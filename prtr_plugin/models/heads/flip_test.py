@@ -39,7 +39,7 @@ def read_out_mirrored_maps(
     locate: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
     flip_indices: Sequence[int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read out the joints of both halves around common peaks.
+    """Read out the joints of both halves in the mean of their maps.
 
     Args:
         codec (:obj:`HungarianKeypointCodec`): Codec of the head

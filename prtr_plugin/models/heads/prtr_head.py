@@ -273,8 +273,9 @@ class PRTRHead(BaseHead):
         With ``flip_test`` in ``test_cfg``, the joints of the mirrored crops
         are read out separately, mirrored back, and averaged with those of the
         plain ones. The maps of a transformer that has maps are averaged
-        first, and coordinates are taken around the peaks of these, so that
-        two different peaks do not end in a point between them. The paper's
+        first, and coordinates are those of the averaged maps or, with a
+        ``peak_sigma`` of 0, around their peaks, so that two different peaks
+        do not end in a point between them. The paper's
         code mirrors back without a pixel shift; with ``shift_coords``, as in
         mmpose's regression heads, coordinates become mirrored pixel centers.
 

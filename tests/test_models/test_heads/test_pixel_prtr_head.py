@@ -159,6 +159,18 @@ def test_flip_test_finds_points_in_the_mean_of_both_maps():
             np.testing.assert_allclose(preds[b].keypoint_scores[0, k], score.item(), rtol=1e-4)
 
 
+@pytest.mark.parametrize('flip_test', [False, True])
+@pytest.mark.parametrize('peak_sigma', [0, 1.5])
+@pytest.mark.parametrize('value', [torch.nan, torch.inf])
+def test_broken_maps_are_refused(flip_test, peak_sigma, value):
+    head, data = build(transformer=dict(TRANSFORMER, peak_sigma=peak_sigma)).eval(), samples(3)
+    with torch.no_grad():
+        head.transformer.kernel_embedding.weight[0, 0] = value
+        pair = mirrored_pair(build().eval(), data)[0]
+        with pytest.raises(FloatingPointError, match='PRTRHead predicted NaN or infinite'):
+            head.predict(pair if flip_test else pair[0], data, dict(flip_test=flip_test))
+
+
 def test_no_branch_for_coordinates():
     """Maps tell the coordinates, so that there is nothing to refine."""
     assert not len(build().kpt_branches)

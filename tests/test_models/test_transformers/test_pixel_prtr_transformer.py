@@ -38,7 +38,7 @@ def feats(batch_size=2):
 def test_peaks_pixel_by_pixel(window):
     torch.manual_seed(0)
     maps = torch.randn(2, 3, 5, 4, dtype=torch.double) * 2
-    points, shares = locate_peaks(softmax_maps(maps), window)
+    points, shares = locate_peaks(softmax_maps(maps), window, maps.flatten(-2).argmax(-1))
     for b in range(2):
         for q in range(3):
             m = maps[b, q]
@@ -61,7 +61,7 @@ def test_windows_around_given_pixels():
     masked = torch.full_like(maps, -torch.inf)
     masked[0, 0:3, 0:2], masked[1, 2:5, 1:4] = maps[0, 0:3, 0:2], maps[1, 2:5, 1:4]
     points, shares = locate_peaks(softmax_maps(maps), 3, torch.tensor([1 * 4 + 0, 3 * 4 + 2]))
-    expected, _ = locate_peaks(softmax_maps(masked), 9)
+    expected, _ = locate_peaks(softmax_maps(masked), 9, masked.flatten(-2).argmax(-1))
     torch.testing.assert_close(points, expected)
     parts = (maps.exp() * masked.isfinite()).sum((1, 2)) / maps.exp().sum((1, 2))
     torch.testing.assert_close(shares, parts)
@@ -109,6 +109,41 @@ def test_points_of_the_highest_expected_oks(sigma):
             assert best <= found * (1 + 1e-9) and around <= found * (1 + 2e-3)
 
 
+@pytest.mark.parametrize('center', [(3.3, 2.9), (3.62, 4.05), (4.0, 3.5)])
+def test_points_between_pixels(center):
+    """The blurred Gaussian is one, too, whose logarithm is a parabola."""
+    i, j = torch.meshgrid(torch.arange(9.0) + 0.5, torch.arange(8.0) + 0.5, indexing='ij')
+    probs = (-((j - center[0]) ** 2 + (i - center[1]) ** 2) / 2 / 0.8**2).exp()
+    points, _ = find_peaks(probs / probs.sum(), 1.0)
+    expected = torch.tensor(center) / torch.tensor([8, 9])
+    torch.testing.assert_close(points, expected, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 6), (5, 1)])
+def test_maps_of_one_row_or_column(size):
+    probs = torch.zeros(1, *size)
+    probs[..., -1] = 1 / size[0]
+    for sigma in (0.05, 1.5, 1000.0):
+        points, peaks = find_peaks(probs, sigma)
+        assert points[0, 0] * size[1] == pytest.approx(size[1] - 0.5, abs=0.5)
+        assert 0 <= points[0, 1] <= 1 and 0 <= peaks < size[0] * size[1]
+
+
+def test_a_sure_pixel_is_the_point_for_every_sigma():
+    probs = torch.zeros(1, 7, 8)
+    probs[0, 4, 2] = 1
+    for sigma in (0.01, 0.05, 1.0, 30.0):
+        points, _ = find_peaks(probs, sigma)
+        torch.testing.assert_close(points, torch.tensor([[2.5 / 8, 4.5 / 7]]))
+
+
+@pytest.mark.parametrize('value', [torch.nan, torch.inf, 0.0])
+def test_no_map_leads_out_of_it(value):
+    points, peaks = find_peaks(torch.full((2, 5, 4), value), 1.5)
+    assert (peaks >= 0).all() and (peaks < 20).all()
+    assert points.isfinite().all() == (value == 0)
+
+
 def test_points_on_a_border_and_of_flat_maps():
     probs = torch.zeros(3, 6, 7)
     probs[0, 0, 0] = probs[1, 5, 6] = 1
@@ -128,7 +163,7 @@ def test_a_broad_region_is_better_than_a_lone_pixel():
     torch.testing.assert_close(points, torch.tensor([[13.5 / 20, 12.5 / 20]]))
 
 
-@pytest.mark.parametrize('training, peak_sigma', [(False, 1.5), (False, 0.0), (True, 1.5)])
+@pytest.mark.parametrize('training, peak_sigma', [(False, 2.5), (False, 0), (True, 1.5)])
 def test_training_keeps_to_the_window(training, peak_sigma):
     model = build(peak_sigma=peak_sigma).train(training)
     torch.manual_seed(0)
@@ -140,7 +175,7 @@ def test_training_keeps_to_the_window(training, peak_sigma):
         if training or not peak_sigma:
             expected = locate_peaks(probs, 5, maps.flatten(-2).argmax(-1))
         else:
-            expected, peaks = find_peaks(maps, 1.5)
+            expected, peaks = find_peaks(maps, 2.5)
             expected = expected, locate_peaks(probs, 5, peaks)[1]
         torch.testing.assert_close((points, confidences), expected)
 
@@ -218,5 +253,6 @@ def test_images_do_not_see_each_other():
 def test_bad_arguments():
     with pytest.raises(ValueError, match='window must be odd and positive, but is 4'):
         build(window=4)
-    with pytest.raises(ValueError, match='peak_sigma must not be negative, but is -1'):
-        build(peak_sigma=-1)
+    for value in (-1, math.nan, math.inf, '1.5', None):
+        with pytest.raises(ValueError, match=f'peak_sigma must be a finite .* but is {value!r}'):
+            build(peak_sigma=value)

@@ -8,7 +8,13 @@ param_scheduler = _base_.prtr_plus.param_scheduler
 
 model = dict(
     head=dict(
-        _base_.prtr_plus.head, _delete_=True, in_channels=[384], out_channels=17, decoder=codec
+        _base_.prtr_plus.head,
+        _delete_=True,
+        in_channels=[384],
+        out_channels=17,
+        # a pixel is as wide as what OKS allows: nothing to blur
+        transformer=dict(_base_.prtr_plus.head.transformer, peak_sigma=0),
+        decoder=codec,
     ),
     test_cfg=_base_.prtr_plus.test_cfg,
 )
