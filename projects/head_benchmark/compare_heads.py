@@ -60,7 +60,18 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='override settings of all configs',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    for name in ('heads', 'seeds', 'learning_rates'):
+        values = getattr(args, name) or []
+        if len(set(values)) < len(values):
+            parser.error(f'--{name.replace("_", "-")} must differ, but are {values}')
+    if min(args.seeds) < 0:
+        parser.error(f'--seeds must be 0 or more, but are {args.seeds}')
+    if args.learning_rates and not min(args.learning_rates) > 0:
+        parser.error(f'--learning-rates must be positive, but are {args.learning_rates}')
+    if args.search_epochs < 1:
+        parser.error(f'--search-epochs must be at least 1, but is {args.search_epochs}')
+    return args
 
 
 def search_rates(args: argparse.Namespace, out: Path) -> dict[str, dict[str, float]]:

@@ -131,6 +131,21 @@ def test_a_new_run_is_not_tested_twice(compare, calls, tmp_path):
     assert calls == ['train.py']
 
 
+@pytest.mark.parametrize(
+    'args, message',
+    [
+        (('--seeds', 0, -1), '--seeds must be 0 or more, but are [0, -1]'),
+        (('--seeds', 1, 1), '--seeds must differ, but are [1, 1]'),
+        (('--heads', 'rle', 'rle'), "--heads must differ, but are ['rle', 'rle']"),
+        (('--learning-rates', 0), '--learning-rates must be positive, but are [0.0]'),
+        (('--search-epochs', 0), '--search-epochs must be at least 1, but is 0'),
+    ],
+)
+def test_wrong_arguments(args, message, calls, run_project, capsys):
+    assert run_project('head_benchmark/compare_heads.py', *args).code == 2
+    assert message in capsys.readouterr().err and not calls
+
+
 @pytest.mark.parametrize('track', 'abc')
 @pytest.mark.parametrize('head', ['heatmap', 'simcc', 'rle', 'prtr_plus'])
 def test_one_budget(head, track, monkeypatch):

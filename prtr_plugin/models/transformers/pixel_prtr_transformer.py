@@ -106,8 +106,8 @@ class PixelPRTRTransformer(BaseTransformer):
             raise ValueError(f'window must be odd and positive, but is {window}.')
         if not (isinstance(peak_sigma, int | float) and 0 <= peak_sigma < math.inf):
             raise ValueError(
-                'peak_sigma must be a finite number of pixels, or 0 to find coordinates as in '
-                f'training, but is {peak_sigma!r}.'
+                'peak_sigma must be a positive, finite number of pixels, or 0 to find coordinates '
+                f'as in training, but is {peak_sigma!r}.'
             )
         self.window = window
         self.peak_sigma = peak_sigma

@@ -254,5 +254,7 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match='window must be odd and positive, but is 4'):
         build(window=4)
     for value in (-1, math.nan, math.inf, '1.5', None):
-        with pytest.raises(ValueError, match=f'peak_sigma must be a finite .* but is {value!r}'):
+        with pytest.raises(
+            ValueError, match=f'peak_sigma must be a positive, finite .* but is {value!r}'
+        ):
             build(peak_sigma=value)
