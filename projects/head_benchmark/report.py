@@ -4,8 +4,8 @@ Example:
     python projects/head_benchmark/report.py work_dirs/head_benchmark/track_a/results.json
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -127,5 +127,10 @@ def _line(
 
 
 if __name__ == '__main__':
-    for file in sys.argv[1:]:
-        print_results(json.loads(Path(file).read_text()))
+    parser = argparse.ArgumentParser(description='Print the tables of results again')
+    parser.add_argument('results', nargs='+', type=Path, help='results.json of a track')
+    for file in parser.parse_args().results:
+        try:
+            print_results(json.loads(file.read_text()))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            parser.error(f'{file} has no results of a track: {error!r}')

@@ -1,5 +1,7 @@
 """What can be wrong with a config or a device, said before anything runs."""
 
+import difflib
+import inspect
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,10 +10,10 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import is_model_wrapper
-from mmengine.registry import DefaultScope
+from mmengine.registry import DefaultScope, Registry
 from mmengine.runner import Runner
+from mmpose import registry
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
-from mmpose.registry import DATASETS
 
 from ..models.estimators import PRTRCascade
 
@@ -67,8 +69,22 @@ def explain_build_errors(cfg: Config) -> Iterator[None]:
                 "config import its module: custom_imports=dict(imports=['my_module'])."
             ) from error
         if 'argument' in message and '__init__()' in message:
-            raise ValueError(f'The config {cfg.filename} cannot be built: {message}.') from error
+            raise ValueError(
+                f'The config {cfg.filename} cannot be built: {message}.{_nearest_argument(message)}'
+            ) from error
         raise
+
+
+def _nearest_argument(message: str) -> str:
+    """A question for the argument that was meant, from Python's message."""
+    found = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", message)
+    if not found:
+        return ''
+    registries = [value for value in vars(registry).values() if isinstance(value, Registry)]
+    classes = [built for each in registries if inspect.isclass(built := each.get(found[1]))]
+    known = inspect.signature(classes[0]).parameters if classes else ()
+    close = difflib.get_close_matches(found[2], known, n=1)
+    return f' Did you mean {close[0]}?' if close else ''
 
 
 def check_config(cfg: Config, splits: Sequence[str] = _SPLITS) -> None:
@@ -149,7 +165,7 @@ def _num_keypoints(dataset: dict) -> int | None:
     metainfo = dataset.get('metainfo')
     if metainfo is None and dataset.get('type'):
         with DefaultScope.overwrite_default_scope('mmpose'):
-            metainfo = getattr(DATASETS.get(dataset['type']), 'METAINFO', None)
+            metainfo = getattr(registry.DATASETS.get(dataset['type']), 'METAINFO', None)
     if not metainfo:
         return None
     return parse_pose_metainfo(dict(metainfo))['num_keypoints']

@@ -1,3 +1,4 @@
+import copy
 import os.path as osp
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from mmengine.config import Config, ConfigDict
 from ..model_index import find_config
 
 
-def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
+def load_config(path: str | Path | Config, cfg_options: dict | None = None) -> Config:
     """Load a config file and override some of its settings.
 
     A config file builds paths from ``data_root``, so setting this variable
@@ -15,8 +16,8 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
     the old value at the start of every path.
 
     Args:
-        path (str | Path): Config file, or the name of a model, see
-            :func:`list_models`
+        path (str | Path | Config): Config file, the name of a model, see
+            :func:`list_models`, or a config, which is copied
         cfg_options (dict, optional): Settings to override, such as
             ``{'data_root': 'my/folder/', 'train_cfg.max_epochs': 5}``
 
@@ -29,21 +30,14 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
         ValueError: If there is no such model, the file is not a config, or
             ``data_root`` is overridden but the config has none.
     """
-    path = find_config(path)
-    try:
-        cfg = Config.fromfile(path)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # whatever a Python file may raise
-        kind = '' if isinstance(error, ValueError) else f'{type(error).__name__}: '
-        raise ValueError(f'The config {path} cannot be read: {kind}{error}') from error
+    cfg = copy.deepcopy(path) if isinstance(path, Config) else _read_config(find_config(path))
     cfg_options = dict(cfg_options or {})
     data_root = cfg_options.pop('data_root', None)
     if data_root is not None:
         old = cfg.get('data_root')
         if not old:
             raise ValueError(
-                f'The config {path} has no variable data_root to override. '
+                f'The config {cfg.filename} has no variable data_root to override. '
                 'Set train_dataloader.dataset.data_root and so on instead.'
             )
         cfg = Config(
@@ -53,6 +47,16 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
         )
     cfg.merge_from_dict(cfg_options)
     return cfg
+
+
+def _read_config(path: str) -> Config:
+    try:
+        return Config.fromfile(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever a Python file may raise
+        kind = '' if isinstance(error, ValueError) else f'{type(error).__name__}: '
+        raise ValueError(f'The config {path} cannot be read: {kind}{error}') from error
 
 
 def _replace_prefix(value: Any, old: str, new: str) -> Any:

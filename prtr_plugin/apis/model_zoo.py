@@ -4,6 +4,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpose.apis import init_model
 from torch import nn
@@ -62,7 +63,7 @@ def describe_models(pattern: str = '*') -> dict[str, str]:
 
 
 def load_model(
-    name: str | Path,
+    name: str | Path | Config,
     weights: str | Path | None = None,
     device: str | None = None,
     random_weights: bool = False,
@@ -74,8 +75,8 @@ def load_model(
     Nothing is downloaded, not even a pretrained backbone.
 
     Args:
-        name (str | Path): One of :func:`list_models`, or the path of a config
-            file
+        name (str | Path | Config): One of :func:`list_models`, the path of a
+            config file, or a config
         weights (str | Path, optional): Path of a checkpoint that fits the model
             exactly. Required unless ``random_weights`` is set
         device (str, optional): Such as ``'cpu'`` or ``'cuda:0'``. Defaults to
@@ -107,20 +108,20 @@ def load_model(
     """
     cfg = load_config(name, cfg_options)
     if (weights is None) != random_weights:
+        name = cfg.filename if isinstance(name, Config) else name
         raise ValueError(
-            f'{name} needs either weights=<path of a checkpoint> or '
-            f'random_weights=True, but got weights={weights!r} and '
-            f'random_weights={random_weights}.'
+            f'{name} needs either weights=<path of a checkpoint> or random_weights=True, but '
+            f'got weights={weights!r} and random_weights={random_weights}.'
         )
     device = find_device(device)
     if weights is not None:
         state_dict, meta = read_weights(weights, trust)
 
-    check_config(cfg)
     scope = DefaultScope.overwrite_default_scope('mmpose')
     with scope, explain_build_errors(cfg), warnings.catch_warnings():
         # mmpose warns that it looks for the metainfo file in another folder
         warnings.filterwarnings('ignore', 'The metainfo config file')
+        check_config(cfg)
         # without options init_model needs model.backbone, which a cascade lacks
         model = init_model(cfg, device=device, cfg_options={})
     if weights is not None:

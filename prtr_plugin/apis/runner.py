@@ -114,12 +114,9 @@ def build_train_runner(
     save_whole_checkpoints(cfg)
     with checked_work_folder(cfg):
         messages = find_start(cfg, resume, trust, force)
-        _check_checkpoints(
-            cfg,
-            'Set load_from to another one; the README beside the config says how to make the one '
-            'that it starts from.',
-            trust,
-        )
+        for path, key in _starts(cfg).items():
+            remedy = f'Set {key} to another one; the README beside the config says how to make it.'
+            _check_checkpoint(path, remedy, trust)
         if no_validate:
             cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         if amp:
@@ -189,7 +186,7 @@ def build_test_runner(
     _set_work_dir(cfg, work_dir)
     cfg.launcher = launcher
     cfg.load_from = checkpoint
-    _check_checkpoints(cfg, 'Give the path of another one.', trust)
+    _check_checkpoint(checkpoint, 'Give the path of another one.', trust)
     if is_first_process(launcher):
         formats = ['.json', '.yml', '.yaml', '.pkl', '.pickle']
         if out:
@@ -233,29 +230,35 @@ class _MetricsFileHook(Hook):
                 mmengine.dump(metrics, file)
 
 
-def _check_checkpoints(cfg: Config, remedy: str, trust: bool) -> None:
+def _check_checkpoint(path: str, remedy: str, trust: bool) -> None:
     """Read what a run is going to load, before anything is built."""
-    paths = [cfg.get('load_from'), *_pretrained(cfg.get('model'))]
-    for path in dict.fromkeys(filter(None, paths)):
-        if trust:
-            trust_checkpoint(path)
-        if '://' in path:
-            continue
-        if not Path(path).exists():
-            raise FileNotFoundError(f'The checkpoint {path} does not exist. {remedy}')
-        read_weights(path, trust)
+    if trust:
+        trust_checkpoint(path)
+    if '://' in path:
+        return
+    if not Path(path).exists():
+        raise FileNotFoundError(f'The checkpoint {path} does not exist. {remedy}')
+    read_weights(path, trust)
 
 
-def _pretrained(cfg: Any) -> Iterator[str]:
-    """The checkpoints that a model starts from with ``init_cfg``."""
+def _starts(cfg: Config) -> dict[str, str]:
+    """The checkpoints that training starts from, and the keys that name them."""
+    found = {path: key for key, path in _pretrained(cfg.get('model'), 'model')}
+    if cfg.get('load_from'):
+        found[cfg.load_from] = 'load_from'
+    return found
+
+
+def _pretrained(cfg: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Keys and paths of the checkpoints that a model starts from with ``init_cfg``."""
     if isinstance(cfg, (list, tuple)):
-        for value in cfg:
-            yield from _pretrained(value)
+        for i, value in enumerate(cfg):
+            yield from _pretrained(value, f'{key}.{i}')
     if isinstance(cfg, dict):
         if str(cfg.get('type')).endswith('Pretrained') and cfg.get('checkpoint'):
-            yield cfg['checkpoint']
-        for value in cfg.values():
-            yield from _pretrained(value)
+            yield f'{key}.checkpoint', cfg['checkpoint']
+        for name, value in cfg.items():
+            yield from _pretrained(value, f'{key}.{name}')
 
 
 def _use_amp(cfg: Config) -> None:

@@ -110,7 +110,8 @@ def test_devices():
         ),
         ({'model.head.in_channels': 64}, r'in_channels=\[64\] but the feature maps'),
         ({'model.head.type': 'MyHead'}, "type 'MyHead', .*registry .*custom_imports"),
-        ({'model.head.num_joints': 17}, "cannot be built: .*argument 'num_joints'"),
+        ({'model.head.num_joints': 17}, "cannot be built: .*argument 'num_joints'.$"),
+        ({'model.head.out_chanels': 17}, "'out_chanels'. Did you mean out_channels[?]"),
         ({'train_dataloader.dataset.pipeline.0.type': 'Mine'}, "type 'Mine', .*custom_imports"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from prtr_plugin.apis import list_models, load_model
+from prtr_plugin.apis import list_models, load_config, load_model
 from prtr_plugin.checkpoints import CheckpointError
 from prtr_plugin.model_index import config_paths, nearest_names
 
@@ -47,6 +47,19 @@ def test_weights(checkpoint, options, small_config):
     # a config of one's own
     other = load_model(small_config, checkpoint, cfg_options=options)
     assert other.state_dict().keys() == state.keys()
+
+
+def test_config_object(checkpoint, options, small_config, recwarn):
+    """As mmpose's ``init_model`` takes it; it is left alone."""
+    cfg = load_config(small_config)
+    text = cfg.pretty_text
+    model = load_model(cfg, checkpoint, 'cpu', cfg_options=options)
+    saved = torch.load(checkpoint, weights_only=False)
+    assert model.state_dict().keys() == saved['state_dict'].keys()
+    assert model.cfg is not cfg and cfg.pretty_text == text
+    with pytest.raises(ValueError, match=f'{osp.basename(small_config)} needs either weights='):
+        load_model(cfg)
+    assert not [w for w in recwarn if 'metainfo config file' in str(w.message)]
 
 
 def test_joints_of_the_checkpoint(checkpoint, options, tmp_path):

@@ -55,6 +55,19 @@ def test_checkpoints_run_no_code(small_config, quick_options, tmp_path, entry):
     assert not trace.exists()
 
 
+def test_missing_pretrained_backbone(small_config, quick_options, tmp_path, checkpoint):
+    """Training needs it, and names its key; testing does not."""
+    missing = dict(type='Pretrained', checkpoint=str(tmp_path / 'missing.pth'))
+    options = {**quick_options, 'model.backbone.init_cfg': missing}
+    message = r'missing.pth does not exist. Set model.backbone.init_cfg.checkpoint to another'
+    with pytest.raises(FileNotFoundError, match=message):
+        apis.build_train_runner(small_config, str(tmp_path / 'train'), cfg_options=options)
+    metrics = apis.test(
+        small_config, checkpoint, work_dir=str(tmp_path / 'test'), cfg_options=options
+    )
+    assert 'coco/AP' in metrics
+
+
 def test_runs_of_one_process(small_config, quick_options, tmp_path):
     """Each logs into a folder of its own."""
     for name in ('first', 'second'):

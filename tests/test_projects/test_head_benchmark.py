@@ -146,6 +146,17 @@ def test_wrong_arguments(args, message, calls, run_project, capsys):
     assert message in capsys.readouterr().err and not calls
 
 
+def test_printed_again(run_project, tmp_path, capsys):
+    """The tables that are committed, and what is no such file."""
+    done = run_project('head_benchmark/report.py', CONFIGS.parent / 'results/track_a.json')
+    assert done.code == 0 and '| RLE | 0.' in capsys.readouterr().out
+    (tmp_path / 'other.json').write_text('{}')
+    for name in ('other.json', 'missing.json'):
+        assert run_project('head_benchmark/report.py', tmp_path / name).code == 2
+        assert f'{name} has no results of a track' in capsys.readouterr().err
+    assert run_project('head_benchmark/report.py').code == 2
+
+
 @pytest.mark.parametrize('track', 'abc')
 @pytest.mark.parametrize('head', ['heatmap', 'simcc', 'rle', 'prtr_plus'])
 def test_one_budget(head, track, monkeypatch):
