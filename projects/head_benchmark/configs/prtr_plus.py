@@ -4,7 +4,8 @@ _base_ = [
     '../../../configs/body_2d_keypoint/prtr_plus/_base_/prtr_plus_small_head.py',
 ]
 
-# a: better than 2e-3 after 3 epochs, and than 8e-3 after 12; b: better than 2e-3 after 3
+# a: better than 2e-3 after 3 epochs, and than 8e-3 after 12;
+# b: better than 2e-3 and 8e-3 after 3
 optim_wrapper = dict(optimizer=dict(lr=dict(a=4e-3, b=4e-3, c=1e-3)[_base_.track]))
 
 codec = dict(_base_.codec, **_base_.prtr_plus.codec)
