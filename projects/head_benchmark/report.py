@@ -132,5 +132,5 @@ if __name__ == '__main__':
     for file in parser.parse_args().results:
         try:
             print_results(json.loads(file.read_text()))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             parser.error(f'{file} has no results of a track: {error!r}')

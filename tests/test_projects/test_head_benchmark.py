@@ -151,7 +151,8 @@ def test_printed_again(run_project, tmp_path, capsys):
     done = run_project('head_benchmark/report.py', CONFIGS.parent / 'results/track_a.json')
     assert done.code == 0 and '| RLE | 0.' in capsys.readouterr().out
     (tmp_path / 'other.json').write_text('{}')
-    for name in ('other.json', 'missing.json'):
+    (tmp_path / 'empty.json').write_text('{"learning_rates": {}, "heads": []}')
+    for name in ('other.json', 'empty.json', 'missing.json'):
         assert run_project('head_benchmark/report.py', tmp_path / name).code == 2
         assert f'{name} has no results of a track' in capsys.readouterr().err
     assert run_project('head_benchmark/report.py').code == 2
