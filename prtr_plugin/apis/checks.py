@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -81,9 +81,19 @@ def _nearest_argument(message: str) -> str:
     if not found:
         return ''
     registries = [value for value in vars(registry).values() if isinstance(value, Registry)]
-    classes = [built for each in registries if inspect.isclass(built := each.get(found[1]))]
-    known = inspect.signature(classes[0]).parameters if classes else ()
-    close = difflib.get_close_matches(found[2], known, n=1)
+    names = (found[1], f'mmdet.{found[1]}')
+    built = [each.get(name) for name in names for each in registries]
+    # a parent may take what the class itself passes on
+    parents = [parent for one in built if inspect.isclass(one) for parent in one.__mro__]
+    methods = [vars(parent)['__init__'] for parent in parents if '__init__' in vars(parent)]
+    return did_you_mean(
+        found[2], {name for method in methods for name in inspect.signature(method).parameters}
+    )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question for the name that is most like another one, empty if none is."""
+    close = difflib.get_close_matches(name, sorted(known), n=1)
     return f' Did you mean {close[0]}?' if close else ''
 
 
@@ -96,9 +106,9 @@ def check_config(cfg: Config, splits: Sequence[str] = _SPLITS) -> None:
 
     Raises:
         ValueError: If it has no model, the numbers of joints or the sizes of
-            the crops differ between codec, pipelines, head and datasets, or
-            ``model.test_cfg`` has an unknown key. The message names the
-            places.
+            the crops differ between codec, pipelines, head and datasets,
+            ``model.test_cfg`` has an unknown key, or one of ``default_hooks``
+            no type. The message names the places.
     """
     model: dict = cfg.get('model') or {}
     if 'type' not in model:
@@ -113,6 +123,14 @@ def check_config(cfg: Config, splits: Sequence[str] = _SPLITS) -> None:
         raise ValueError(
             f'model.test_cfg has unknown keys {unknown}. It takes {", ".join(_TEST_CFG)}.'
         )
+    hooks = {name: hook for name, hook in (cfg.get('default_hooks') or {}).items() if hook}
+    for name, hook in hooks.items():
+        if isinstance(hook, dict) and 'type' not in hook:
+            others = [other for other in hooks if other != name]
+            raise ValueError(
+                f'default_hooks.{name} of the config {cfg.filename} has no type, only '
+                f'{dict(hook)}.{did_you_mean(name, others)}'
+            )
     joints = {}
     if ours:
         joints['model.head.out_channels'] = head.get('out_channels')

@@ -308,7 +308,17 @@ def _build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
         runner = Runner.from_cfg(cfg)
         for split in splits:  # what the run would build first
             getattr(runner, f'{split}_loop')
+        if 'train' in splits:
+            check_batches(runner)  # schedules count them
+            _build_optimizer(runner)
     check_shapes(runner)
-    if 'train' in splits:
-        check_batches(runner)
     return runner
+
+
+def _build_optimizer(runner: Runner) -> None:
+    """Build what ``train()`` would, which takes them as they are."""
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    scaling = runner.auto_scale_lr or {}
+    # schedulers start from the scaled rate
+    if runner.param_schedulers is not None and not scaling.get('enable'):
+        runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)

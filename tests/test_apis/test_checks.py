@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 
 from helpers import catalog
 from prtr_plugin.apis import build_train_runner, load_config, load_model
@@ -113,6 +114,14 @@ def test_devices():
         ({'model.head.num_joints': 17}, "cannot be built: .*argument 'num_joints'.$"),
         ({'model.head.out_chanels': 17}, "'out_chanels'. Did you mean out_channels[?]"),
         ({'train_dataloader.dataset.pipeline.0.type': 'Mine'}, "type 'Mine', .*custom_imports"),
+        # what mmengine would see after the start, or after an epoch
+        ({'optim_wrapper.clip_grd.max_norm': 1}, "'clip_grd'. Did you mean clip_grad[?]"),
+        ({'param_scheduler.0.begn': 1}, "'begn'. Did you mean begin[?]"),
+        ({'default_hooks.checkpoint.intervl': 1}, "'intervl'. Did you mean interval[?]"),
+        (
+            {'default_hooks.chekpoint.interval': 1},
+            "default_hooks.chekpoint of .* has no type, only {'interval': 1}. Did you mean check",
+        ),
     ],
 )
 def test_before_training(options, message, small_config, quick_options, tmp_path):
@@ -122,6 +131,31 @@ def test_before_training(options, message, small_config, quick_options, tmp_path
             work_dir=str(tmp_path),
             cfg_options={**quick_options, **options},
         )
+
+
+@pytest.mark.parametrize('scaled', [False, True])
+def test_learning_rate_at_start(scaled, small_config, quick_options, tmp_path):
+    """Building the optimizer early does not scale it twice, or too late."""
+    options = dict(quick_options) | {
+        'auto_scale_lr': dict(base_batch_size=2),
+        'train_dataloader.batch_size': 4,
+        'param_scheduler': [dict(type='ConstantLR', factor=0.5, by_epoch=False, begin=0, end=99)],
+        'optim_wrapper.optimizer.lr': 0.001,
+    }
+    runner = build_train_runner(
+        small_config, str(tmp_path), auto_scale_lr=scaled, cfg_options=options
+    )
+    rates = []
+
+    class Stop(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            rates.append(max(runner.optim_wrapper.get_lr()['lr']))
+            raise KeyboardInterrupt
+
+    runner.register_hook(Stop())
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    assert rates == pytest.approx([0.001 if scaled else 0.0005])
 
 
 def test_size_of_heatmaps(synthetic_people, tmp_path):

@@ -113,3 +113,28 @@ def test_config_without_data_root(tmp_path):
     path.write_text('model = dict()')
     with pytest.raises(ValueError, match='no variable data_root'):
         load_config(str(path), {'data_root': 'here'})
+
+
+@pytest.mark.parametrize(
+    'key, message',
+    [
+        ('modle.head.num_queries', "reads 'modle', .*small.py. Did you mean model[?]$"),
+        ('nonsense', "reads 'nonsense', .*small.py.$"),
+        ('epochs', "'epochs' .* is a variable, .*'epochs' would change nothing.* settings.$"),
+        ('max_epochs', 'settings, such as train_cfg.max_epochs.$'),
+        # a setting that is equal to the variable
+        ('codec.sigma', "'codec.sigma' .*such as model.head.decoder, loader.0.encoder.$"),
+    ],
+)
+def test_options_without_effect(key, message, tmp_path):
+    path = tmp_path / 'small.py'
+    path.write_text(
+        'epochs, max_epochs = 3, 3\ntrain_cfg = dict(max_epochs=max_epochs, end=epochs)\n'
+        'codec = dict(sigma=2)\nmodel = dict(head=dict(decoder=codec))\n'
+        'val_dataloader = [dict(encoder=codec)]\n'
+    )
+    with pytest.raises(ValueError, match=message.replace('loader.0', 'val_dataloader.0')):
+        load_config(path, {key: 5})
+    # what has an effect without being in the config
+    for name in ('sync_bn', 'check_pictures', 'resume'):
+        assert load_config(path, {name: 'x'})[name] == 'x'

@@ -1,3 +1,4 @@
+import inspect
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,11 +25,24 @@ class AtomicCheckpointHook(CheckpointHook):
     Remote storage is written as mmengine does.
 
     Args:
-        **kwargs: Arguments of the parent class.
+        **kwargs: Arguments of the parent class
+
+    Raises:
+        TypeError: If there is another argument, which mmengine would see only
+            when it saves the first checkpoint.
     """
 
     backend_args: dict | None
     keep_ckpt_ids: deque
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        unknown = set(self.args).difference(inspect.signature(Runner.save_checkpoint).parameters)
+        if unknown:
+            raise TypeError(
+                f'{type(self).__name__}.__init__() got an unexpected keyword argument '
+                f'{min(unknown)!r}'
+            )
 
     def before_train(self, runner: Runner) -> None:
         """Remove what a killed run has left half-written."""
