@@ -75,6 +75,15 @@ def train(
         if resume:
             if not config or data:
                 raise ValueError('resume needs config, the config.py in the folder of the run.')
+            others = dict(model=model, init=init, epochs=epochs, batch=batch, size=size)
+            others |= dict(logger=logger, early_stop=early_stop, ema=ema, flip=flip)
+            others |= dict(sigmas=sigmas, seed=seed is not None, settings=bool(settings))
+            given = [name for name, value in others.items() if value]
+            if given:
+                raise ValueError(
+                    f'resume continues a run with its config: {", ".join(given)} would have no '
+                    f'effect. Change {config} instead.'
+                )
             plan = TrainingPlan(Path(config), Path(out or Path(config).parent), {})
         else:
             plan = plan_training(

@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -28,6 +29,18 @@ _TEST_CFG = (
     'output_keypoint_indices',
 )
 _SPLITS = ('train', 'val', 'test')
+# what mmengine's runner and this package read from the top level of a config
+_SETTINGS = {
+    *inspect.signature(Runner).parameters,
+    'activation_checkpointing',
+    'check_pictures',
+    'compile',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'sync_bn',
+} - {'cfg'}
+_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def find_device(device: str | None) -> str:
@@ -83,18 +96,82 @@ def _nearest_argument(message: str) -> str:
     registries = [value for value in vars(registry).values() if isinstance(value, Registry)]
     names = (found[1], f'mmdet.{found[1]}')
     built = [each.get(name) for name in names for each in registries]
-    # a parent may take what the class itself passes on
-    parents = [parent for one in built if inspect.isclass(one) for parent in one.__mro__]
-    methods = [vars(parent)['__init__'] for parent in parents if '__init__' in vars(parent)]
-    return did_you_mean(
-        found[2], {name for method in methods for name in inspect.signature(method).parameters}
-    )
+    known = {name for one in built if inspect.isclass(one) for name in _arguments(one)}
+    return did_you_mean(found[2], known - {found[2]})
+
+
+def _arguments(built: type) -> Iterator[str]:
+    """Arguments of a class, and of its parents as long as it passes others on."""
+    for parent in built.__mro__:
+        if '__init__' in vars(parent):
+            parameters = inspect.signature(vars(parent)['__init__']).parameters.values()
+            variable = [each.kind for each in parameters if each.kind in _VARIABLE]
+            yield from (each.name for each in parameters if each.kind not in _VARIABLE)
+            if inspect.Parameter.VAR_KEYWORD not in variable:
+                return
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question for the name that is most like another one, empty if none is."""
     close = difflib.get_close_matches(name, sorted(known), n=1)
     return f' Did you mean {close[0]}?' if close else ''
+
+
+def check_overrides(cfg: Config, options: Iterable[str]) -> None:
+    """Check that overriding settings of a config would have an effect.
+
+    Args:
+        cfg (Config): Config of a model; another one is not looked at
+        options (Iterable[str]): Names of the settings, such as
+            ``'train_cfg.max_epochs'``
+
+    Raises:
+        ValueError: If nothing reads one of them, or it is a variable that
+            settings were made from when the config was read.
+    """
+    place = f'the config {cfg.filename}' if cfg.filename else 'the config'
+    for key in options:
+        name = key.partition('.')[0]
+        if name in _SETTINGS or 'model' not in cfg:
+            continue
+        if name == 'custom_imports':
+            raise ValueError(
+                f'custom_imports is only read with the file, so that it cannot be overridden. '
+                f'Write it into {place}, or a config that has it as _base_.'
+            )
+        if name not in cfg:
+            raise ValueError(
+                f'There is no {name!r} in {place}, and neither mmengine nor prtr_plugin reads '
+                f'one.{did_you_mean(name, _SETTINGS)}'
+            )
+        made = list(_copies(name, cfg))[:3]
+        raise ValueError(
+            f'{name!r} is a variable of {place}, which neither mmengine nor prtr_plugin reads: '
+            f'overriding {key!r} would not change the settings that were made from it. Override '
+            + (f'them instead: {", ".join(made)}.' if made else 'those, or edit the file.')
+        )
+
+
+def _copies(name: str, cfg: Config) -> Iterator[str]:
+    """Paths of settings with the name of a variable, or equal to its dict or list."""
+    value = cfg[name]
+
+    def search(parent: Any, path: str) -> Iterator[str]:
+        items: Iterable = ()
+        if isinstance(parent, dict):
+            items = parent.items()
+        elif isinstance(parent, list | tuple):
+            items = enumerate(parent)
+        for key, child in items:
+            # other values may be equal by chance
+            is_copy = isinstance(child, dict | list | tuple) and child and child == value
+            if key == name or is_copy:
+                yield f'{path}.{key}'
+            else:
+                yield from search(child, f'{path}.{key}')
+
+    for key in sorted(_SETTINGS.intersection(cfg)):
+        yield from search(cfg[key], key)
 
 
 def check_config(cfg: Config, splits: Sequence[str] = _SPLITS) -> None:

@@ -1,28 +1,12 @@
 import copy
-import inspect
 import os.path as osp
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from mmengine.runner import Runner
 
 from ..model_index import find_config
-from .checks import did_you_mean
-
-# what mmengine's runner and this package read from the top level of a config
-_SETTINGS = {
-    *inspect.signature(Runner).parameters,
-    'activation_checkpointing',
-    'check_pictures',
-    'compile',
-    'efficient_conv_bn_eval',
-    'find_unused_parameters',
-    'model_wrapper_cfg',
-    'runner_type',
-    'sync_bn',
-}
+from .checks import check_overrides
 
 
 def load_config(path: str | Path | Config, cfg_options: dict | None = None) -> Config:
@@ -48,7 +32,13 @@ def load_config(path: str | Path | Config, cfg_options: dict | None = None) -> C
             an override would have no effect: of ``data_root`` if the config
             has none, of a name that nothing reads, or of another variable
             that the settings of the config were made from.
+        TypeError: If the config is of another type, such as a dict.
     """
+    if not isinstance(path, str | Path | Config):
+        raise TypeError(
+            'A config is given as a file, the name of a model or an mmengine.Config, not as '
+            f'{type(path).__name__}. Of a dict make one by mmengine.Config(...).'
+        )
     cfg = copy.deepcopy(path) if isinstance(path, Config) else _read_config(find_config(path))
     cfg_options = dict(cfg_options or {})
     data_root = cfg_options.pop('data_root', None)
@@ -64,48 +54,9 @@ def load_config(path: str | Path | Config, cfg_options: dict | None = None) -> C
             cfg_text=cfg.text,
             filename=cfg.filename,
         )
-    _check_options(cfg, cfg_options)
+    check_overrides(cfg, cfg_options)
     cfg.merge_from_dict(cfg_options)
     return cfg
-
-
-def _check_options(cfg: Config, options: dict) -> None:
-    """Refuse overrides that would have no effect."""
-    for key in options:
-        name = key.partition('.')[0]
-        if name in _SETTINGS or 'model' not in cfg:  # a config of something else
-            continue
-        if name not in cfg:
-            raise ValueError(
-                f'Nothing reads {name!r}, which is to be overridden in the config {cfg.filename}.'
-                + did_you_mean(name, _SETTINGS)
-            )
-        made = [path for path in _copies(name, cfg) if path.partition('.')[0] in _SETTINGS][:3]
-        raise ValueError(
-            f'{name!r} in the config {cfg.filename} is a variable, from which settings were made '
-            f'when it was read: overriding {key!r} would change nothing. Override these settings'
-            + (f', such as {", ".join(made)}.' if made else '.')
-        )
-
-
-def _copies(name: str, cfg: Config) -> Iterator[str]:
-    """Paths of what has the name of a variable, or is equal to it if it is a dict."""
-
-    def search(value: Any, path: str) -> Iterator[str]:
-        items: Iterable = ()
-        if isinstance(value, dict):
-            items = value.items()
-        elif isinstance(value, list | tuple):
-            items = enumerate(value)
-        for key, child in items:
-            place = f'{path}.{key}'
-            if key == name or (isinstance(child, dict) and child == cfg[name]):
-                yield place
-            else:
-                yield from search(child, place)
-
-    for key, value in cfg.items():
-        yield from search(value, key)
 
 
 def _read_config(path: str) -> Config:

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from ..datasets import OwnData
 from ..fileio import write_file
 from ..model_index import find_config
+from .checks import check_overrides
 from .config import load_config
 
 _LOGGERS = dict(
@@ -141,8 +142,8 @@ def write_config(
         comment (str): First lines of the file, without ``#``
 
     Raises:
-        ValueError: If the base config has another kind of model, or an
-            argument does not fit it.
+        ValueError: If the base config has another kind of model, an argument
+            does not fit it, or a setting would have no effect.
     """
     config = find_config(base)
     cfg = load_config(config)
@@ -166,6 +167,8 @@ def write_config(
     if logger:
         settings['visualizer'] = dict(vis_backends=_backends(logger))
     if cfg_options:
+        # the file reads what it has set itself
+        check_overrides(cfg, [key for key in cfg_options if key.partition('.')[0] not in settings])
         merged = Config(settings)
         merged.merge_from_dict(cfg_options)
         settings = merged.to_dict()

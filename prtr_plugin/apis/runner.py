@@ -92,10 +92,10 @@ def build_train_runner(
             to ``False``
 
     Returns:
-        Runner: mmengine's runner, with the model built. A checkpoint to resume
-        from is loaded by its ``train()``, which raises a ``CheckpointError``
-        if it does not fit. Until then no other process can train in the work
-        folder.
+        Runner: mmengine's runner, with model, optimizer and, unless rates are
+        to be scaled, schedules built. A checkpoint to resume from is loaded by
+        its ``train()``, which raises a ``CheckpointError`` if it does not fit.
+        Until then no other process can train in the work folder.
 
     Raises:
         BlockingIOError: If another run is using the work folder.

@@ -118,6 +118,10 @@ def test_devices():
         ({'optim_wrapper.clip_grd.max_norm': 1}, "'clip_grd'. Did you mean clip_grad[?]"),
         ({'param_scheduler.0.begn': 1}, "'begn'. Did you mean begin[?]"),
         ({'default_hooks.checkpoint.intervl': 1}, "'intervl'. Did you mean interval[?]"),
+        ({'default_hooks.checkpoint.filename': 'x'}, "'filename'. Did you mean filename_tmpl[?]"),
+        # mmpose takes it in a parent only, which does not help
+        ({'model.use_syncbn': True}, "'use_syncbn'.$"),
+        ({'model.arg': True}, "'arg'.$"),
         (
             {'default_hooks.chekpoint.interval': 1},
             "default_hooks.chekpoint of .* has no type, only {'interval': 1}. Did you mean check",

@@ -115,15 +115,26 @@ def test_config_without_data_root(tmp_path):
         load_config(str(path), {'data_root': 'here'})
 
 
+@pytest.mark.parametrize('config', [{'model': {}}, None, 3])
+def test_another_type(config):
+    with pytest.raises(TypeError, match=f'not as {type(config).__name__}. Of a dict'):
+        load_config(config)
+
+
 @pytest.mark.parametrize(
     'key, message',
     [
-        ('modle.head.num_queries', "reads 'modle', .*small.py. Did you mean model[?]$"),
-        ('nonsense', "reads 'nonsense', .*small.py.$"),
-        ('epochs', "'epochs' .* is a variable, .*'epochs' would change nothing.* settings.$"),
-        ('max_epochs', 'settings, such as train_cfg.max_epochs.$'),
-        # a setting that is equal to the variable
-        ('codec.sigma', "'codec.sigma' .*such as model.head.decoder, loader.0.encoder.$"),
+        ('modle.head.num_queries', "no 'modle' in .*small.py, .*. Did you mean model[?]$"),
+        ('nonsense', "no 'nonsense' in .*small.py, and neither .* reads one.$"),
+        ('epochs', "'epochs' is a variable of .*small.py, .*, or edit the file.$"),
+        ('max_epochs', "overriding 'max_epochs' .* instead: train_cfg.max_epochs.$"),
+        # settings that are equal to the variable
+        (
+            'codec.sigma',
+            "'codec.sigma' .*: model.head.decoder, val_dataloader.pipeline.0.encoder.$",
+        ),
+        ('pipeline.0.encoder', ': val_dataloader.pipeline.$'),
+        ('custom_imports.imports', 'custom_imports is only read with the file, .*_base_.$'),
     ],
 )
 def test_options_without_effect(key, message, tmp_path):
@@ -131,9 +142,9 @@ def test_options_without_effect(key, message, tmp_path):
     path.write_text(
         'epochs, max_epochs = 3, 3\ntrain_cfg = dict(max_epochs=max_epochs, end=epochs)\n'
         'codec = dict(sigma=2)\nmodel = dict(head=dict(decoder=codec))\n'
-        'val_dataloader = [dict(encoder=codec)]\n'
+        'pipeline = [dict(encoder=codec)]\nval_dataloader = dict(pipeline=pipeline)\n'
     )
-    with pytest.raises(ValueError, match=message.replace('loader.0', 'val_dataloader.0')):
+    with pytest.raises(ValueError, match=message):
         load_config(path, {key: 5})
     # what has an effect without being in the config
     for name in ('sync_bn', 'check_pictures', 'resume'):

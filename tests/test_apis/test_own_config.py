@@ -102,6 +102,19 @@ def test_options(own, tmp_path, small_config):
     assert cfg.custom_hooks[2].patience == 4 and cfg.custom_hooks[2].monitor == 'coco/AP'
 
 
+@pytest.mark.parametrize('key', ['modle.head.num_queries', 'max_epochs', 'data_root'])
+def test_options_without_effect(own, tmp_path, key):
+    for data in (own, None):
+        with pytest.raises(ValueError, match=f"'{key.partition('.')[0]}'"):
+            write_config(tmp_path / 'config.py', 'prtr-s', data, cfg_options={key: 5})
+    # the written file reads it
+    write_config(tmp_path / 'config.py', 'prtr-s', own, cfg_options={'codec.input_size': (64, 96)})
+    cfg = Config.fromfile(tmp_path / 'config.py')
+    assert cfg.model.head.decoder.input_size == (64, 96)
+    with pytest.raises(ValueError, match="'codec' is a variable .* model.head.decoder"):
+        write_config(tmp_path / 'b.py', 'prtr-s', cfg_options={'codec.input_size': (64, 96)})
+
+
 def test_no_flip(own, tmp_path):
     write_config(tmp_path / 'config.py', 'prtr-s', own._replace(flip=False))
     cfg = Config.fromfile(tmp_path / 'config.py')

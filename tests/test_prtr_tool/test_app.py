@@ -43,6 +43,15 @@ def test_train_tells_what_it_does(own_run):
     assert 'Error of each joint' in page and 'data:image/webp' in page and '000000000' not in screen
 
 
+@pytest.mark.parametrize(
+    'args, names', [(['epochs=9', 'seed=0'], 'epochs, seed'), (['train_cfg.x=3'], 'settings')]
+)
+def test_resuming_changes_no_settings(own_run, run_prtr, args, names):
+    done = run_prtr('train', f'config={own_run / "config.py"}', 'resume=true', *args)
+    assert done.exit_code
+    assert f'with its config: {names} would have no effect' in ' '.join(done.output.split())
+
+
 def test_the_config_says_that_its_paths_are_absolute(own_run):
     """And none of them is anything else: it works from any folder."""
     header, _, body = (own_run / 'config.py').read_text().partition('_base_')

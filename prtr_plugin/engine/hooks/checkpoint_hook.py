@@ -1,4 +1,3 @@
-import inspect
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ class AtomicCheckpointHook(CheckpointHook):
     Remote storage is written as mmengine does.
 
     Args:
+        *args: Arguments of the parent class
         **kwargs: Arguments of the parent class
 
     Raises:
@@ -35,13 +35,12 @@ class AtomicCheckpointHook(CheckpointHook):
     backend_args: dict | None
     keep_ckpt_ids: deque
 
-    def __init__(self, **kwargs) -> None:
-        super().__init__(**kwargs)
-        unknown = set(self.args).difference(inspect.signature(Runner.save_checkpoint).parameters)
-        if unknown:
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if self.args:
             raise TypeError(
                 f'{type(self).__name__}.__init__() got an unexpected keyword argument '
-                f'{min(unknown)!r}'
+                f'{min(self.args)!r}'
             )
 
     def before_train(self, runner: Runner) -> None:
@@ -76,7 +75,6 @@ class AtomicCheckpointHook(CheckpointHook):
                 meta=meta,
                 by_epoch=self.by_epoch,
                 backend_args=self.backend_args,
-                **self.args,
             )
             if is_main_process():
                 with write_file(Path(runner.work_dir, 'last_checkpoint')) as file:
