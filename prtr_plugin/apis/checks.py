@@ -89,7 +89,7 @@ def explain_build_errors(cfg: Config) -> Iterator[None]:
 
 
 def _nearest_argument(message: str) -> str:
-    """A question for the argument that was meant, from Python's message."""
+    """The argument that was meant, or else all there are, from Python's message."""
     found = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", message)
     if not found:
         return ''
@@ -97,7 +97,9 @@ def _nearest_argument(message: str) -> str:
     names = (found[1], f'mmdet.{found[1]}')
     built = [each.get(name) for name in names for each in registries]
     known = {name for one in built if inspect.isclass(one) for name in _arguments(one)}
-    return did_you_mean(found[2], known - {found[2]})
+    known -= {found[2], 'self'}
+    takes = f' {found[1]} takes {", ".join(sorted(known))}.' if known else ''
+    return did_you_mean(found[2], known) or takes
 
 
 def _arguments(built: type) -> Iterator[str]:
@@ -206,7 +208,11 @@ def check_config(cfg: Config, splits: Sequence[str] = _SPLITS) -> None:
             others = [other for other in hooks if other != name]
             raise ValueError(
                 f'default_hooks.{name} of the config {cfg.filename} has no type, only '
-                f'{dict(hook)}.{did_you_mean(name, others)}'
+                f'{dict(hook)}.'
+                + (
+                    did_you_mean(name, others)
+                    or f' Add type, or change one of those that have a type: {", ".join(others)}.'
+                )
             )
     joints = {}
     if ours:

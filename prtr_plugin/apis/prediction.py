@@ -12,7 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
-from ..deploy.exporter import check_model
+from ..deploy.switches import check_model
 from ..models.estimators import PRTRCascade
 from ..models.estimators.cascade_data import check_score_thr
 from ..visualization import draw_people

@@ -5,13 +5,12 @@ from typing import NamedTuple
 
 import torch
 from mmpose.models.pose_estimators.base import BasePoseEstimator
-from torch import nn
 
 from ..fileio import write_file
 from .checks import compare, time_run
 from .formats import FORMATS, on_arrays
 from .raw_model import RawModel
-from .switches import switch_to_deploy
+from .switches import check_model, switch_to_deploy
 
 
 class BatchCheck(NamedTuple):
@@ -29,19 +28,6 @@ class BatchCheck(NamedTuple):
     differences: dict[str, float]
     torch_seconds: float
     exported_seconds: float
-
-
-def check_model(model: nn.Module) -> None:
-    """Check that an argument is a model, and not the name of one.
-
-    Raises:
-        TypeError: If it is not.
-    """
-    if not isinstance(model, nn.Module):
-        raise TypeError(
-            f'model must be a model, but is {model!r:.80}. Give what '
-            'prtr_plugin.apis.load_model(name, weights) returns.'
-        )
 
 
 @torch.no_grad()

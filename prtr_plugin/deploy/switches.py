@@ -6,6 +6,19 @@ from torch import nn
 from .cuda_graph import check_graphs, use_graphs
 
 
+def check_model(model: nn.Module) -> None:
+    """Check that an argument is a model, and not the name of one.
+
+    Raises:
+        TypeError: If it is not.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f'model must be a model, but is {model!r:.80}. Give what '
+            'prtr_plugin.apis.load_model(name, weights) returns.'
+        )
+
+
 def switch_to_deploy(
     model: BasePoseEstimator,
     fuse_conv_bn: bool = True,
@@ -34,9 +47,11 @@ def switch_to_deploy(
         without gradients.
 
     Raises:
+        TypeError: If ``model`` is no model.
         ValueError: If ``cuda_graph`` does not fit the model. It is not
             changed then.
     """
+    check_model(model)
     if cuda_graph:
         check_graphs(model)
     model.eval()

@@ -111,7 +111,11 @@ def test_devices():
         ),
         ({'model.head.in_channels': 64}, r'in_channels=\[64\] but the feature maps'),
         ({'model.head.type': 'MyHead'}, "type 'MyHead', .*registry .*custom_imports"),
-        ({'model.head.num_joints': 17}, "cannot be built: .*argument 'num_joints'.$"),
+        (
+            {'model.head.num_joints': 17},
+            "cannot be built: .*argument 'num_joints'. PRTRHead takes assigner, class_bias, .*, "
+            'transformer, with_kpt_refine.$',
+        ),
         ({'model.head.out_chanels': 17}, "'out_chanels'. Did you mean out_channels[?]"),
         ({'train_dataloader.dataset.pipeline.0.type': 'Mine'}, "type 'Mine', .*custom_imports"),
         # what mmengine would see after the start, or after an epoch
@@ -120,11 +124,15 @@ def test_devices():
         ({'default_hooks.checkpoint.intervl': 1}, "'intervl'. Did you mean interval[?]"),
         ({'default_hooks.checkpoint.filename': 'x'}, "'filename'. Did you mean filename_tmpl[?]"),
         # mmpose takes it in a parent only, which does not help
-        ({'model.use_syncbn': True}, "'use_syncbn'.$"),
-        ({'model.arg': True}, "'arg'.$"),
+        ({'model.use_syncbn': True}, "'use_syncbn'. TopdownPoseEstimator takes backbone, .*neck,"),
+        ({'model.arg': True}, "'arg'. TopdownPoseEstimator takes backbone, .*neck,"),
         (
             {'default_hooks.chekpoint.interval': 1},
             "default_hooks.chekpoint of .* has no type, only {'interval': 1}. Did you mean check",
+        ),
+        (
+            {'default_hooks.mine.interval': 1},
+            'default_hooks.mine of .* has no type, .*. Add type, or change .*: timer, logger,',
         ),
     ],
 )

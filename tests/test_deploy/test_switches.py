@@ -78,6 +78,12 @@ def test_cuda_graph_switch(model):
         hook.before_test(SimpleNamespace(model=model))
 
 
+@pytest.mark.parametrize('cuda_graph', [False, True])
+def test_name_of_a_model(cuda_graph):
+    with pytest.raises(TypeError, match="model must be a model, but is 'td-prtr'.*load_model"):
+        switch_to_deploy('td-prtr', cuda_graph=cuda_graph)
+
+
 @pytest.mark.skipif(
     digit_version(torch.__version__) < digit_version('2.4'), reason='only on a GPU before'
 )

@@ -15,7 +15,7 @@ from prtr_plugin.assignment import batched_linear_assignment
 from prtr_plugin.codecs import HungarianKeypointCodec
 
 from ..layers import full_precision, non_finite_error
-from ..transformers import TransformerOutput
+from ..transformers import softmax_maps
 from .flip_test import average_mirrored, read_out_mirrored_maps
 
 
@@ -213,13 +213,23 @@ class PRTRHead(BaseHead):
         Raises:
             ValueError: If the maps do not have ``in_channels``.
         """
-        cls_logits, coords, _ = self._forward(feats, last_layer_only)
+        cls_logits, coords = self._forward(feats, last_layer_only)
+        if self.transformer.with_maps:
+            coords, _ = self._locate(coords)
         return cls_logits, coords
+
+    def _locate(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Coordinates and confidences of maps of logits in shape (..., h, w)."""
+        return self.transformer.locate(softmax_maps(maps))
 
     def _forward(
         self, feats: Sequence[Tensor], last_layer_only: bool = False
-    ) -> tuple[Tensor, Tensor, TransformerOutput]:
-        """See :meth:`forward_layers`, and what the transformer returned."""
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`forward_layers`.
+
+        A transformer that has maps takes its coordinates from them. This
+        returns the maps instead, in shape (L, B, Q, h, w).
+        """
         if self.mixed_precision:
             return self._forward_layers(feats, last_layer_only)
         with full_precision(self.fc_cls, *feats) as feats:
@@ -227,7 +237,7 @@ class PRTRHead(BaseHead):
 
     def _forward_layers(
         self, feats: Sequence[Tensor], last_layer_only: bool
-    ) -> tuple[Tensor, Tensor, TransformerOutput]:
+    ) -> tuple[Tensor, Tensor]:
         """See :meth:`_forward`, in the precision of the caller."""
         output = self.transformer(
             feats, last_layer_only, self.kpt_branches if self.with_kpt_refine else None
@@ -237,7 +247,7 @@ class PRTRHead(BaseHead):
             if self.class_bias is not None:
                 cls_logits = cls_logits + self.class_bias
             if self.transformer.with_maps:
-                return cls_logits, output.references, output
+                return cls_logits, output.maps
             if self.with_kpt_refine:
                 branches = self.kpt_branches[-len(hidden_states) :]
                 coords = torch.stack([branch(x) for branch, x in zip(branches, hidden_states)])
@@ -245,7 +255,7 @@ class PRTRHead(BaseHead):
                 coords = self.kpt_branches[0](hidden_states)
             if output.references is not None:
                 coords = coords + inverse_sigmoid(output.references)
-            return cls_logits, coords.sigmoid(), output
+            return cls_logits, coords.sigmoid()
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Forward to the outputs of the last decoder layer.
@@ -256,14 +266,15 @@ class PRTRHead(BaseHead):
         Returns:
             tuple:
             - cls_logits (Tensor): Class logits in shape (B, Q, K + 1). With a
-                transformer that has confidences, these multiply the
+                transformer that has maps, their confidences multiply the
                 probabilities of the joints, and "no keypoint" has the rest
             - coords (Tensor): Normalised coordinates in shape (B, Q, 2)
         """
-        cls_logits, coords, output = self._forward(feats, last_layer_only=True)
-        if output.confidences is None:
+        cls_logits, coords = self._forward(feats, last_layer_only=True)
+        if not self.transformer.with_maps:
             return cls_logits[-1], coords[-1]
-        return _discount(cls_logits[-1], output.confidences), coords[-1]
+        coords, confidences = self._locate(coords[-1])
+        return _discount(cls_logits[-1], confidences), coords
 
     def predict(
         self, feats: Features, batch_data_samples: OptSampleList, test_cfg: ConfigType = {}
@@ -302,14 +313,9 @@ class PRTRHead(BaseHead):
 
         try:
             if flip_test and self.transformer.with_maps:
-                cls_logits, _, output = self._forward(feats, last_layer_only=True)
-                assert output.maps is not None
+                cls_logits, maps = self._forward(feats, last_layer_only=True)
                 keypoints, scores = read_out_mirrored_maps(
-                    self.decoder,
-                    cls_logits[-1],
-                    output.maps[-1],
-                    self.transformer.locate,
-                    flip_indices,
+                    self.decoder, cls_logits[-1], maps[-1], self.transformer.locate, flip_indices
                 )
             else:
                 keypoints, scores = map(np.stack, self.decoder.batch_decode(*self.forward(feats)))
@@ -360,8 +366,12 @@ class PRTRHead(BaseHead):
         Returns:
             dict: See :meth:`loss_by_feat`.
         """
-        cls_logits, coords, output = self._forward(feats)
-        return self.loss_by_feat(cls_logits, coords, keypoint_labels, keypoint_weights, output.maps)
+        cls_logits, coords = self._forward(feats)
+        maps = None
+        if self.transformer.with_maps:
+            maps = coords
+            coords, _ = self._locate(maps)
+        return self.loss_by_feat(cls_logits, coords, keypoint_labels, keypoint_weights, maps)
 
     def loss_by_feat(
         self,

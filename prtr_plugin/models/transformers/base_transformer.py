@@ -20,18 +20,14 @@ class TransformerOutput(NamedTuple):
     Attributes:
         hidden_states (Tensor): Query states in shape (L, B, Q, D)
         references (Tensor | None): Reference points (x, y) in [0, 1] that
-            coordinates are relative to, or with maps the coordinates
-            themselves, in shape (L, B, Q, 2)
+            coordinates are relative to, in shape (L, B, Q, 2)
         maps (Tensor | None): Logits of each query over the pixels of a map,
             in shape (L, B, Q, h, w)
-        confidences (Tensor | None): How sure each query is of its place, from
-            0 to 1, in shape (B, Q)
     """
 
     hidden_states: Tensor
     references: Tensor | None = None
     maps: Tensor | None = None
-    confidences: Tensor | None = None
 
 
 class BaseTransformer(BaseModule, metaclass=ABCMeta):
@@ -64,7 +60,7 @@ class BaseTransformer(BaseModule, metaclass=ABCMeta):
 
     # whether coordinates are relative to reference points
     with_references = False
-    # whether coordinates come from maps, so that the head predicts none
+    # whether coordinates come from maps by a method `locate`, so that the head predicts none
     with_maps = False
 
     def __init__(

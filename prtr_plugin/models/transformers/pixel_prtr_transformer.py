@@ -168,9 +168,7 @@ class PixelPRTRTransformer(BaseTransformer):
         if self.kernel_embedding is not None:
             kernels = kernels + self.kernel_embedding.weight
         maps = torch.einsum('lbqc,bchw->lbqhw', kernels, pixels).float()
-        maps = maps * pixels.shape[1] ** -0.5
-        points, confidences = self.locate(softmax_maps(maps))
-        return TransformerOutput(states, points, maps, confidences[-1])
+        return TransformerOutput(states, maps=maps * pixels.shape[1] ** -0.5)
 
     def locate(self, probs: Tensor, shared: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Coordinates and confidences of maps.

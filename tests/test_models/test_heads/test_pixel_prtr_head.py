@@ -8,7 +8,7 @@ from mmpose.registry import MODELS
 from helpers.small_heads import build as build_plain
 from helpers.small_heads import feats as maps_of
 from helpers.small_heads import samples, total
-from prtr_plugin.models.transformers import find_peaks
+from prtr_plugin.models.transformers import find_peaks, softmax_maps
 
 CHANNELS = [6, 16]
 COSTS = [
@@ -88,10 +88,11 @@ def test_class_bias_gives_each_joint_its_query():
 def test_confidences_multiply_the_probabilities():
     head = build().eval()
     cls_logits, coords = head.forward_layers(feats(), last_layer_only=True)
-    output = head.transformer(feats())
+    maps = head.transformer(feats(), last_layer_only=True).maps[-1]
+    _, confidences = head.transformer.locate(softmax_maps(maps))
     found, found_coords = head(feats())
     torch.testing.assert_close(found_coords, coords[-1])
-    expected = cls_logits[-1].softmax(-1)[..., :-1] * output.confidences[..., None]
+    expected = cls_logits[-1].softmax(-1)[..., :-1] * confidences[..., None]
     torch.testing.assert_close(found.softmax(-1)[..., :-1], expected)
 
 
@@ -105,6 +106,17 @@ def mirrored_pair(head, data):
         queries, scores = head.decoder.assign(cls_logits[-1])
         found.append((output.maps[-1], coords[-1], queries, scores))
     return pair, found
+
+
+def test_flip_test_locates_once(monkeypatch):
+    """In the merged maps, and not in those of either half before."""
+    head, data, calls = build().eval(), samples(3), []
+    locate = head.transformer.locate
+    monkeypatch.setattr(
+        head.transformer, 'locate', lambda *args: calls.append(len(args)) or locate(*args)
+    )
+    head.predict((feats(), feats()), data, dict(flip_test=True))
+    assert calls == [2]
 
 
 @pytest.mark.parametrize('shift_coords', [False, True])

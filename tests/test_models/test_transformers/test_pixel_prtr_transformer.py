@@ -189,12 +189,12 @@ def test_autocast_does_not_move_points():
 
 
 def test_layers_written_out():
-    """Kernel times pixel, then the points of the maps."""
+    """Kernel times pixel."""
     model = build().eval()
     outputs = {}
     model.pixel_decoder.register_forward_hook(lambda m, args, out: outputs.update(pixels=out))
-    states, references, maps, confidences = model(feats())
-    assert states.shape == (2, 2, 5, 32) and references.shape == (2, 2, 5, 2)
+    states, references, maps = model(feats())
+    assert states.shape == (2, 2, 5, 32) and references is None
     assert maps.shape == (2, 2, 5, *SIZES[0])
     for layer in range(2):
         for b in range(2):
@@ -204,18 +204,15 @@ def test_layers_written_out():
                 torch.testing.assert_close(
                     maps[layer, b, q].double(), expected, rtol=1e-4, atol=1e-5
                 )
-    points, shares = model.locate(softmax_maps(maps))
-    torch.testing.assert_close(references, points)
-    torch.testing.assert_close(confidences, shares[-1])
 
 
 def test_last_layer_alone_equals_the_last_of_all():
     model = build().eval()
     layers, last = model(feats()), model(feats(), last_layer_only=True)
-    for all_of, one in zip(layers[:3], last[:3]):
+    for name in ('hidden_states', 'maps'):
+        all_of, one = getattr(layers, name), getattr(last, name)
         assert len(all_of) == model.num_decoder_layers == 2
         torch.testing.assert_close(one, all_of[-1:])
-    torch.testing.assert_close(last.confidences, layers.confidences)
 
 
 @pytest.mark.parametrize('static_kernels', [True, False])
@@ -231,13 +228,13 @@ def test_single_map():
     """A ViT's: the pixels are those of the tokens."""
     out = build(in_channels=[8])(feats())
     assert out.maps.shape == (2, 2, 5, *SIZES[1])
-    assert out.references.isfinite().all()
+    assert out.maps.isfinite().all()
 
 
 def test_every_parameter_has_a_gradient():
     model = build()
     out = model(feats())
-    (out.hidden_states.square().sum() + out.references.sum() + out.maps.square().sum()).backward()
+    (out.hidden_states.square().sum() + out.maps.square().sum()).backward()
     for name, p in model.named_parameters():
         assert p.grad is not None and p.grad.isfinite().all(), name
 
@@ -246,8 +243,8 @@ def test_images_do_not_see_each_other():
     model = build().eval()
     both = model(feats())
     one = model([x[1:] for x in feats()])
-    for a, b in zip(both[:3], one[:3]):
-        torch.testing.assert_close(a[:, 1:], b)
+    for name in ('hidden_states', 'maps'):
+        torch.testing.assert_close(getattr(both, name)[:, 1:], getattr(one, name))
 
 
 def test_bad_arguments():
