@@ -1,3 +1,3 @@
-"""The version of the package, read by ``setup.cfg`` without an import."""
+"""The version of the package, read by ``pyproject.toml`` without an import."""
 
 __version__ = '0.1.0'
