@@ -112,14 +112,14 @@ def train(
 
 def show_run(summary, folder: Path) -> None:
     """The table at the end of a training."""
-    rows = {
-        'best': f'{summary.metric} {summary.best:.3f} in epoch {summary.epoch}',
-        'last': f'{summary.metric} {summary.last:.3f}',
-        'weights': summary.checkpoint,
-        'report': folder / 'report.html',
-        'next': f'prtr predict {folder} PICTURES --out predictions',
-    }
-    if not summary.best > 0:
+    rows = {}
+    if summary.curve:
+        rows['best'] = f'{summary.metric} {summary.best:.3f} in epoch {summary.epoch}'
+        rows['last'] = f'{summary.metric} {summary.last:.3f}'
+    rows['weights'] = str(summary.checkpoint)
+    rows['report'] = str(folder / 'report.html')
+    rows['next'] = f'prtr predict {folder} PICTURES --out predictions'
+    if summary.best <= 0:
         rows['note'] = (
             'nothing was learned that the metric counts: train longer (epochs=), start from '
             'weights (init=) or label more'

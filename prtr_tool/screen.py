@@ -88,15 +88,15 @@ def training_line():
         redirect_stdout=False,
         redirect_stderr=False,
     )
-    names = {'loss': 'loss', 'acc_pose': 'joints', 'coco/AP': 'AP', 'coco/bbox_AP': 'box AP'}
+    labels = {'loss': 'loss', 'acc_pose': 'joints', 'coco/AP': 'AP', 'coco/bbox_AP': 'box AP'}
     with bar:
         task = bar.add_task('', total=None, epoch='', values='')
 
         def report(progress) -> None:
             values = '  '.join(
-                f'{names[name]} {progress.values[name]:.3f}'
-                for name in names
-                if name in progress.values
+                f'{labels.get(name, name)} {value:.3f}'
+                for name, value in progress.values.items()
+                if name in labels or name.rpartition('/')[2] in ('AP', 'PCK', 'AUC')
             )
             epoch = f'{progress.epoch}/{progress.max_epochs}'
             if console.is_terminal:

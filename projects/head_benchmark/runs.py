@@ -67,7 +67,9 @@ def train(
 
     Raises:
         subprocess.CalledProcessError: If it fails.
+        ValueError: If the run has been trained with other settings.
     """
+    given = options
     options = {**options, 'randomness.seed': seed}
     if epochs is not None:
         options |= {'train_cfg.max_epochs': epochs, 'param_scheduler.1.end': epochs}
@@ -76,6 +78,7 @@ def train(
     cfg = load_config(config_path(head), options)
     lr, epochs = cfg.optim_wrapper.optimizer.lr, cfg.train_cfg.max_epochs
     work_dir = out / f'{head}_lr{lr:g}_{epochs}epochs_seed{seed}'
+    check_options(work_dir, given)
     checkpoint = work_dir / f'epoch_{epochs}.pth'
     test_again = test_again and checkpoint.is_file()
     if not checkpoint.is_file():
@@ -97,6 +100,27 @@ def train(
         curve = [*curve[: len(curve) - is_logged], last]
     metrics = {name: curve[-1][name] for name in names.values()}
     return dict(seed=seed, learning_rate=lr, metrics=metrics, curve=curve)
+
+
+def check_options(work_dir: Path, options: dict) -> None:
+    """Write the settings of a run into its folder, or compare with those of its start.
+
+    The folder of the data may be another one.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    given = {key: value for key, value in options.items() if key != 'data_root'}
+    text = json.dumps(given, indent=2, sort_keys=True, default=str)
+    file = work_dir / 'cfg_options.json'
+    if not work_dir.exists():
+        work_dir.mkdir(parents=True)
+        file.write_text(text)
+    elif file.is_file() and file.read_text() != text:
+        raise ValueError(
+            f'The run in "{work_dir}" was started with --cfg-options {file.read_text()}, but now '
+            f'they are {text}. Give another --out.'
+        )
 
 
 def read_seconds(work_dir: Path) -> dict[int, float]:

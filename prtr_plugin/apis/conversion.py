@@ -58,7 +58,7 @@ def convert_checkpoint(
             Only for ``'two_stage'``. Defaults to ``False``
         config (str, optional): Config file whose model the weights must fit.
             Defaults to None, which accepts the published models and, for
-            the other two kinds, any complete model
+            ``'detr'`` and ``'efficientnet_lite'``, any complete model
         trust (bool): Whether to unpickle any Python object in ``source``,
             which can run arbitrary code. Defaults to ``False``
         **options: Further arguments of :func:`convert_detr` (``origin``,
@@ -70,8 +70,8 @@ def convert_checkpoint(
     Raises:
         FileNotFoundError: If ``source`` or ``config`` does not exist.
         CheckpointError: If ``source`` cannot be read or converted.
-        ValueError: If ``kind`` is unknown, the options do not fit it, or
-            ``target`` is ``source``.
+        TypeError: If the options do not fit ``kind``.
+        ValueError: If ``kind`` is unknown, or ``target`` is ``source``.
 
     Example:
         >>> from prtr_plugin.apis import convert_checkpoint

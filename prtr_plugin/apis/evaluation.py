@@ -64,7 +64,7 @@ def evaluate(
         metrics = test(config, checkpoint, work_dir=str(folder / 'log'))
         loaded = load_run(config, checkpoint, device)
         title = f'{Path(checkpoint).name} on {data or "the test data of its config"}'
-        write_report(loaded, folder / 'report.html', title, metrics)
+        write_report(loaded, folder / 'report.html', title, metrics, split='test')
     return Evaluation(metrics, out / 'report.html')
 
 

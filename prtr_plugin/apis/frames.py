@@ -82,8 +82,10 @@ def find_sources(inputs: Sequence[str | Path]) -> list[Source]:
     for path in paths:
         kind = _kind(path)
         name = f'camera{path}' if kind == 'camera' else Path(path).name
-        if name in taken:
-            name = f'{len(taken)}_{name}'
+        same, number = name, len(taken)
+        while name in taken:
+            name = f'{number}_{same}'
+            number += 1
         taken.add(name)
         frames = len(mmcv.VideoReader(path)) if kind == 'video' else int(kind != 'camera')
         sources.append(Source(path, name, kind, frames))
@@ -146,7 +148,9 @@ class FrameWriter:
             return
         if self.name != frame.source.name:
             self.close()
-            path = self.folder / f'{Path(frame.source.name).stem}.mp4'
+            path = self.folder / frame.source.name
+            if path.suffix.lower() != '.mp4':
+                path = path.with_name(f'{path.name}.mp4')
             codec = cv2.VideoWriter.fourcc(*'mp4v')
             self.video = cv2.VideoWriter(str(path), codec, frame.fps, drawn.shape[1::-1])
             self.name = frame.source.name

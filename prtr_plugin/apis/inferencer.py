@@ -1,3 +1,4 @@
+import glob
 import mimetypes
 import os
 from collections.abc import Iterable, Iterator
@@ -133,7 +134,9 @@ class PRTRInferencer(MMPoseInferencer):
         if isinstance(inputs, (str, Path)):
             inputs = str(inputs)
             kind = mimetypes.guess_type(inputs)[0] or ''
-            if os.path.isdir(inputs) or (not os.path.exists(inputs) and '*' in inputs):
+            # addresses have question marks
+            is_pattern = glob.has_magic(inputs) and '://' not in inputs
+            if os.path.isdir(inputs) or (is_pattern and not os.path.exists(inputs)):
                 inputs = find_images(inputs)
             elif not kind.startswith('video/') and not inputs.startswith('webcam'):
                 inputs = [inputs]

@@ -153,7 +153,7 @@ def write_config(
     elif size:
         raise ValueError('size needs data: with config, set the size in the config itself.')
     if schedule:
-        settings.update(_schedule_settings(cfg, schedule))
+        settings.update(_schedule_settings(schedule, own_metric=bool(data)))
     if load_from or cfg.get('load_from'):
         settings['load_from'] = load_from
         if load_from and cfg.model.get('backbone', {}).get('init_cfg'):
@@ -161,7 +161,7 @@ def write_config(
             settings.setdefault('model', {}).setdefault('backbone', {})['init_cfg'] = None
     if seed is not None:
         settings['randomness'] = dict(seed=seed)
-    hooks = _hooks(cfg, early_stop, ema, schedule)
+    hooks = _hooks(cfg, early_stop, ema, schedule, own_metric=bool(data))
     if hooks:
         settings['custom_hooks'] = [*cfg.get('custom_hooks', []), *hooks]
     if logger:
@@ -199,10 +199,12 @@ def _data_settings(
     if size:
         codec['input_size'] = size
     model: dict[str, Any] = dict(head=dict(out_channels=num_joints, decoder=_Code('codec')))
-    if head.num_queries < num_joints:
+    if head.get('num_queries', 100) < num_joints:
         model['head']['num_queries'] = round(1.2 * num_joints)
     if not cascade:
-        model['test_cfg'] = dict(flip_test=data.flip and cfg.model.test_cfg.get('flip_test', False))
+        model['test_cfg'] = dict(
+            flip_test=data.flip and cfg.model.get('test_cfg', {}).get('flip_test', False)
+        )
 
     def pipeline(steps: list[dict]) -> list[dict]:
         kept = [dict(step) for step in steps if data.flip or step['type'] != 'RandomFlip']
@@ -255,11 +257,11 @@ def _data_settings(
     )
 
 
-def _schedule_settings(cfg: Config, schedule: Schedule) -> dict[str, Any]:
+def _schedule_settings(schedule: Schedule, own_metric: bool) -> dict[str, Any]:
     """Settings for the length of training and the learning rate."""
-    checkpoint = dict(
-        interval=schedule.val_interval, save_best='coco/AP', rule='greater', max_keep_ckpts=1
-    )
+    checkpoint: dict[str, Any] = dict(interval=schedule.val_interval, max_keep_ckpts=1)
+    if own_metric:
+        checkpoint.update(save_best='coco/AP', rule='greater')
     return dict(
         train_cfg=dict(max_epochs=schedule.epochs, val_interval=schedule.val_interval),
         optim_wrapper=dict(optimizer=dict(lr=schedule.lr)),
@@ -279,13 +281,21 @@ def _schedule_settings(cfg: Config, schedule: Schedule) -> dict[str, Any]:
     )
 
 
-def _hooks(cfg: Config, early_stop: int, ema: bool, schedule: Schedule | None) -> list[dict]:
+def _hooks(
+    cfg: Config, early_stop: int, ema: bool, schedule: Schedule | None, own_metric: bool
+) -> list[dict]:
     hooks: list[dict] = []
     if early_stop < 0:
         raise ValueError(f'early_stop must not be negative, but is {early_stop}.')
     if early_stop:
-        monitor = cfg.default_hooks.checkpoint.get('save_best') or 'coco/AP'
-        hooks.append(dict(type='EarlyStopHook', monitor=monitor, patience=early_stop))
+        monitor, rule = ('coco/AP', 'greater') if own_metric else best_metric(cfg)
+        if monitor is None:
+            raise ValueError(
+                f'early_stop needs a metric, but {cfg.filename} has none as '
+                'default_hooks.checkpoint.save_best. Set it to the name of one.'
+            )
+        stop = dict(type='EarlyStopHook', monitor=monitor, patience=early_stop)
+        hooks.append(stop if rule == 'greater' else dict(stop, rule=rule))
     if ema:
         steps = schedule.epochs * schedule.steps if schedule else 0
         # the average looks back over a twentieth of a short training
@@ -294,6 +304,19 @@ def _hooks(cfg: Config, early_stop: int, ema: bool, schedule: Schedule | None) -
             dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=momentum, update_buffers=True)
         )
     return hooks
+
+
+def best_metric(cfg: Config) -> tuple[str | None, str]:
+    """The metric by which a run chooses its best checkpoint.
+
+    Returns:
+        tuple: Its name, None if there is none, and ``'greater'`` or ``'less'``
+        for what is better.
+    """
+    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    name = checkpoint.get('save_best')
+    rule = checkpoint.get('rule') or 'greater'
+    return (name if isinstance(name, str) and name != 'auto' else None), rule
 
 
 def _backends(logger: str) -> list[dict]:

@@ -66,13 +66,22 @@ def read_boxes(path: str | Path) -> dict[str, np.ndarray]:
                 content = _coco_boxes(content)
             for name, boxes in content.items():
                 rows[name] = [[*map(float, [*box, 1][:5])] for box in boxes]
-        return {Path(name).name: np.array(found).reshape(-1, 5) for name, found in rows.items()}
+        found = {name: np.array(boxes).reshape(-1, 5) for name, boxes in rows.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'The file of boxes "{path}" must be a CSV file with the columns file, x1, y1, x2, y2 '
             "(and score), a JSON object from files to lists of [x1, y1, x2, y2], or COCO's "
             f'annotations or detections, but reading it gives {type(error).__name__}: {error}'
         ) from error
+    files = {Path(name).name: name for name in found}
+    for name in found:
+        other = files[Path(name).name]
+        if name != other:
+            raise ValueError(
+                f'The file of boxes "{path}" has "{name}" and "{other}", but boxes belong to the '
+                'name of a file without its folder. Give each folder a file of boxes of its own.'
+            )
+    return {Path(name).name: boxes for name, boxes in found.items()}
 
 
 def _coco_boxes(content: dict | list[dict]) -> dict[str, list]:
@@ -157,14 +166,21 @@ def predict_files(
     check_score_thr(score_thr)
     check_score_thr(kpt_thr, 'kpt_thr')
     if batch_size < 1:
-        raise ValueError(f'batch must be at least 1, but is {batch_size}.')
+        raise ValueError(f'batch_size must be at least 1, but is {batch_size}.')
     if boxes is not None and detector is not None:
         raise ValueError('Give either boxes or a detector.')
     sources = find_sources(inputs)
     if isinstance(boxes, (str, Path)):
         boxes = read_boxes(boxes)
     if boxes is not None:
-        known = {Path(source.path).name for source in sources}
+        known: dict[str, str] = {}
+        for path in (source.path for source in sources):
+            other = known.setdefault(Path(path).name, path)
+            if other != path and _find_boxes(path, boxes) is not None:
+                raise ValueError(
+                    f'The boxes of "{Path(path).name}" could be those of "{other}" or of "{path}". '
+                    'Predict them one after the other, with boxes of their own.'
+                )
         if all(_find_boxes(source.path, boxes) is None for source in sources):
             raise ValueError(
                 f'The boxes are for other files, such as {next(iter(boxes), "none")!r}; the inputs '

@@ -28,6 +28,7 @@ def write_report(
     work_dir: str | Path | None = None,
     notes: dict[str, str] | None = None,
     num_images: int = 100,
+    split: str = 'val',
 ) -> JointErrors:
     """Write a page about a model: curve, predictions, errors and settings.
 
@@ -39,15 +40,16 @@ def write_report(
         work_dir (str | Path, optional): Folder of the training, for its curve
         notes (Dict[str, str], optional): What was decided, for example by
             :func:`plan_training`
-        num_images (int): Pictures of the validation set to look at, evenly
-            spaced. Defaults to 100
+        num_images (int): Pictures to look at, evenly spaced. Defaults to 100
+        split (str): The dataset that they are taken from, ``'val'`` or
+            ``'test'``. Defaults to ``'val'``
 
     Returns:
         JointErrors: Distances of the joints in these pictures.
     """
     meta = model.dataset_meta
     with DefaultScope.overwrite_default_scope('mmpose'):
-        samples = list(predict_images(model, build_dataset(model, 'val'), num_images))
+        samples = list(predict_images(model, build_dataset(model, split), num_images))
     errors = measure_joints(samples, meta['num_keypoints'])
     cascade = model.cfg.get('data_mode') == 'bottomup'
 

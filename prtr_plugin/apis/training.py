@@ -162,6 +162,7 @@ def _plan(
     elif flip is not None or sigmas is not None:
         raise ValueError('flip and sigmas need data: with config, set them in its metainfo.')
     elif epochs or batch:
+        cfg = load_config(find_config(base), options['cfg_options'])
         check_data_files(cfg, ('train',))
         epochs = epochs or cfg.train_cfg.max_epochs
         schedule = plan_schedule(
@@ -250,6 +251,13 @@ def train(
         ...       cfg_options={'train_dataloader.batch_size': 8})
     """
     if isinstance(config, TrainingPlan):
+        others = dict(data=data, work_dir=work_dir, **plan)
+        given = [name for name, value in others.items() if value is not None]
+        if given:
+            raise ValueError(
+                f'A plan has been decided: {", ".join(given)} would have no effect. Give them to '
+                'plan_training.'
+            )
         planned: TrainingPlan | None = config
     elif data is not None or plan:
         plan.update(device=device, cfg_options=cfg_options)
@@ -296,14 +304,17 @@ def use_device(device: str | None):
         yield
         return
     kind, _, number = find_device(device).partition(':')
-    usual = get_device()
+    usual, current = get_device(), None
     if kind == 'cuda' and number:
+        current = torch.cuda.current_device()
         torch.cuda.set_device(int(number))
     mmengine.device.utils.DEVICE = kind
     try:
         yield
     finally:
         mmengine.device.utils.DEVICE = usual
+        if current is not None:
+            torch.cuda.set_device(current)
 
 
 def new_run_folder(work_dir: str | Path | None, source: Path) -> Path:
@@ -322,8 +333,8 @@ def new_run_folder(work_dir: str | Path | None, source: Path) -> Path:
         check_output_folder(folder, force=True)
         if folder.exists() and any(folder.iterdir()):
             raise FileExistsError(
-                f'The folder "{folder}" is not empty: give another one as out, or continue the '
-                f'run in it with config={folder}/config.py resume=true.'
+                f'The folder "{folder}" is not empty: give another one (out, work_dir), or '
+                f'continue the run in it with config={folder}/config.py resume=true.'
             )
         return folder
     resolved = source.expanduser().resolve()

@@ -7,7 +7,9 @@ from torch import nn
 
 from ..model_index import find_config
 from ..visualization import read_scalars
+from .config import load_config
 from .model_zoo import load_model
+from .own_config import best_metric
 
 
 class RunSummary(NamedTuple):
@@ -15,7 +17,7 @@ class RunSummary(NamedTuple):
 
     Attributes:
         metric (str): Name of the metric that checkpoints were chosen by
-        best (float): Its largest value, NaN without validation
+        best (float): Its best value, NaN without validation
         epoch (int): The epoch of that value, 0 without validation
         last (float): Its last value
         checkpoint (Path): The checkpoint to use
@@ -125,12 +127,13 @@ def _config_in(folder: Path) -> Path:
     return preferred[0]
 
 
-def summarize_run(work_dir: str | Path, metric: str = 'coco/AP') -> RunSummary:
+def summarize_run(work_dir: str | Path, metric: str | None = None) -> RunSummary:
     """Find the best validation of a run.
 
     Args:
         work_dir (str | Path): Folder of the run
-        metric (str): Name of the metric. Defaults to ``coco/AP``
+        metric (str, optional): Name of the metric. Defaults to the one by
+            which the run chose its best checkpoint, or else ``coco/AP``
 
     Returns:
         RunSummary: Its value, epoch and checkpoint.
@@ -138,9 +141,14 @@ def summarize_run(work_dir: str | Path, metric: str = 'coco/AP') -> RunSummary:
     Raises:
         FileNotFoundError: If there is no log or no checkpoint.
     """
+    rule = 'greater'
+    if metric is None:
+        found, rule = best_metric(load_config(str(_config_in(Path(work_dir)))))
+        metric = found or 'coco/AP'
     _, records = read_scalars(work_dir)
     curve = {record['step']: record[metric] for record in records if metric in record}
-    best = max(curve, key=lambda epoch: (curve[epoch], epoch), default=0)
+    sign = -1 if rule == 'less' else 1
+    best = max(curve, key=lambda epoch: (sign * curve[epoch], epoch), default=0)
     nan = float('nan')
     last = list(curve.values())[-1] if curve else nan
     return RunSummary(metric, curve.get(best, nan), best, last, find_checkpoint(work_dir), curve)

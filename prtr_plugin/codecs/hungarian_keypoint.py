@@ -41,8 +41,9 @@ class HungarianKeypointCodec(BaseKeypointCodec):
             which a sigmoid cannot reach, lose their weight. The paper's code
             keeps it. Defaults to ``False``
         include_background (bool): Whether the softmax of the read-out
-            includes the "no keypoint" logit. The paper's code drops it.
-            Defaults to ``False``
+            includes the "no keypoint" logit. The paper's code drops it. With
+            a single joint it is always included: without it all queries
+            would have probability 1. Defaults to ``False``
 
     Raises:
         ValueError: If ``input_size`` or ``num_keypoints`` is not positive.
@@ -71,7 +72,7 @@ class HungarianKeypointCodec(BaseKeypointCodec):
         self.input_size = tuple(input_size)
         self.num_keypoints = num_keypoints
         self.drop_outside = drop_outside
-        self.include_background = include_background
+        self.include_background = include_background or num_keypoints == 1
 
     def encode(self, keypoints: np.ndarray, keypoints_visible: np.ndarray | None = None) -> dict:
         """Encode keypoints from input image space to normalised space.

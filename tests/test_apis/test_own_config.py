@@ -122,6 +122,42 @@ def test_no_flip(own, tmp_path):
     assert not cfg.model.test_cfg.flip_test
 
 
+@pytest.mark.parametrize(
+    'base, metric',
+    [
+        ('td-prtr_hrnet-w32_4xb16-200e_mpii-256x256', 'PCK'),
+        ('td-prtr_res50_4xb32-200e_crowdpose-384x288', 'crowdpose/AP'),
+        ('prtr-s', 'coco/AP'),
+    ],
+)
+def test_the_metric_is_that_of_the_data(own, tmp_path, base, metric):
+    schedule = plan_schedule(load_config(find_config(base)), 100)
+    for data, expected in ((None, metric), (own, 'coco/AP')):
+        path = tmp_path / 'config.py'
+        write_config(path, base, data, schedule=schedule, early_stop=3)
+        cfg = Config.fromfile(path)
+        assert cfg.default_hooks.checkpoint.save_best == cfg.custom_hooks[-1].monitor == expected
+        assert cfg.custom_hooks[-1].type == 'EarlyStopHook'
+
+
+def test_no_metric_to_stop_by(tmp_path, small_config):
+    (tmp_path / 'base.py').write_text(
+        f'_base_ = {small_config!r}\ndefault_hooks = dict(checkpoint=dict(save_best=None))\n'
+    )
+    with pytest.raises(ValueError, match='early_stop needs a metric, but .*base.py has none as'):
+        write_config(tmp_path / 'config.py', str(tmp_path / 'base.py'), early_stop=3)
+
+
+def test_settings_that_the_base_leaves_out(own, tmp_path, small_config):
+    """The number of queries has a default, and a model may have no ``test_cfg``."""
+    cfg = load_config(small_config)
+    del cfg.model.head.num_queries, cfg.model.test_cfg
+    cfg.dump(tmp_path / 'base.py')
+    write_config(tmp_path / 'config.py', str(tmp_path / 'base.py'), own)
+    written = Config.fromfile(tmp_path / 'config.py')
+    assert 'num_queries' not in written.model.head and not written.model.test_cfg.flip_test
+
+
 def test_errors(own, tmp_path):
     path = tmp_path / 'x.py'
     with pytest.raises(ValueError, match='size is for two-stage models'):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from prtr_plugin.apis import draw, load_run, predict, predict_files, read_boxes, to_coco
-from prtr_plugin.apis.frames import Frame, find_sources, read_frames
+from prtr_plugin.apis.frames import Frame, FrameWriter, Source, find_sources, read_frames
 
 
 @pytest.fixture(scope='module')
@@ -51,6 +51,23 @@ def test_sources(pictures, video, tmp_path):
             find_sources([wrong])
 
 
+def test_sources_of_one_name(tmp_path):
+    paths = [tmp_path / name for name in ('2_a.jpg', 'x/a.jpg', 'y/a.jpg', 'z/a.jpg')]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert len({source.name for source in find_sources(paths)}) == 4
+
+
+def test_videos_that_differ_in_their_ending(tmp_path):
+    writer = FrameWriter(tmp_path)
+    image = np.zeros((16, 16, 3), np.uint8)
+    for name in ('clip.avi', 'clip.mov', 'clip.mp4'):
+        writer.write(Frame(Source(name, name, 'video', 1), 0, 10, image), image)
+    writer.close()
+    assert {p.name for p in tmp_path.iterdir()} == {'clip.avi.mp4', 'clip.mov.mp4', 'clip.mp4'}
+
+
 def test_frames_of_a_video(video):
     frames = list(read_frames(find_sources([video])[0]))
     assert [frame.number for frame in frames] == [0, 1, 2, 3, 4] and frames[0].fps == 10
@@ -68,6 +85,23 @@ def test_the_same_as_predict(model, pictures, tmp_path):
     ours = draw(pictures[0], expected[0])
     # saved as JPEG
     assert np.abs(drawn.astype(int) - ours).mean() < 6
+
+
+def test_boxes_of_files_with_one_name(model, pictures, tmp_path):
+    folders = [tmp_path / name for name in ('cam1', 'cam2')]
+    for folder, picture in zip(folders, pictures):
+        folder.mkdir()
+        shutil.copy(picture, folder / '1.jpg')
+    boxes = tmp_path / 'boxes.json'
+    boxes.write_text(json.dumps({'cam1/1.jpg': [[5, 5, 50, 80]], 'cam2/1.jpg': []}))
+    with pytest.raises(ValueError, match='has "cam1/1.jpg" and "cam2/1.jpg", but boxes belong'):
+        read_boxes(boxes)
+    boxes.write_text(json.dumps({'1.jpg': [[5, 5, 50, 80]]}))
+    with pytest.raises(ValueError, match='boxes of "1.jpg" could be .*cam1.* or of .*cam2'):
+        predict_files(model, folders, tmp_path / 'out', boxes)
+    # a file may be given twice
+    done = predict_files(model, [folders[0], folders[0]], tmp_path / 'out', boxes, draw=False)
+    assert done.num_people == 2
 
 
 def test_boxes(model, pictures, tmp_path):
@@ -171,7 +205,7 @@ def test_a_camera_runs_until_it_is_stopped(model, pictures, tmp_path, monkeypatc
 
 def test_errors(model, pictures, tmp_path):
     for argument in (dict(score_thr=2), dict(batch_size=0)):
-        with pytest.raises(ValueError, match='score_thr must be|batch must be'):
+        with pytest.raises(ValueError, match='score_thr must be|batch_size must be'):
             predict_files(model, pictures, tmp_path / 'out', **argument)
     for wrong in (-0.1, 1.1):
         with pytest.raises(ValueError, match='kpt_thr must be a score from 0 to 1'):

@@ -16,7 +16,7 @@ def test_a_new_folder_for_every_run(own_people, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folders = [plan_training(own_people).work_dir for _ in range(3)]
     assert folders == [Path('work_dirs') / name for name in ('people5', 'people5-2', 'people5-3')]
-    with pytest.raises(FileExistsError, match='is not empty: give another one as out'):
+    with pytest.raises(FileExistsError, match=r'is not empty: give another one \(out'):
         plan_training(own_people, work_dir=folders[0])
     # one word for each decision
     plan = plan_training(config='prtr-s', seed=3)
@@ -55,3 +55,52 @@ def test_errors(own_people, tmp_path):
         plan_training(config='prtr-s', sigmas=0.1, work_dir=tmp_path / 'a')
     with pytest.raises(ValueError, match='no device'), use_device('tpu'):
         pass
+
+
+def test_a_plan_takes_no_other_decisions(own_people, tmp_path):
+    plan = plan_training(own_people, work_dir=tmp_path / 'run')
+    with pytest.raises(ValueError, match='work_dir, epochs would have no effect.*plan_training'):
+        train(plan, work_dir=tmp_path / 'other', epochs=3)
+    with pytest.raises(ValueError, match='data would have no effect'):
+        train(plan, data=own_people)
+    assert not (tmp_path / 'other').exists()
+
+
+def test_a_gpu_is_chosen_for_a_while(monkeypatch):
+    chosen = [0]
+    monkeypatch.setattr('prtr_plugin.apis.training.find_device', str)
+    monkeypatch.setattr(torch.cuda, 'current_device', lambda: chosen[-1])
+    monkeypatch.setattr(torch.cuda, 'set_device', chosen.append)
+    with pytest.raises(KeyError), use_device('cuda:1'):
+        assert chosen[-1] == 1
+        raise KeyError
+    assert chosen == [0, 1, 0]
+
+
+def test_the_metric_of_a_config(small_config, quick_options, tmp_path):
+    """A run by another metric than AP is summarised by that one."""
+    base = tmp_path / 'pck.py'
+    base.write_text(
+        f'_base_ = {small_config!r}\n'
+        "val_evaluator = dict(_delete_=True, type='PCKAccuracy', thr=0.2, norm_item='bbox')\n"
+        'test_evaluator = val_evaluator\n'
+        "default_hooks = dict(checkpoint=dict(save_best='PCK'))\n"
+    )
+    options = {
+        k: v for k, v in quick_options.items() if k.split('.')[0] in ('model', 'log_processor')
+    }
+    for split in ('train', 'val', 'test'):
+        options |= {k: v for k, v in quick_options.items() if k.startswith(f'{split}_dataloader')}
+        options[f'{split}_dataloader.dataset.data_root'] = quick_options['data_root']
+    plan = plan_training(
+        config=str(base), epochs=1, work_dir=tmp_path / 'run', early_stop=2, cfg_options=options
+    )
+    hooks = load_config(str(plan.config)).custom_hooks
+    assert hooks[-1] == dict(type='EarlyStopHook', monitor='PCK', patience=2)
+    seen = []
+    train(plan, device='cpu', report=seen.append)
+    summary = apis.summarize_run(plan.work_dir)
+    assert summary.metric == 'PCK' and summary.curve == {1: summary.best}
+    assert summary.checkpoint.name == 'best_PCK_epoch_1.pth'
+    assert seen[-1].validated and seen[-1].values['PCK'] == summary.best
+    assert 'PCK' in (plan.work_dir / 'report.html').read_text()

@@ -104,6 +104,15 @@ def test_half_precision_reads_out():
     assert keypoints[0].dtype == np.float32
 
 
+def test_one_joint_is_that_of_the_surest_query():
+    """Among one class all queries would have probability 1."""
+    codec = build(num_keypoints=1)
+    logits = torch.tensor([[-1.0, 1.0], [5.0, 1.0], [2.0, 1.0]])
+    keypoints, scores = codec.decode(logits, torch.tensor([[0.1, 0.1], [0.5, 0.25], [0.9, 0.9]]))
+    np.testing.assert_allclose(keypoints, [[[48, 32]]], rtol=1e-6)
+    np.testing.assert_allclose(scores, [[1 / (1 + np.exp(-4))]], rtol=1e-6)
+
+
 def test_encode_decode_round_trip():
     rng = np.random.default_rng(0)
     keypoints = rng.random((1, 3, 2)) * (96, 128)

@@ -107,6 +107,15 @@ def test_what_exists_is_kept(compare, calls, tmp_path, capsys):
     assert row_again['runs'] == row['runs']
 
 
+def test_other_settings_are_another_run(runs, tmp_path):
+    folder = tmp_path / 'run'
+    runs.check_options(folder, {'train_dataloader.batch_size': 4, 'data_root': 'a/'})
+    # the data may have moved
+    runs.check_options(folder, {'train_dataloader.batch_size': 4, 'data_root': 'b/'})
+    with pytest.raises(ValueError, match='(?s)batch_size": 4.*batch_size": 8.*Give another --out'):
+        runs.check_options(folder, {'train_dataloader.batch_size': 8})
+
+
 def test_a_run_that_was_not_evaluated(compare, calls, tmp_path):
     (row,) = compare(tmp_path, '--heads', 'rle')['heads']
     for file in tmp_path.rglob('scalars.json'):

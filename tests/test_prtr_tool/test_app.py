@@ -12,7 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
+import prtr_plugin.apis
 from helpers.own_people import JOINTS
+from prtr_plugin.apis import RunSummary
+from prtr_tool.app import show_run
 
 
 def test_help_needs_nothing_heavy():
@@ -94,6 +97,30 @@ def test_val_of_other_data(own_run, own_people, run_prtr, tmp_path):
     assert done.exit_code == 0, done.output
     assert 'coco/AP' in done.output
     assert 'Metrics' in (tmp_path / 'val/report.html').read_text()
+
+
+def test_val_shows_what_it_measured(own_run, run_prtr, tmp_path, monkeypatch):
+    """The pictures are those of the test data, as the metrics are."""
+    splits, build = [], prtr_plugin.apis.report.build_dataset
+    monkeypatch.setattr(
+        'prtr_plugin.apis.report.build_dataset',
+        lambda model, split: splits.append(split) or build(model, split),
+    )
+    assert run_prtr('val', own_run, f'out={tmp_path / "val"}').exit_code == 0
+    assert splits == ['test']
+
+
+def test_the_end_of_a_training(capsys):
+    summary = RunSummary('PCK', 0.5, 3, 0.25, Path('best.pth'), {3: 0.5, 4: 0.25})
+    show_run(summary, Path('run'))
+    shown = capsys.readouterr().out
+    assert 'PCK 0.500 in epoch 3' in shown and 'PCK 0.250' in shown
+    assert 'nothing was learned' not in shown
+    show_run(summary._replace(best=0.0), Path('run'))
+    assert 'nothing was learned' in capsys.readouterr().out
+    show_run(summary._replace(best=float('nan'), curve={}), Path('run'))
+    shown = capsys.readouterr().out
+    assert 'nan' not in shown and 'best.pth' in shown and 'nothing was learned' not in shown
 
 
 def test_check_and_preview(own_people, own_run, run_prtr, tmp_path):

@@ -15,6 +15,8 @@ class EarlyStopHook(EarlyStoppingHook):
         monitor (str): Name of the metric. Defaults to ``'coco/AP'``
         patience (int): Validations without an improvement. Defaults to 5
         min_delta (float): Smallest improvement. Defaults to 0.001
+        rule (str): ``'greater'`` or ``'less'``, what is better. Defaults to
+            ``'greater'``
         **kwargs: Further arguments of the parent class.
     """
 

@@ -63,6 +63,5 @@ class ProgressHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Report the metrics."""
-        found = {k: v for k, v in (metrics or {}).items() if k.endswith('AP') or k == 'PCK'}
-        self.metrics = {k: v for k, v in found.items() if not math.isnan(v)}
+        self.metrics = {k: v for k, v in (metrics or {}).items() if not math.isnan(v)}
         self._report(runner, True)

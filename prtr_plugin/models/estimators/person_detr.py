@@ -23,13 +23,22 @@ class PersonDETR(DETR):
             arguments of :func:`build_encoder` and :func:`build_decoder`.
 
     Raises:
-        ValueError: If the positional encoding does not fit the width, or a
-            setting of mmdet's transformer is not supported here.
+        ValueError: If the positional encoding does not fit the width, a
+            setting of mmdet's transformer is not supported here, or the head
+            matches proposals that the detector does not have.
     """
 
+    # whether the first outputs of the head are those of proposals
+    with_proposals = False
     embed_dims: int
 
     def _init_layers(self) -> None:
+        num_matches = getattr(self.bbox_head, 'num_proposal_matches', 1)
+        if num_matches != 1 and not self.with_proposals:
+            raise ValueError(
+                f'num_proposal_matches={num_matches} of the bbox_head is for proposals, which '
+                f'{type(self).__name__} does not have. Leave it out, or take ProposalPersonDETR.'
+            )
         # the parent class has stored the configs under these names
         encoder: dict = self.encoder  # type: ignore[has-type]
         decoder: dict = self.decoder  # type: ignore[has-type]

@@ -28,6 +28,8 @@ class ProposalPersonDETR(PersonDETR):
     .. _`Deformable DETR`: https://arxiv.org/abs/2010.04159
     """
 
+    with_proposals = True
+
     def _init_layers(self) -> None:
         super()._init_layers()
         del self.query_embedding
@@ -41,9 +43,11 @@ class ProposalPersonDETR(PersonDETR):
         feat = img_feats[-1]
         h, w = feat.shape[-2:]
         mask = encoder_inputs['feat_mask']
-        valid = feat.new_ones(feat.shape[0], h, w)
+        # half precision cannot tell all tokens of a large map apart
+        dtype = torch.promote_types(feat.dtype, torch.float32)
+        valid = feat.new_ones(feat.shape[0], h, w, dtype=dtype)
         if mask is not None:
-            valid = (~mask).view_as(valid).to(feat.dtype)
+            valid = (~mask).view_as(valid).to(dtype)
         # the center of every token, relative to the image without padding
         x, y = [(valid.cumsum(dim) - 0.5) / valid.sum(dim, True).clamp(min=1) for dim in (2, 1)]
         # sizes are predicted relative to half of the image

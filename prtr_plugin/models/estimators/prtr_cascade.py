@@ -208,7 +208,8 @@ class PRTRCascade(BasePoseEstimator):
         valid_hw = None
         if data_samples is not None:
             sizes = [(d.img_shape, d.batch_input_shape) for d in data_samples]
-            valid_hw = feats[0].new_tensor(np.divide(*zip(*sizes)))
+            # not in the precision of the features: half of it moves a crop by pixels
+            valid_hw = boxes[0].new_tensor(np.divide(*zip(*sizes)))
         crops = tuple(crop(feats, boxes, valid_hw) for crop in self.crops)
         channels = [x.shape[1] for x in crops]
         if channels != self.head.transformer.in_channels:

@@ -231,7 +231,8 @@ class PersonDETRHead(DETRHead):
 
         Returns:
             List[Matches]: The matches of each layer, on the CPU: min(P_i, Q)
-            per image, by increasing query.
+            per image, by increasing query. Proposals have
+            ``num_proposal_matches`` for each person, if there are so many.
 
         Raises:
             FloatingPointError: If a prediction is NaN or infinite.

@@ -79,9 +79,9 @@ class PRTRHead(BaseHead):
         TypeError: If the codec is missing or not a
             :class:`HungarianKeypointCodec`.
         ValueError: If ``num_queries`` < K, the codec has another number of
-            joints, ``transformer`` has no type or an argument of the head, or
-            ``with_kpt_refine`` does not fit the transformer. Later, if
-            ``loss_map`` does not fit it.
+            joints or ignores the confidences of maps, ``transformer`` has no
+            type or an argument of the head, or ``with_kpt_refine`` does not
+            fit the transformer. Later, if ``loss_map`` does not fit it.
 
     .. _`PRTR`: https://arxiv.org/abs/2104.06976
     """
@@ -138,6 +138,11 @@ class PRTRHead(BaseHead):
                 **transformer,
             )
         )
+        if self.transformer.with_maps and not self.decoder.include_background:
+            raise ValueError(
+                f'The maps of {transformer["type"]} have confidences, which the read-out only '
+                'counts with include_background=True of the codec. Set it.'
+            )
         if with_kpt_refine and not self.transformer.with_references:
             raise ValueError(
                 f'with_kpt_refine=True moves reference points, which {transformer["type"]} does '
@@ -186,11 +191,12 @@ class PRTRHead(BaseHead):
         DETR: all classes start at a (sigmoid) probability of 0.01, and
         coordinates at the reference points.
         """
-        super().init_weights()
         if self.transformer.with_references:
             nn.init.constant_(self.fc_cls.bias, bias_init_with_prob(0.01))
             for branch in self.kpt_branches:
                 constant_init(branch.layers[-1], 0)
+        # last, so that pretrained weights stay
+        super().init_weights()
 
     def forward_layers(
         self, feats: Sequence[Tensor], last_layer_only: bool = False
@@ -284,7 +290,8 @@ class PRTRHead(BaseHead):
         With ``flip_test`` in ``test_cfg``, the joints of the mirrored crops
         are read out separately, mirrored back, and averaged with those of the
         plain ones. The maps of a transformer that has maps are averaged
-        first, and coordinates are those of the averaged maps or, with a
+        first, for the queries whose class probabilities alone are the best,
+        and coordinates are those of the averaged maps or, with a
         ``peak_sigma`` of 0, around their peaks, so that two different peaks
         do not end in a point between them. The paper's
         code mirrors back without a pixel shift; with ``shift_coords``, as in

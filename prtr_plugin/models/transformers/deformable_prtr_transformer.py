@@ -133,7 +133,6 @@ class DeformablePRTRTransformer(BaseTransformer):
 
     def init_weights(self) -> None:
         """As in Deformable DETR: Xavier for matrices, offsets in a circle."""
-        super().init_weights()
         init_matrices(self.encoder, self.decoder)
         for m in self.modules():
             if isinstance(m, DeformableAttention):
@@ -141,6 +140,8 @@ class DeformablePRTRTransformer(BaseTransformer):
         xavier_init(self.reference_points_fc, distribution='uniform')
         if self.encoder is not None:
             nn.init.normal_(self.level_embed)
+        # last, so that pretrained weights stay
+        super().init_weights()
 
     def forward(
         self,

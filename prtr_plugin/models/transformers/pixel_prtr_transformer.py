@@ -135,11 +135,12 @@ class PixelPRTRTransformer(BaseTransformer):
         """Xavier initialisation of encoder and decoder. A query starts with
         its static kernel, if it has one.
         """
-        super().init_weights()
         init_matrices(self.encoder, self.decoder)
         if self.kernel_embedding is not None:
             nn.init.zeros_(self.kernel_branch.layers[-1].weight)
             nn.init.zeros_(self.kernel_branch.layers[-1].bias)
+        # last, so that pretrained weights stay
+        super().init_weights()
 
     def forward(
         self,

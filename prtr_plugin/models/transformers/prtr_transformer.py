@@ -89,8 +89,9 @@ class PRTRTransformer(BaseTransformer):
 
     def init_weights(self) -> None:
         """Xavier initialisation of all matrices of encoder and decoder."""
-        super().init_weights()
         init_matrices(self.encoder, self.decoder)
+        # last, so that pretrained weights stay
+        super().init_weights()
 
     def forward(
         self,

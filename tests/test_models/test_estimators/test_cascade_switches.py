@@ -24,6 +24,19 @@ def test_levels():
         loss(build(crop__levels=(3,)), people(1))
 
 
+def test_padding_is_not_rounded():
+    """The valid part of an image in half precision would move its crops."""
+    model, seen = build(), []
+    (sample,) = batch(people(1))[1]
+    sample.set_metainfo(dict(img_shape=(63, 91), batch_input_shape=(64, 96)))
+    for crop in model.crops:
+        crop.register_forward_pre_hook(lambda module, args: seen.append(args[2]))
+    feats = [x.bfloat16() for x in model.extract_feat(torch.randn(1, 3, *SIZE))]
+    with torch.autocast('cpu', torch.bfloat16):
+        model.crop_people(feats, [torch.rand(2, 4)], [sample])
+    torch.testing.assert_close(seen[0], torch.tensor([[63 / 64, 91 / 96]]), rtol=1e-6, atol=0)
+
+
 def test_resolution():
     model = build(crop__resolution=(7, 3), head__transformer__positional_encoding__size=(7, 3))
     assert loss(model, people(1))['loss_kpt'] > 0

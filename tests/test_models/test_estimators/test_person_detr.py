@@ -80,6 +80,12 @@ def test_other_precision():
     assert logits.dtype == boxes.dtype == torch.double
 
 
+def test_proposals_that_do_not_exist():
+    head = dict(type='mmpose.PersonDETRHead', embed_dims=16, num_proposal_matches=4)
+    with pytest.raises(ValueError, match='num_proposal_matches=4 .*PersonDETR does not have'):
+        build(bbox_head=head)
+
+
 def test_width_of_the_positional_encoding():
     with pytest.raises(ValueError, match='num_feats=16.*embed_dims=16'):
         build(positional_encoding=dict(num_feats=16))

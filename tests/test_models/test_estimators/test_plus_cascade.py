@@ -33,6 +33,7 @@ def head(in_channels=(8, 48), **kwargs):
         loss_map=dict(type='KeypointMapLoss', loss_weight=3.0),
         class_bias=4.0,
     )
+    cfg['decoder']['include_background'] = True
     cfg['transformer'].update(
         type='PixelPRTRTransformer',
         pixel_channels=16,

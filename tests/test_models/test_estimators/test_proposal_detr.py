@@ -115,6 +115,14 @@ def test_padding_changes_nothing():
         torch.testing.assert_close(padded_boxes[level][:1], boxes[level], atol=1e-4, rtol=1e-4)
 
 
+def test_places_are_not_rounded():
+    model = build()
+    feats, samples = torch.randn(1, D, 3, 50), [sample((3, 45), (3, 50))]
+    expected, _ = model.pre_transformer((feats,), samples)
+    found, _ = model.pre_transformer((feats.bfloat16(),), samples)
+    assert torch.equal(found['anchors'], expected['anchors'])
+
+
 def test_proposals_are_supervised():
     model = build().train()
     samples = [sample((3, 4), (3, 4))]

@@ -27,7 +27,13 @@ def build(num_keypoints=4, **kwargs):
         class_bias=4.0,
         assigner=dict(type='KeypointHungarianAssigner', match_costs=COSTS),
     )
-    head = build_plain(num_keypoints, **{**cfg, **kwargs})
+    codec = dict(
+        type='HungarianKeypointCodec',
+        input_size=(24, 32),
+        num_keypoints=num_keypoints,
+        include_background=True,
+    )
+    head = build_plain(num_keypoints, **{**cfg, 'decoder': codec, **kwargs})
     head.init_weights()
     return head
 
@@ -83,6 +89,12 @@ def test_class_bias_gives_each_joint_its_query():
     matches, _ = head._match(swapped, coords, targets)
     assert (matches == torch.tensor([1, 0, 2, 3])).all()
     assert build(class_bias=0.0).class_bias is None
+
+
+def test_codec_without_the_confidences():
+    codec = dict(type='HungarianKeypointCodec', input_size=(24, 32), num_keypoints=4)
+    with pytest.raises(ValueError, match='PixelPRTRTransformer have confidences, .*background=Tr'):
+        build(decoder=codec)
 
 
 def test_confidences_multiply_the_probabilities():

@@ -150,3 +150,25 @@ def test_init_weights_is_xavier():
 def test_bad_arguments(kwargs, match):
     with pytest.raises(ValueError, match=match):
         build(**kwargs)
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        dict(type='PRTRTransformer'),
+        dict(type='DeformablePRTRTransformer', num_points=2),
+        dict(type='PixelPRTRTransformer', pixel_channels=8),
+    ],
+)
+def test_pretrained_weights_stay(config, tmp_path):
+    """They are not drawn again after they have been read."""
+    encoding = dict(type='mmdet.SinePositionalEncoding', num_feats=16)
+    sizes = dict(num_queries=5, embed_dims=32, num_heads=4, feedforward_channels=16)
+    config = dict(config, in_channels=[6, 8], positional_encoding=encoding, **sizes)
+    trained = MODELS.build(config)
+    torch.save(trained.state_dict(), tmp_path / 'weights.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'weights.pth'))
+    model = MODELS.build(dict(config, init_cfg=init_cfg))
+    model.init_weights()
+    for name, value in trained.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name
