@@ -65,6 +65,11 @@ def evaluate(
         loaded = load_run(config, checkpoint, device)
         title = f'{Path(checkpoint).name} on {data or "the test data of its config"}'
         write_report(loaded, folder / 'report.html', title, metrics, split='test')
+        if data is not None:
+            # the folder gets its name when all is done
+            text = Path(config).read_text(encoding='utf-8')
+            text = text.replace(str(folder.resolve()), str(out.resolve()))
+            Path(config).write_text(text, encoding='utf-8')
     return Evaluation(metrics, out / 'report.html')
 
 

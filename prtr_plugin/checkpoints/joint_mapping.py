@@ -64,8 +64,9 @@ def _map_bias(bias: Tensor, new_bias: Tensor, names: list[str], new_names: list[
     """The bias of queries for classes, in shape (Q, K + 1), for other joints."""
     result = bias.new_zeros(len(bias), len(new_names) + 1)
     result[:, -1] = bias[:, -1]
-    # query k of the old model belongs to joint k, and spare ones to none
-    free = [k for k in range(len(bias)) if k >= len(names) or names[k] not in new_names]
+    # a query belongs to the joint that its bias favours, a spare one to none
+    owners = [names[k] if k < len(names) else None for k in bias.argmax(dim=1).tolist()]
+    free = [query for query, owner in enumerate(owners) if owner not in new_names]
     for i, name in enumerate(new_names):
         if name in names:
             result[:, i] = bias[:, names.index(name)]
@@ -74,7 +75,7 @@ def _map_bias(bias: Tensor, new_bias: Tensor, names: list[str], new_names: list[
             result[query] = 0
             result[query, i] = new_bias[i, i]
     for query in free:
-        if query < len(names):  # of a joint that is gone
+        if owners[query] is not None:  # of a joint that is gone
             result[query, -1] = new_bias[-1, -1]
     return result
 

@@ -45,28 +45,28 @@ def write_coco_subset(
         if number is not None and number < 1:
             raise ValueError(f'{name} must be at least 1, but got {number}.')
     try:
-        content = json.loads(Path(in_json).read_text())
+        content = json.loads(Path(in_json).read_text(encoding='utf-8'))
         candidates = _candidates(content, min_keypoints)
+        key, wanted, what, of = 'id', num_people, 'people', ''
+        if num_images is not None:
+            key, wanted, what, of = 'image_id', num_images, 'images', ' with a person'
+        pool = sorted({person[key] for person in candidates})
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
             f'{in_json} is not a COCO keypoint annotation file: {type(error).__name__}: {error}'
         ) from error
-    key, wanted, what, of = 'id', num_people, 'people', ''
-    if num_images is not None:
-        key, wanted, what, of = 'image_id', num_images, 'images', ' with a person'
-    pool = sorted({person[key] for person in candidates})
     if len(pool) < wanted:
         raise ValueError(
             f'{in_json} has only {len(pool)} {what}{of} with at least {min_keypoints} '
             f'labelled joints, but num_{what} is {wanted}: lower num_{what} or min_keypoints.'
         )
     chosen = set(random.Random(seed).sample(pool, wanted))
-    people = [person for person in content['annotations'] if person[key] in chosen]
+    people = [person for person in content['annotations'] if person.get(key) in chosen]
     kept = {person['image_id'] for person in people}
     images = [image for image in content['images'] if image['id'] in kept]
     subset = {**content, 'images': images, 'annotations': people}
     with write_file(out_json) as file:
-        file.write_text(json.dumps(subset))
+        file.write_text(json.dumps(subset), encoding='utf-8')
     return subset
 
 

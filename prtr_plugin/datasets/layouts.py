@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -44,13 +43,24 @@ def find_splits(data: str | Path) -> dict[str, Split]:
 
     Returns:
         Dict[str, Split]: The parts by their role, ``'train'``, ``'val'`` or
-        ``'test'``. A file whose path names no role is ``'train'``.
+        ``'test'``. A file whose path names no role, and a single one, is
+        ``'train'``.
 
     Raises:
         FileNotFoundError: If there is no such path, no annotation file, or a
             picture cannot be found.
-        ValueError: If an annotation file is not in COCO's layout, or two have
-            the same role.
+        ValueError: If an annotation file is not in COCO's layout, two have
+            the same role, or pictures of the same names are in several
+            folders.
+    """
+    root, files = find_files(data)
+    return {role: read_split(file, root) for role, file in files.items()}
+
+
+def find_files(data: str | Path) -> tuple[Path, dict[str, Path]]:
+    """The folder of a dataset, and its annotation files by their role.
+
+    See :func:`find_splits`, which also looks into them.
     """
     data = Path(data).expanduser().resolve()
     if not data.exists():
@@ -77,7 +87,7 @@ def find_splits(data: str | Path) -> dict[str, Split]:
             f'data "{data}" has annotation files for {" and ".join(by_role)}, but none to train '
             'on. Put "train" into the name of one.'
         )
-    return {role: _read_split(file, root, role) for role, (file,) in by_role.items()}
+    return root, {role: file for role, (file,) in by_role.items()}
 
 
 def _annotation_files(root: Path) -> list[Path]:
@@ -146,36 +156,62 @@ def read_annotations(file: Path) -> dict:
     return content
 
 
-def _read_split(file: Path, root: Path, role: str) -> Split:
+def read_split(file: Path, root: Path) -> Split:
+    """Read an annotation file, and find its pictures below a folder.
+
+    Raises:
+        FileNotFoundError: See :func:`find_splits`.
+        ValueError: See there.
+    """
     content = read_annotations(file)
     names = [image['file_name'] for image in content['images']]
     for image in content['images']:
         # Windows tools write backslashes
         image['file_name'] = str(PurePosixPath(str(image['file_name']).replace('\\', '/')))
-    folder = _image_dir(content['images'], file, root, role)
+    folder = _image_dir(content['images'], file, root)
     changed = names != [image['file_name'] for image in content['images']]
     return Split(file, folder, content, changed)
 
 
-def _image_dir(images: list[dict[str, Any]], file: Path, root: Path, role: str) -> Path:
+def _image_dir(images: list[dict[str, Any]], file: Path, root: Path) -> Path:
     """The folder that the file names of images are relative to."""
-    first = [image['file_name'] for image in images[:3]]
-    for names in (first, [PurePosixPath(name).name for name in first]):
-        for folder in _folders(file, root, role):
-            if all((folder / name).is_file() for name in names):
-                if names != first:  # only the names are right, not the folders before them
-                    for image in images:
-                        image['file_name'] = PurePosixPath(image['file_name']).name
-                return folder
+    names = [PurePosixPath(image['file_name']) for image in images]
+    groups = _folders(file, root)
+    # the first folders of a name may be those of another machine
+    for skip in range(max(len(name.parts) for name in names)):
+        shorter = [
+            str(PurePosixPath(*name.parts[min(skip, len(name.parts) - 1) :])) for name in names
+        ]
+        if len(set(shorter)) < len(set(names)):
+            break  # two pictures would become one
+        some = shorter if skip else shorter[:3]
+        for folders in groups:
+            found = [
+                folder for folder in folders if all((folder / name).is_file() for name in some)
+            ]
+            if len(found) > 1:
+                raise ValueError(
+                    f'The pictures of "{file}", such as "{some[0]}", are in several folders: '
+                    f'{", ".join(map(str, found[:3]))}. Put those to use into one called "images".'
+                )
+            if found:
+                for image, name in zip(images, shorter):
+                    image['file_name'] = name
+                return found[0]
     raise FileNotFoundError(
-        f'"{file}" names the picture "{first[0]}", which is in no folder below "{root}". Put the '
+        f'"{file}" names the picture "{names[0]}", which is in no folder below "{root}". Put the '
         'pictures into "images" there, or give the folder above both as data.'
     )
 
 
-def _folders(file: Path, root: Path, role: str) -> Iterator[Path]:
-    """Folders that may hold the pictures, the likely ones first."""
-    yield file.parent
-    below = [Path(folder) for folder, _, _ in os.walk(root, followlinks=True)]
-    yield from (folder for folder in below if _role(folder.relative_to(root)) == role)
-    yield from below
+def _folders(file: Path, root: Path) -> list[list[Path]]:
+    """Folders that may hold the pictures, in groups, the likely ones first."""
+    role = _role(file.relative_to(root)) or 'train'
+    groups: dict[tuple[bool, bool], list[Path]] = {}
+    for name, _, _ in sorted(os.walk(root, followlinks=True)):
+        folder = Path(name)
+        if folder != file.parent:
+            below = folder.relative_to(root)
+            key = _role(below) != role, 'images' not in below.parts
+            groups.setdefault(key, []).append(folder)
+    return [[file.parent], *(groups[key] for key in sorted(groups))]

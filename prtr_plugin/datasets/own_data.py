@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from ..fileio import write_file
 from .contract import FileUse, Finding, check_annotations, raise_errors
+from .contract.pictures import displayed_size
 from .joints import find_swaps, make_dataset_info, split_side
-from .layouts import Split, find_splits
+from .layouts import Split, find_files, read_split
 
 # fields that follow from others, which some label tools leave out
 MENDED = ('area', 'bbox', 'height', 'iscrowd', 'num_keypoints', 'width')
@@ -80,8 +80,9 @@ def prepare_data(
         sigmas (float | Sequence[float], optional): See
             :func:`make_dataset_info`
         seed (int): Seed of the split. Defaults to 0
-        split (bool): Whether to split training data if there is no validation
-            file; otherwise both are the same. Defaults to ``True``
+        split (bool): Whether there must be data to train on, which are split
+            if there is no validation file. Otherwise validation data are
+            enough, and both are the same. Defaults to ``True``
 
     Returns:
         OwnData: Files, joints and decisions.
@@ -89,9 +90,13 @@ def prepare_data(
     Raises:
         FileNotFoundError: See :func:`find_splits`.
         ValueError: See :func:`find_splits` and :func:`make_dataset_info`; also
-            if nobody has a labelled joint, or there is one picture only.
+            if nobody has a labelled joint, there is one picture only, or the
+            joints of the files differ.
     """
-    splits = find_splits(data)
+    root, files = find_files(data)
+    val = next((role for role in ('val', 'test') if role in files), None)
+    wanted = [role for role in ('train' if split or val is None else None, val) if role]
+    splits = {role: read_split(files[role], root) for role in wanted}
     try:
         return _prepare(
             Path(data).expanduser().resolve(), splits, Path(folder), flip, sigmas, seed, split
@@ -130,8 +135,17 @@ def _prepare(
 ) -> OwnData:
     """See :func:`prepare_data`."""
     notes: list[str] = []
-    category = _keypoint_category(splits['train'], notes)
+    categories = {role: _keypoint_category(split, notes) for role, split in splits.items()}
+    first, category = next(iter(categories.items()))
     joints = category['keypoints']
+    for role, other in categories.items():
+        # those without names have the order of the others, as far as one can know
+        named = other in splits[role].content['categories']
+        if (named or len(other['keypoints']) != len(joints)) and other['keypoints'] != joints:
+            raise ValueError(
+                f'"{splits[role].file}" has the joints {other["keypoints"]}, but '
+                f'"{splits[first].file}" has {joints}. They must be the same, in the same order.'
+            )
     if flip is None or flip is True:
         swaps = find_swaps(joints)
         # a side without its other side cannot be mirrored
@@ -144,14 +158,16 @@ def _prepare(
     links = [[a - 1, b - 1] for a, b in category.get('skeleton') or ()]
     info = make_dataset_info(name, joints, links, swaps, sigmas)
 
-    mended = {role: _mend(split, category, notes) for role, split in splits.items()}
-    train, val = mended['train'], mended.get('val', mended.get('test'))
-    if val is None and not split_data:
-        val = train
-    elif val is None:
+    mended = {
+        role: _mend(split, categories[role]['id'], category, notes)
+        for role, split in splits.items()
+    }
+    train, *rest = mended.values()
+    val = rest[0] if rest else train
+    if split_data and not rest:
         train, val = _split(train, seed)
         notes.append('split by picture, as there is no validation file')
-    elif 'val' not in mended:
+    elif 'test' in mended:
         notes.append('the test file serves for validation')
     folder = folder.resolve() / 'annotations'
     train_part, val_part = _write(train, folder / 'train.json'), _write(val, folder / 'val.json')
@@ -193,14 +209,24 @@ def _keypoint_category(split: Split, notes: list[str]) -> dict:
     return category
 
 
-def _mend(split: Split, category: dict, notes: list[str]) -> Split:
-    """Fill in what label tools leave out; the same split if nothing is missing."""
+def _mend(split: Split, number: int, category: dict, notes: list[str]) -> Split:
+    """Fill in what label tools leave out; the same split if nothing is missing.
+
+    Its people are those of the category with the number.
+    """
     content = copy.deepcopy(split.content)
     length = 3 * len(category['keypoints'])
     people: list[dict] = []
     filled: Counter[str] = Counter()
+    sizes: dict = {}
+    for image in content['images']:
+        if not image.get('width') or not image.get('height'):
+            path = str(split.image_dir / image['file_name'])
+            image['width'], image['height'] = displayed_size(path)
+            filled['size'] += 1
+        sizes[image['id']] = max(image['width'], image['height'])
     for person in content['annotations']:
-        if person.get('category_id', category['id']) != category['id']:
+        if person.get('category_id', number) != number:
             continue
         points = person.get('keypoints') or [0] * length
         if len(points) != length:
@@ -208,20 +234,18 @@ def _mend(split: Split, category: dict, notes: list[str]) -> Split:
                 f'Annotation {person.get("id")} of "{split.file}" has {len(points)} numbers in '
                 f'"keypoints", but {length // 3} joints need {length}.'
             )
+        no_box = person.get('bbox') is None or not any(person['bbox'])
+        no_joints = person.get('keypoints') == []
+        absent = dict(bbox=no_box, area=no_box, keypoints=no_joints, num_keypoints=no_joints)
         missing = {
             key: value
-            for key, value in _defaults(person, points).items()
-            if person.get(key) is None or (key == 'bbox' and not any(person['bbox']))
+            for key, value in _defaults(person, points, sizes.get(person['image_id'], 0)).items()
+            if person.get(key) is None or absent.get(key)
         }
         filled.update(missing.keys())
         people.append({**person, **missing, 'category_id': 1})
     for i, person in enumerate(people):
         person.setdefault('id', i + 1)
-    for image in content['images']:
-        if not image.get('width') or not image.get('height'):
-            with Image.open(split.image_dir / image['file_name']) as picture:
-                image['width'], image['height'] = picture.size
-            filled['size'] += 1
     if filled:
         counts = ', '.join(f'{key} {number} times' for key, number in sorted(filled.items()))
         notes.append(f'"{split.file.name}": filled in {counts}')
@@ -231,24 +255,26 @@ def _mend(split: Split, category: dict, notes: list[str]) -> Split:
     return split._replace(content=content, changed=changed)
 
 
-def _defaults(person: dict, points: list) -> dict:
+def _defaults(person: dict, points: list, image_size: int) -> dict:
     """Fields of a person that follow from others."""
     joints = np.array(points, dtype=float).reshape(-1, 3)
     seen = joints[joints[:, 2] > 0, :2]
     low, high = (seen.min(axis=0), seen.max(axis=0)) if len(seen) else np.zeros((2, 2))
-    # a person is larger than the joints
-    margin = 0.1 * (high - low).max()
+    # a person is larger than the joints, of which a single one says nothing of the size
+    extent = (high - low).max() or (0.5 * image_size if len(seen) else 0)
+    margin = 0.1 * extent
     bbox = [*(low - margin).tolist(), *(high - low + 2 * margin).tolist()]
-    *_, width, height = person.get('bbox') or bbox
+    box = person.get('bbox')
+    *_, width, height = box if box and any(box) else bbox
     # xtcocotools takes this part of a box for a person where masks are missing
     area = 0.53 * width * height
     return dict(keypoints=points, num_keypoints=len(seen), iscrowd=0, bbox=bbox, area=area)
 
 
 def _split(split: Split, seed: int) -> tuple[Split, Split]:
-    """Every fifth picture, at random, is for validation."""
+    """Every fifth picture with somebody to learn from, at random, is for validation."""
     content = split.content
-    ids = sorted({person['image_id'] for person in content['annotations']}, key=str)
+    ids = sorted({p['image_id'] for p in content['annotations'] if _is_usable(p)}, key=str)
     if len(ids) < 2:
         raise ValueError(
             f'"{split.file}" has labels in one picture only, which cannot be split into training '
@@ -273,8 +299,10 @@ def _write(split: Split, path: Path) -> Part:
     else:
         with write_file(path) as file:
             file.write_text(json.dumps(split.content), encoding='utf-8')
-    people = sum(
-        bool(person['num_keypoints']) and not person['iscrowd'] and min(person['bbox'][2:]) > 0
-        for person in split.content['annotations']
-    )
+    people = sum(map(_is_usable, split.content['annotations']))
     return Part(path, split.image_dir, len(split.content['images']), people)
+
+
+def _is_usable(person: dict) -> bool:
+    """Whether a person teaches joints, and is counted by the metrics."""
+    return bool(person['num_keypoints']) and not person['iscrowd'] and min(person['bbox'][2:]) > 0

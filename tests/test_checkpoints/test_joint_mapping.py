@@ -52,6 +52,21 @@ def test_class_bias():
     assert bias.argmax(dim=1).tolist() == [1, 1, 0, 1, 1]
 
 
+def test_class_bias_of_mapped_weights():
+    """A query keeps the joint that it has got, whatever its number."""
+
+    def new(num_joints):
+        bias = 4.0 * torch.eye(num_joints + 1)[torch.arange(5).clamp(max=num_joints)]
+        return {**weights(num_joints, 0.0), 'head.class_bias': bias}
+
+    names = meta('nose', 'wrist'), meta('wrist', 'pelvis'), meta('pelvis', 'tip')
+    once = map_joints(new(2), names[0], new(2), names[1])
+    assert once['head.class_bias'].argmax(dim=1).tolist() == [1, 0, 2, 2, 2]
+    twice = map_joints(once, names[1], new(2), names[2])
+    # pelvis keeps query 0
+    assert twice['head.class_bias'].argmax(dim=1).tolist() == [0, 1, 2, 2, 2]
+
+
 def test_names_in_their_order():
     assert joint_names(dict(keypoint_id2name={1: 'b', 0: 'a'})) == ['a', 'b']
 

@@ -95,3 +95,20 @@ def test_bad_file(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ValueError, match='in.json is not a COCO keypoint annotation file'):
         write_coco_subset(path, tmp_path / 'out.json')
+
+
+def test_people_without_numbers(source, tmp_path):
+    """They can be found by their pictures only."""
+    content = json.loads(source.read_text())
+    for entry in content['annotations']:
+        del entry['id']
+    content['images'][0]['file_name'] = 'Müller.jpg'
+    source.write_bytes(json.dumps(content, ensure_ascii=False).encode())
+    with pytest.raises(ValueError, match="not a COCO keypoint annotation file: KeyError: 'id'"):
+        write_coco_subset(source, tmp_path / 'out.json', num_people=2)
+    written = write_coco_subset(source, tmp_path / 'out.json', num_images=5)
+    assert len(written['images']) == 5
+    content['images'] = content['images'][:1]
+    source.write_bytes(json.dumps(content, ensure_ascii=False).encode())
+    written = write_coco_subset(source, tmp_path / 'b.json', num_images=1)
+    assert written['images'][0]['file_name'] == 'Müller.jpg'

@@ -71,6 +71,47 @@ def test_label_studio(own_people, content, tmp_path):
     assert split.content['images'][0]['file_name'] == '000000000001.jpg'
 
 
+def test_a_single_file_has_the_pictures_of_its_name(own_people, content, tmp_path):
+    for split in ('train', 'val'):
+        pictures(own_people, tmp_path / split)
+    write_json(tmp_path / 'annotations/val.json', content)
+    for data in (tmp_path, tmp_path / 'annotations/val.json'):
+        (split,) = find_splits(data).values()
+        assert split.image_dir == tmp_path / 'val'
+
+
+def test_folders_that_tell_pictures_apart(own_people, content, tmp_path):
+    """Of a path of another machine as much is kept as there is here."""
+    names = [image['file_name'] for image in content['images']]
+    for i, camera in enumerate(('cam1', 'cam2')):
+        (tmp_path / 'images' / camera).mkdir(parents=True)
+        for k, name in enumerate(names[5 * i : 5 * i + 5]):
+            shutil.copy(own_people / 'images' / name, tmp_path / f'images/{camera}/{k}.jpg')
+    for k, image in enumerate(content['images']):
+        image['file_name'] = f'C:\\project\\cam{k // 5 + 1}\\{k % 5}.jpg'
+    write_json(tmp_path / 'labels.json', content)
+    (split,) = find_splits(tmp_path).values()
+    assert split.image_dir == tmp_path / 'images'
+    assert [image['file_name'] for image in split.content['images'][4:6]] == [
+        'cam1/4.jpg',
+        'cam2/0.jpg',
+    ]
+    shutil.rmtree(tmp_path / 'images/cam2')
+    with pytest.raises(FileNotFoundError, match='names the picture "C:/project/cam1/0.jpg"'):
+        find_splits(tmp_path)
+
+
+def test_pictures_beside_others_of_the_same_names(own_people, content, tmp_path):
+    for name in ('depth', 'images', 'masks'):
+        pictures(own_people, tmp_path / name)
+    write_json(tmp_path / 'labels.json', content)
+    (split,) = find_splits(tmp_path).values()
+    assert split.image_dir == tmp_path / 'images'
+    (tmp_path / 'images').rename(tmp_path / 'rgb')
+    with pytest.raises(ValueError, match='in several folders: .*depth, .*masks, .*called "images"'):
+        find_splits(tmp_path)
+
+
 @pytest.mark.parametrize(
     'files, message',
     [

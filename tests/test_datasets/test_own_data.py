@@ -1,10 +1,13 @@
 """Own data, made ready."""
 
 import json
+import shutil
 
 import pytest
+from PIL import Image
 
 from helpers.own_people import JOINTS, LINKS, write_json
+from prtr_plugin.apis import check_annotations
 from prtr_plugin.datasets import prepare_data
 
 
@@ -87,6 +90,79 @@ def test_what_is_missing_is_filled_in(content, write, tmp_path):
     x, y, w, h = made['annotations'][0]['bbox']
     assert box[0] - 20 < x < box[0] + 40 and 0.4 * box[3] < h < 1.5 * box[3] and w > 0 and y > -20
     assert any('area' in note and 'size 1 times' in note for note in own.notes)
+
+
+def test_zeros_and_empty_lists_are_filled_in(content, write, tmp_path):
+    first, second, third = content['annotations'][:3]
+    width, height = content['images'][0]['width'], content['images'][0]['height']
+    first.update(bbox=[0, 0, 0, 0], area=0)
+    second.update(keypoints=[])
+    third.update(bbox=None, area=None, num_keypoints=1, keypoints=[50, 40, 2] + [0] * 12)
+    data = write(train=content, val=content)
+    made = read(prepare_data(data, tmp_path / 'out').train)['annotations']
+    assert made[0]['area'] == pytest.approx(0.53 * made[0]['bbox'][2] * made[0]['bbox'][3])
+    assert made[0]['area'] > 0 and made[1]['keypoints'] == [0] * 15
+    margin = 0.05 * max(width, height)
+    assert made[2]['bbox'] == [50 - margin, 40 - margin, 2 * margin, 2 * margin]
+    # and training takes them
+    findings = check_annotations(str(prepare_data(data, tmp_path / 'again').train.ann_file))
+    assert not [found for found in findings if found.severity == 'error']
+
+
+def test_turned_photographs(own_people, content, write, tmp_path):
+    image = content['images'][0]
+    size = image.pop('width'), image.pop('height')
+    data = write(train=content, val=content)
+    (data / 'images').unlink()
+    shutil.copytree(own_people / 'images', data / 'images')
+    path = data / 'images' / image['file_name']
+    with Image.open(path) as picture:
+        exif = picture.getexif()
+        exif[274] = 6  # turned by a quarter
+        picture.save(path, exif=exif)
+    made = read(prepare_data(data, tmp_path / 'out').train)['images'][0]
+    assert (made['height'], made['width']) == size
+
+
+def test_joints_of_the_files_must_be_the_same(content, write, tmp_path):
+    other = json.loads(json.dumps(content))
+    other['categories'][0]['keypoints'] = [JOINTS[0], *JOINTS[2:0:-1], *JOINTS[3:]]
+    with pytest.raises(ValueError, match='val.json" has the joints .*train.json" has .*same order'):
+        prepare_data(write(train=content, val=other), tmp_path / 'out')
+
+
+def test_numbers_of_categories_may_differ(content, write, tmp_path):
+    other = json.loads(json.dumps(content))
+    other['categories'][0]['id'] = 0
+    for person in other['annotations']:
+        person['category_id'] = 0
+    own = prepare_data(write(train=content, val=other), tmp_path / 'out')
+    assert own.val.num_people == own.train.num_people
+    assert {person['category_id'] for person in read(own.val)['annotations']} == {1}
+
+
+def test_validation_has_somebody(content, write, tmp_path):
+    """Pictures without labelled joints do not count as such."""
+    usable = {image['id'] for image in content['images'][:2]}
+    for person in content['annotations']:
+        if person['image_id'] not in usable:
+            person.update(keypoints=[0] * 15, num_keypoints=0)
+    data = write(train=content)
+    for seed in range(5):
+        own = prepare_data(data, tmp_path / str(seed), seed=seed)
+        assert own.train.num_people and own.val.num_people
+        assert own.train.num_images + own.val.num_images == len(content['images'])
+
+
+def test_validation_data_alone(content, write, tmp_path):
+    data = write(train=content, val=content)
+    for image in content['images']:
+        image['file_name'] = f'elsewhere_{image["file_name"]}'
+    write_json(data / 'annotations/train.json', content)
+    own = prepare_data(data, tmp_path / 'out', split=False)
+    assert own.train == own.val and own.val.ann_file.name == 'val.json'
+    with pytest.raises(FileNotFoundError, match='elsewhere_'):
+        prepare_data(data, tmp_path / 'out')
 
 
 def test_other_categories_are_left_out(content, write, tmp_path):

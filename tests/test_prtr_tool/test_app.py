@@ -97,6 +97,9 @@ def test_val_of_other_data(own_run, own_people, run_prtr, tmp_path):
     assert done.exit_code == 0, done.output
     assert 'coco/AP' in done.output
     assert 'Metrics' in (tmp_path / 'val/report.html').read_text()
+    # the config that it leaves behind finds its files
+    cfg = prtr_plugin.apis.load_config(tmp_path / 'val/config.py')
+    assert Path(cfg.test_evaluator.ann_file).is_file()
 
 
 def test_val_shows_what_it_measured(own_run, run_prtr, tmp_path, monkeypatch):

@@ -212,7 +212,7 @@ def _joint_fields(use: FileUse, names: list[str] | None, annotations: Section) -
     if names is not None:
         return dict(keypoints=len(names))
     values = annotations.column('keypoints', None)
-    lengths = Counter(len(value) // 3 for value in values if isinstance(value, list))
+    lengths = Counter(len(v) // 3 for v in values if isinstance(v, list) and len(v) >= 3)
     return dict(keypoints=lengths.most_common(1)[0][0]) if lengths else {}
 
 

@@ -118,5 +118,5 @@ def compare_names(found: list[str], expected: list[str]) -> str:
 
 
 def _words(name: str) -> set[str]:
-    words = re.findall(r'[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+', name)
-    return {SHORT.get(word.lower(), word.lower()) for word in words}
+    words = re.findall(r'[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\dA-Za-z_]+', name)
+    return {SHORT.get(word.lower(), word.lower()) for word in words or [name]}

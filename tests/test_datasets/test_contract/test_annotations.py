@@ -39,6 +39,13 @@ def test_good_file(folder, use):
     assert check(folder, good_files()[0], use) == []
 
 
+def test_mostly_boxes_without_joints(folder):
+    data = good_files()[0]
+    for person in data['annotations'][1:]:
+        person.update(keypoints=[], num_keypoints=0)
+    assert all(found.field == 'keypoints' for found in errors(check(folder, data, FileUse())))
+
+
 def change(section, field, value):
     def apply(data):
         row = data[section][1]

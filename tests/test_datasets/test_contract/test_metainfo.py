@@ -63,6 +63,11 @@ def test_what_does_not_fit(lspe, apply, field, words):
         ('eye nose', 'left_eye nose', 'other'),
         ('left_eye head', 'left_eye top_head', 'similar'),
         ('left_eye', 'left_eye nose', 'other'),
+        ('鼻 左眼 右眼', '鼻 左眼 右眼', 'same'),
+        ('鼻 右眼 左眼', '鼻 左眼 右眼', 'other'),
+        ('left_眼 left_耳', 'left_耳 left_眼', 'other'),
+        ('левый_глаз', 'правый_глаз', 'other'),
+        ('+ *', '* +', 'other'),
     ],
 )
 def test_names(found, expected, verdict):
