@@ -103,6 +103,7 @@ def train(
                 seed,
                 device,
                 parse_settings(settings),
+                amp,
             )
             show_table(plan.decisions)
         with training_line() as report, silence():

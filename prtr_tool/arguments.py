@@ -1,7 +1,7 @@
 """``key=value`` on the command line, beside ``--key value``."""
 
 import difflib
-from pathlib import Path
+import os
 from typing import Any
 
 from typer.core import TyperCommand
@@ -23,7 +23,7 @@ class KeyValueCommand(TyperCommand):
 
     def _option(self, ctx: Any, arg: str, known: dict) -> str:
         key, equals, value = arg.partition('=')
-        if not equals or arg.startswith('-') or Path(arg).exists():
+        if not equals or arg.startswith('-') or os.path.exists(arg):
             return arg
         if (
             '.' in key

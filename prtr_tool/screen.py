@@ -33,7 +33,7 @@ def tidy() -> Iterator[None]:
             warnings.filterwarnings('default', module=r'prtr_(plugin|tool)')
             warnings.showwarning = show
             yield
-    except (ImportError, OSError, ValueError) as error:
+    except (FloatingPointError, ImportError, OSError, ValueError) as error:
         text = str(error)
         if isinstance(error, OSError) and error.filename and error.strerror:
             text = f'"{error.filename}": {error.strerror}.'

@@ -87,7 +87,7 @@ def main() -> None:
         sys.exit(f'Error: {error}')
     try:
         runner.train()
-    except CheckpointError as error:
+    except (CheckpointError, FloatingPointError) as error:
         sys.exit(f'Error: {error}')
     except OSError as error:
         if error.errno != errno.ENOSPC:

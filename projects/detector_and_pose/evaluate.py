@@ -22,9 +22,13 @@ def main() -> None:
     parser.add_argument('annotations', help="file in COCO's layout")
     args = parser.parse_args()
 
-    with open(args.predictions) as file:
-        frames = json.load(file)['frames']
-    coco = COCO(args.annotations)
+    sigmas = np.array(parse_pose_metainfo(CocoDataset.METAINFO)['sigmas'])
+    try:
+        with open(args.predictions) as file:
+            frames = json.load(file)['frames']
+        coco = COCO(args.annotations)
+    except OSError as error:
+        parser.error(str(error))
     ids = {img['file_name']: img['id'] for img in coco.dataset['images']}
     unknown = [f['file'] for f in frames if f['file'] not in ids]
     if unknown:
@@ -33,6 +37,11 @@ def main() -> None:
     for frame in frames:
         for person in frame['people']:
             joints = np.array(list(person['keypoints'].values()))
+            if len(joints) != len(sigmas):
+                parser.error(
+                    f'{args.predictions} has people with {len(joints)} joints, but this script '
+                    f'has the tolerances of the {len(sigmas)} joints of COCO only'
+                )
             scores = joints[:, 2]
             # as in CocoMetric: box score times the mean of the visible joints
             seen = scores[scores > 0.2]
@@ -46,13 +55,7 @@ def main() -> None:
             )
     if not results:
         parser.error(f'{args.predictions} has no people in it')
-    evaluation = COCOeval(
-        coco,
-        coco.loadRes(results),
-        'keypoints',
-        np.array(parse_pose_metainfo(CocoDataset.METAINFO)['sigmas']),
-        use_area=True,
-    )
+    evaluation = COCOeval(coco, coco.loadRes(results), 'keypoints', sigmas, use_area=True)
     evaluation.params.imgIds = sorted(ids[f['file']] for f in frames)
     evaluation.evaluate()
     evaluation.accumulate()

@@ -12,6 +12,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from mmengine import fileio
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset, Compose, pseudo_collate
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
@@ -159,6 +160,9 @@ def batch_of_dataset(model: BaseModel, number: int) -> dict:
 def build_dataset(model: BaseModel, split: str = 'test') -> BaseDataset:
     """Build a dataset of a model's config, in test mode.
 
+    Its people are those of the annotations, and not of a ``bbox_file``, whose
+    detections have no joints to compare with.
+
     Args:
         model (BaseModel): See :func:`predict`
         split (str): ``'train'``, ``'val'`` or ``'test'``. All use the test
@@ -171,15 +175,25 @@ def build_dataset(model: BaseModel, split: str = 'test') -> BaseDataset:
         FileNotFoundError: If a file of it does not exist.
         ValueError: If an annotation file is damaged.
     """
-    check_data_files(model.cfg, [split])
-    cfg = copy.deepcopy(model.cfg[f'{split}_dataloader'].dataset)
-    cfg.update(pipeline=model.cfg.test_dataloader.dataset.pipeline, test_mode=True)
+    cfg = _annotated(model.cfg, split)
+    dataset = cfg[f'{split}_dataloader'].dataset
+    dataset.update(pipeline=cfg.test_dataloader.dataset.pipeline, test_mode=True)
     with DefaultScope.overwrite_default_scope('mmpose'):
-        return DATASETS.build(cfg)
+        return DATASETS.build(dataset)
+
+
+def _annotated(cfg: Config, split: str) -> Config:
+    """A config with the people of the annotations, whose files are checked."""
+    cfg = copy.deepcopy(cfg)
+    cfg[f'{split}_dataloader'].dataset.pop('bbox_file', None)
+    check_data_files(cfg, [split])
+    return cfg
 
 
 def build_test_dataloader(model: BaseModel) -> DataLoader:
     """Build the test dataloader of a model's config.
+
+    See :func:`build_dataset` for its people.
 
     Args:
         model (BaseModel): See :func:`predict`
@@ -191,9 +205,9 @@ def build_test_dataloader(model: BaseModel) -> DataLoader:
         FileNotFoundError: If a file of the dataset does not exist.
         ValueError: If an annotation file is damaged.
     """
-    check_data_files(model.cfg, ['test'])
+    cfg = _annotated(model.cfg, 'test')
     with DefaultScope.overwrite_default_scope('mmpose'):
-        return Runner.build_dataloader(model.cfg.test_dataloader)
+        return Runner.build_dataloader(cfg.test_dataloader)
 
 
 def describe(image: Image, i: int) -> str:

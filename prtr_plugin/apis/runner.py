@@ -120,7 +120,7 @@ def build_train_runner(
         if no_validate:
             cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         if amp:
-            _use_amp(cfg)
+            use_amp(cfg)
         if auto_scale_lr:
             if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
                 raise ValueError(
@@ -261,8 +261,12 @@ def _pretrained(cfg: Any, key: str) -> Iterator[tuple[str, str]]:
             yield from _pretrained(value, f'{key}.{name}')
 
 
-def _use_amp(cfg: Config) -> None:
-    """Replace the optimizer wrapper with one for mixed precision."""
+def use_amp(cfg: Config) -> None:
+    """Replace the optimizer wrapper of a config with one for mixed precision.
+
+    Raises:
+        ValueError: If it has another one.
+    """
     # float16, which is fast on GPUs only, needs its losses scaled
     amp = 'BFloat16OptimWrapper' if get_device() == 'cpu' else 'AmpOptimWrapper'
     wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')

@@ -1,3 +1,4 @@
+import copy
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from .config import load_config
 from .joint_init import JointChange, write_initial_weights
 from .own_config import Schedule, parse_size, plan_schedule, write_config
 from .report import write_report
-from .runner import build_train_runner
+from .runner import build_train_runner, use_amp
 from .work_folder import find_checkpoint, load_run, summarize_run
 
 DEFAULT_MODEL = 'prtr-s'
@@ -57,6 +58,7 @@ def plan_training(
     seed: int | None = None,
     device: str | None = None,
     cfg_options: dict | None = None,
+    amp: bool = False,
 ) -> TrainingPlan:
     """Decide how to train on own data, and write it down as a config.
 
@@ -96,6 +98,8 @@ def plan_training(
         device (str, optional): The device to name in the decisions
         cfg_options (dict, optional): Further settings for the config, such
             as ``{'model.head.num_queries': 30}``
+        amp (bool): Whether to train in mixed precision, see
+            :func:`build_train_runner`. Defaults to ``False``
 
     Returns:
         TrainingPlan: The config, its folder and what was decided.
@@ -112,6 +116,17 @@ def plan_training(
     if 'model' not in cfg:
         raise ValueError(f'"{base}" is not the config of a model: it has no "model".')
     find_device(device)
+    if amp:
+        with use_device(device):
+            mixed = copy.deepcopy(cfg)
+            use_amp(mixed)
+        wrapper = {
+            f'optim_wrapper.{k}': mixed.optim_wrapper[k]
+            for k in ('type', 'loss_scale')
+            if k in mixed.optim_wrapper
+        }
+        # a run that is resumed reads it in the config
+        cfg_options = {**wrapper, **(cfg_options or {})}
     crop = None if size is None else parse_size(size)
     folder = new_run_folder(work_dir, Path(data or base))
     is_new = not folder.exists()
@@ -260,7 +275,7 @@ def train(
             )
         planned: TrainingPlan | None = config
     elif data is not None or plan:
-        plan.update(device=device, cfg_options=cfg_options)
+        plan.update(device=device, cfg_options=cfg_options, amp=amp)
         planned, cfg_options = (
             plan_training(data, str(config) if config else None, work_dir=work_dir, **plan),
             None,

@@ -66,6 +66,7 @@ def describe(model: BasePoseEstimator) -> dict:
         kind='two_stage',
         input_size=list(map(int, codec.input_size)),
         bbox_padding=_find(model.cfg, 'GetBBoxCenterScale').get('padding', 1.25),
+        shift_coords=bool(model.test_cfg.get('shift_coords', False)),
         **result,
     )
 

@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     corners = ('X1', 'Y1', 'X2', 'Y2')
     box = 'box of a person, for two-stage models; once for each person (default: the whole image)'
     add('--bbox', type=float, nargs=4, action='append', metavar=corners, help=box)
-    flip = 'average with the mirrored crop, as in testing; for two-stage models'
+    flip = 'average with the mirrored crop; for two-stage models'
     add('--flip-test', action='store_true', help=flip)
     for name, what in (
         ('--score-thr', 'lowest score of a person, for cascades (default: 0.3)'),
@@ -162,9 +162,15 @@ def check_boxes(boxes: Sequence | np.ndarray, size: Sequence[int], name: str) ->
     """Check boxes in [x1, y1, x2, y2], in shape (N, 4), of an image of a size (w, h).
 
     Raises:
-        ValueError: If they are not numbers, have no area, or lie outside the image.
+        ValueError: If they are not numbers in that shape, have no area, or lie outside the
+            image.
     """
     array = np.asarray(boxes, np.float32)
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise ValueError(
+            f'{name} must be in shape (N, 4), a list of [x1, y1, x2, y2], but {boxes} is in shape '
+            f'{array.shape}.'
+        )
     # a comparison with NaN is false
     valid = (array[:, :2] < array[:, 2:]) & (abs(array) < 1e6).all(axis=1, keepdims=True)
     inside = (array[:, 2:] > 0) & (array[:, :2] < np.array(size))
@@ -346,11 +352,13 @@ def prepare(
     image = to_uint8(image, 'The image')
     size = np.array(image.shape[1::-1], dtype=np.float32)
     if not model.is_cascade:
-        boxes = check_boxes(bboxes or [[0, 0, *size]], image.shape[1::-1], 'bboxes')
+        if bboxes is None or not len(bboxes):
+            bboxes = [[0, 0, *size]]
+        boxes = check_boxes(bboxes, image.shape[1::-1], 'bboxes')
         crops = [crop_person(image, b, meta['input_size'], meta['bbox_padding']) for b in boxes]
         images, centers, scales = map(np.stack, zip(*crops))
         return images.transpose(0, 3, 1, 2), centers, scales
-    if bboxes:
+    if bboxes is not None and len(bboxes):
         raise ValueError('A cascade finds the people itself and takes no boxes. Leave them out.')
     resized = resize_image(image, meta['input_size'], meta['keep_ratio'], meta['size_divisor'])
     return resized.transpose(2, 0, 1)[None], size[None] / 2, size[None]
@@ -396,7 +404,8 @@ def predict(
         image (np.ndarray): Image in shape (H, W, 3), BGR, see :func:`to_uint8`
         bboxes (List[Sequence[float]], optional): See :func:`prepare`
         flip_test (bool): Whether a two-stage model averages with the mirrored
-            crops. Defaults to ``False``
+            crops. This is as in testing, where PRTR+ averages maps instead.
+            Defaults to ``False``
         score_thr (float): Score above which a cascade returns a person.
             Defaults to 0.3
 
@@ -423,7 +432,8 @@ def predict(
         bboxes = (corners.clip(0, 1) * scales).reshape(-1, 4)
         bbox_scores = out['scores']
     else:
-        bboxes = bboxes or [[0, 0, *image.shape[1::-1]]]
+        if bboxes is None or not len(bboxes):
+            bboxes = [[0, 0, *image.shape[1::-1]]]
         bbox_scores = np.ones(len(bboxes))
 
     keypoints, scores = model.read_out(out['cls_logits'], out['coords'])
@@ -431,7 +441,9 @@ def predict(
         flip_indices = meta['flip_indices']
         mirrored, mirrored_scores = model.read_out(**model(images[..., ::-1]))
         mirrored = mirrored[:, flip_indices]
-        mirrored[..., 0] = 1 - mirrored[..., 0]
+        # of mirrored pixel centers, if the config says so
+        shift = meta.get('shift_coords', False) / meta['input_size'][0]
+        mirrored[..., 0] = 1 - shift - mirrored[..., 0]
         keypoints = (keypoints + mirrored) / 2
         scores = (scores + mirrored_scores[:, flip_indices]) / 2
     # from the network's images to the whole one

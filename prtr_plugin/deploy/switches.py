@@ -2,8 +2,11 @@ import torch
 from mmcv.cnn import fuse_conv_bn as fold
 from mmpose.models.pose_estimators.base import BasePoseEstimator
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from .cuda_graph import check_graphs, use_graphs
+
+_PLAIN = (nn.BatchNorm2d.forward, nn.SyncBatchNorm.forward)
 
 
 def check_model(model: nn.Module) -> None:
@@ -34,7 +37,8 @@ def switch_to_deploy(
     Args:
         model (:obj:`BasePoseEstimator`): Any pose estimator
         fuse_conv_bn (bool): Whether to fold batch norms into the convolutions
-            before them. Defaults to ``True``
+            before them, apart from those of timm, which contain an activation.
+            Defaults to ``True``
         channels_last (bool): Whether to keep the channels of a pixel together
             in memory, which convolutions prefer. Defaults to ``True``
         cuda_graph (bool): Whether a GPU replays the network as CUDA graphs,
@@ -57,6 +61,7 @@ def switch_to_deploy(
     model.eval()
     model.switch_to_deploy()
     if fuse_conv_bn:
+        _protect_norms(model)
         fold(model)
     if channels_last:
         use_channels_last(model)
@@ -64,6 +69,18 @@ def switch_to_deploy(
     if cuda_graph:
         use_graphs(model)
     return model
+
+
+def _protect_norms(model: nn.Module) -> None:
+    """Keep batch norms that do more than normalising from being folded.
+
+    Those of timm contain the activation, which would be lost. They are folded only right after
+    a convolution in the same module.
+    """
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, _BatchNorm) and type(child).forward not in _PLAIN:
+                setattr(parent, name, nn.Sequential(child))
 
 
 def use_channels_last(model: nn.Module) -> None:

@@ -119,8 +119,10 @@ def draw_joint_errors(errors: JointErrors, dataset_meta: dict) -> Figure:
     axis.invert_yaxis()
     axis.set(xlabel="median distance, in units of the longer side of the person's box")
     axis.tick_params(labelsize=8)
-    for k, (value, share) in enumerate(zip(shown, errors.pck())):
-        axis.text(value, k, f' {value:.3f}, PCK@0.1 {share:.2f}', va='center', fontsize=7)
+    for k, (value, share) in enumerate(zip(values, errors.pck())):
+        text = f' {value:.3f}' if np.isfinite(value) else ' mostly not found'
+        text = ' not labelled' if np.isnan(value) else f'{text}, PCK@0.1 {share:.2f}'
+        axis.text(shown[k], k, text, va='center', fontsize=7)
     axis.set_xlim(0, 1.35 * max(shown.max(), 1e-3))
     handles = side_handles(dataset_meta)
     if len(handles) > 1:

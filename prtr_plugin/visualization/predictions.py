@@ -34,10 +34,11 @@ def annotated_people(infos: Sequence[dict]) -> InstanceData:
     people = []
     for info in infos:
         if 'bbox' in info:
+            visible = info['keypoints_visible']
+            if visible.ndim == 3:  # beside weights, of joints that mmpose has converted
+                visible = visible[..., 0]
             found = InstanceData(
-                bboxes=info['bbox'],
-                keypoints=info['keypoints'],
-                keypoints_visible=info['keypoints_visible'],
+                bboxes=info['bbox'], keypoints=info['keypoints'], keypoints_visible=visible
             )
             crowd = info.get('iscrowd', np.zeros(len(found)))
             people.append(found[np.atleast_1d(crowd) == 0])

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from .style import new_figure
 
 DEFAULT_METRICS = ('coco/AP', 'coco/bbox_AP')
+OTHER_METRICS = ('AP', 'PCK', 'AUC')
 
 
 def read_scalars(work_dir: str | Path) -> tuple[list[dict], list[dict]]:
@@ -70,8 +71,9 @@ def draw_training(
         train (Sequence[dict]): Records of training, see :func:`read_scalars`
         val (Sequence[dict]): Records of validation
         metrics (Sequence[str], optional): Metrics to draw beside the loss, on
-            an axis from 0 to 1. Defaults to ``coco/AP`` and ``coco/bbox_AP``,
-            if they were recorded
+            an axis from 0 to 1, or as far as they go. Defaults to ``coco/AP``
+            and ``coco/bbox_AP``, or else the other ``AP``, ``PCK`` and
+            ``AUC``, if they were recorded
 
     Returns:
         Figure: The figure.
@@ -81,6 +83,7 @@ def draw_training(
     """
     known = sorted({name for record in val for name in record} - {'step'})
     metrics = metrics or [name for name in DEFAULT_METRICS if name in known]
+    metrics = metrics or [name for name in known if name.rpartition('/')[2] in OTHER_METRICS]
     unknown = [name for name in metrics if name not in known]
     if unknown or not metrics:
         raise ValueError(
@@ -99,7 +102,9 @@ def draw_training(
     left.set(xlabel='iteration', ylabel='training loss')
     left.set_ylim(bottom=0)
     right = left.twinx()
-    right.set(ylabel=', '.join(metrics), ylim=(0, 1))
+    largest = max((record[name] for record in val for name in metrics if name in record), default=1)
+    # some are in percent
+    right.set(ylabel=', '.join(metrics), ylim=(0, 1 if largest <= 1 else 100))
     for metric in metrics:
         points = [(steps[record['step']], record[metric]) for record in val if metric in record]
         lines += right.plot(*zip(*points), marker='o', label=f'{metric} of held-out data')

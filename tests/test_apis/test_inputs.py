@@ -1,8 +1,11 @@
 """From images and datasets to what a model takes."""
 
+import json
+from types import SimpleNamespace
+
 import pytest
 
-from prtr_plugin.apis import load_model
+from prtr_plugin.apis import load_config, load_model
 from prtr_plugin.apis.inputs import (
     batch_of_dataset,
     batch_of_images,
@@ -62,3 +65,21 @@ def test_splits(model):
     assert names == [t['type'] for t in model.cfg.test_dataloader.dataset.pipeline]
     assert dataset.test_mode
     assert model.cfg.to_dict() == config
+
+
+def test_people_of_the_annotations(small_config, quick_options, synthetic_people, tmp_path):
+    """Detections have no joints that anything could be compared with."""
+    file = synthetic_people / 'annotations/person_keypoints_val2017.json'
+    found = [
+        dict(image_id=person['image_id'], category_id=1, bbox=person['bbox'], score=0.9)
+        for person in json.loads(file.read_text())['annotations']
+    ]
+    (tmp_path / 'boxes.json').write_text(json.dumps(found))
+    name = 'test_dataloader.dataset.bbox_file'
+    cfg = load_config(small_config, {**quick_options, name: str(tmp_path / 'boxes.json')})
+    model = SimpleNamespace(cfg=cfg)
+    for person in build_dataset(model):
+        assert (person['data_samples'].gt_instances.keypoints[0] != 0).any()
+    for batch in build_test_dataloader(model):
+        assert all((s.gt_instances.keypoints != 0).any() for s in batch['data_samples'])
+    assert cfg.test_dataloader.dataset.bbox_file

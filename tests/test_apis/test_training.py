@@ -104,3 +104,11 @@ def test_the_metric_of_a_config(small_config, quick_options, tmp_path):
     assert summary.checkpoint.name == 'best_PCK_epoch_1.pth'
     assert seen[-1].validated and seen[-1].values['PCK'] == summary.best
     assert 'PCK' in (plan.work_dir / 'report.html').read_text()
+
+
+def test_mixed_precision_is_resumed(own_people, tmp_path):
+    plan = plan_training(own_people, work_dir=tmp_path / 'run', device='cpu', amp=True)
+    assert load_config(str(plan.config)).optim_wrapper.type == 'BFloat16OptimWrapper'
+    options = {'optim_wrapper.type': 'mine'}
+    plan = plan_training(own_people, work_dir=tmp_path / 'b', device='cpu', cfg_options=options)
+    assert load_config(str(plan.config)).optim_wrapper.type == 'mine'

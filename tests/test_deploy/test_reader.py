@@ -32,6 +32,7 @@ pytest.importorskip('onnxruntime')
 # after the check, as it needs onnxruntime
 from helpers.odd_pictures import check_odd_pictures  # noqa: E402
 from prtr_plugin.deploy import reader  # noqa: E402
+from prtr_plugin.deploy.metadata import describe  # noqa: E402
 from prtr_plugin.models.estimators.cascade_data import select_people  # noqa: E402
 
 
@@ -61,12 +62,17 @@ def copied(tmp_path):
     return shutil.copy(reader.__file__, tmp_path)
 
 
-@pytest.mark.parametrize('flip_test', [False, True])
-def test_two_stage_equals_pytorch(exported, deploy_configs, random_model, image, flip_test):
+@pytest.mark.parametrize('flip_test, shift_coords', [(False, False), (True, False), (True, True)])
+def test_two_stage_equals_pytorch(
+    exported, deploy_configs, random_model, image, flip_test, shift_coords
+):
     model = random_model(deploy_configs['two_stage'])
-    model.test_cfg['flip_test'] = flip_test
+    model.test_cfg.update(flip_test=flip_test, shift_coords=shift_coords)
     expected = inference_topdown(model, image, np.float32(BOXES))
-    found = reader.predict(reader.Model(exported('two_stage')), image, BOXES, flip_test)
+    file = reader.Model(exported('two_stage'))
+    assert file.meta['shift_coords'] is False
+    file.meta['shift_coords'] = describe(model)['shift_coords']
+    found = reader.predict(file, image, BOXES, flip_test)
     assert len(found) == len(expected) == 3
     for bbox, f, e in zip(BOXES, found, expected):
         e = e.pred_instances
@@ -77,7 +83,13 @@ def test_two_stage_equals_pytorch(exported, deploy_configs, random_model, image,
 
 def test_whole_image_by_default(exported, image):
     model = reader.Model(exported('two_stage'))
-    assert reader.predict(model, image) == reader.predict(model, image, [[0, 0, 160, 120]])
+    expected = reader.predict(model, image)
+    for boxes in ([], [[0, 0, 160, 120]], np.array([[0, 0, 160, 120]])):
+        (person,) = reader.predict(model, image, boxes)
+        np.testing.assert_array_equal(person.pop('bbox'), [0, 0, 160, 120])
+        assert person == {k: v for k, v in expected[0].items() if k != 'bbox'}
+    with pytest.raises(ValueError, match=r'bboxes must be in shape \(N, 4\), .*shape \(4,\)'):
+        reader.predict(model, image, [0, 0, 160, 120])
 
 
 @pytest.mark.parametrize('upright', [False, True])

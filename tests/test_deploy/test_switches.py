@@ -78,6 +78,29 @@ def test_cuda_graph_switch(model):
         hook.before_test(SimpleNamespace(model=model))
 
 
+class NormWithActivation(nn.BatchNorm2d):
+    """As in timm."""
+
+    def forward(self, x):
+        return super().forward(x).clamp(0, 6)
+
+
+def test_activations_inside_of_norms_stay(mmpose_scope):
+    class Network(nn.Sequential):
+        def switch_to_deploy(self):
+            pass
+
+    torch.manual_seed(0)
+    model = Network(
+        nn.Conv2d(3, 4, 3), NormWithActivation(4), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+    ).eval()
+    image = torch.randn(1, 3, 8, 8)
+    expected = model(image)
+    assert (expected != model[3](model[2](model[0](image)))).any()
+    torch.testing.assert_close(switch_to_deploy(model)(image), expected)
+    assert isinstance(model[3], nn.Identity)
+
+
 @pytest.mark.parametrize('cuda_graph', [False, True])
 def test_name_of_a_model(cuda_graph):
     with pytest.raises(TypeError, match="model must be a model, but is 'td-prtr'.*load_model"):

@@ -293,6 +293,9 @@ def test_evaluation(run_project, synthetic_people, tmp_path, capsys):
     assert code == 2 and "has no image 'other.jpg'" in printed.err
     code, printed = evaluate({name: [] for name in frames})
     assert code == 2 and 'has no people' in printed.err
+    person = dict(bbox_score=0.9, keypoints={k: [0, 0, 0.8] for k in range(14)})
+    code, printed = evaluate({name: [person] for name in frames})
+    assert code == 2 and 'people with 14 joints, but this script has' in printed.err
 
 
 def test_detector_of_the_cascade(

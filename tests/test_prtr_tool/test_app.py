@@ -208,3 +208,16 @@ def test_bad_input_ends_with_a_sentence(run_prtr, tmp_path, monkeypatch, args, m
     assert 'Traceback' not in done.output
     files = sorted(path.name for path in tmp_path.rglob('*') if path.is_file())
     assert files == ['empty.py', 'text.jpg']
+
+
+def test_long_options_and_diverged_trainings(own_people, run_prtr, monkeypatch, tmp_path):
+    sigmas = ','.join(['0.05'] * 133)
+    done = run_prtr('train', f'data={own_people}', f'sigmas={sigmas}', f'out={tmp_path / "run"}')
+    assert done.exit_code == 1 and 'sigmas' in done.output
+
+    def diverge(*args, **kwargs):
+        raise FloatingPointError('Lower the learning rate.')
+
+    monkeypatch.setattr('prtr_plugin.apis.plan_training', diverge)
+    done = run_prtr('train', f'data={own_people}', f'out={tmp_path / "run"}')
+    assert done.exit_code == 1 and 'Error: Lower the learning rate.' in done.output

@@ -51,5 +51,10 @@ def test_figure(errors):
     (axis,) = draw_joint_errors(errors, meta).axes
     assert axis.patches[0].get_width() == pytest.approx(0.025)
     assert [label.get_text() for label in axis.get_yticklabels()] == ['left a', 'right a']
+    assert [text.get_text() for text in axis.texts] == [
+        ' 0.025, PCK@0.1 1.00',
+        ' mostly not found, PCK@0.1 0.50',
+    ]
     # joints that are never labelled, in a set without anybody
-    draw_joint_errors(measure_joints([], 2), meta)
+    (axis,) = draw_joint_errors(measure_joints([], 2), meta).axes
+    assert [text.get_text() for text in axis.texts] == [' not labelled'] * 2

@@ -10,7 +10,7 @@ from mmpose.structures import PoseDataSample
 
 from prtr_plugin.apis import load_config
 from prtr_plugin.visualization import draw_predictions, figure_to_image, predict_images
-from prtr_plugin.visualization.predictions import draw_scores
+from prtr_plugin.visualization.predictions import annotated_people, draw_scores
 
 
 class FakeCascade(torch.nn.Module):
@@ -93,3 +93,10 @@ def test_picture(whole_images):
     # nobody is annotated in this image, and no joint is sure enough
     assert (image[:, :160] == image[:, 160:]).all()
     assert (pixels[1][:, :160] != pixels[1][:, 160:]).any()
+
+
+def test_joints_that_mmpose_has_converted():
+    """Their visibilities stand beside weights."""
+    visible = np.array([[[1, 1], [0, 1]]])
+    info = dict(bbox=np.ones((1, 4)), keypoints=np.ones((1, 2, 2)), keypoints_visible=visible)
+    assert annotated_people([info]).keypoints_visible.tolist() == [[1, 0]]

@@ -67,3 +67,12 @@ def test_default_metrics(recorded):
         return
     axes = draw_training(train, val).axes
     assert axes[1].get_ylabel() == ', '.join(recorded)
+
+
+def test_other_metrics():
+    """Those that there are, in percent as well."""
+    train = [dict(epoch=1, step=10, loss=3.0)]
+    for value, top in ((0.9, 1), (83.5, 100)):
+        val = [{'step': 1, 'elbow': value, 'PCK': value, 'crowdpose/AP': 0.5}]
+        right = draw_training(train, val).axes[1]
+        assert right.get_ylabel() == 'PCK, crowdpose/AP' and right.get_ylim() == (0, top)

@@ -71,7 +71,7 @@ def main() -> None:
         )
         dataset = build_dataset(model, args.split)
         samples = list(predict_images(model, dataset, args.num_images, args.score_thr))
-        whole_images = model.cfg.data_mode == 'bottomup'
+        whole_images = model.cfg.get('data_mode') == 'bottomup'
         figure = draw_predictions(
             samples, model.dataset_meta, args.columns, args.kpt_thr, with_boxes=whole_images
         )

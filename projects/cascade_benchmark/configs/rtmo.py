@@ -42,6 +42,7 @@ default_hooks = dict(
     checkpoint=dict(
         _delete_=True,
         type='AtomicCheckpointHook',
+        interval=1,
         save_best='coco/AP',
         rule='greater',
         max_keep_ckpts=1,

@@ -8,8 +8,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 from mmpose.structures import PoseDataSample
+from torch import nn
 
 from ...visualization import draw_refinement, figure_to_image, read_layers
+from ...visualization.layers import check_model
 
 
 @HOOKS.register_module()
@@ -72,6 +74,16 @@ class PRTRVisualizationHook(Hook):
         self.backend_args = backend_args
         self._num_validations = 0
 
+    def before_run(self, runner: Runner) -> None:
+        """Check that there is something to draw.
+
+        Raises:
+            TypeError: If the model is not a two-stage one with
+                :class:`PRTRHead`.
+        """
+        if self.enable:
+            check_model(_unwrapped(runner.model))
+
     def after_val_iter(
         self,
         runner: Runner,
@@ -86,22 +98,20 @@ class PRTRVisualizationHook(Hook):
             batch_idx (int): The index of the batch
             data_batch (dict, optional): The batch
             outputs (Sequence[:obj:`PoseDataSample`], optional): Not used
-
-        Raises:
-            TypeError: If the model is not a two-stage one with
-                :class:`PRTRHead`.
         """
         if not self.enable or batch_idx > 0 or not is_main_process() or data_batch is None:
             return
         self._num_validations += 1
         if (self._num_validations - 1) % self.interval:
             return
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
+        model = _unwrapped(runner.model)
         first = {key: value[: self.num_pictures] for key, value in data_batch.items()}
         outputs = read_layers(model, first)
+        # mmpose gives the people of a file of boxes joints at (0, 0)
+        annotated = not getattr(runner.val_dataloader.dataset, 'bbox_file', None)
         for i, sample in enumerate(outputs.data_samples):
+            if not annotated:
+                sample.gt_instances.keypoints_visible *= 0
             file = get(sample.img_path, backend_args=self.backend_args)
             image = mmcv.imfrombytes(file, channel_order='rgb')
             keypoints = outputs.keypoints[:, i : i + 1]
@@ -110,3 +120,10 @@ class PRTRVisualizationHook(Hook):
             runner.visualizer.add_image(
                 f'refinement_{i}', figure_to_image(figure), step=runner.iter
             )
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The model itself, not its wrapper of distributed training."""
+    if is_model_wrapper(model):
+        model = model.get_submodule('module')
+    return model

@@ -1,9 +1,12 @@
 """Pictures of the refinement during a training run."""
 
+from types import SimpleNamespace
+
 import cv2
 import pytest
 from mmengine.visualization.vis_backend import LocalVisBackend
 from mmpose.registry import VISBACKENDS
+from torch import nn
 
 from prtr_plugin.engine.hooks import PRTRVisualizationHook
 
@@ -110,3 +113,11 @@ def test_tensorboard(run_tool, with_backends, quick_options, tmp_path):
 def test_bad_arguments(name):
     with pytest.raises(ValueError, match=f'{name} .* at least 1.* got 0'):
         PRTRVisualizationHook(**{name: 0})
+
+
+def test_models_that_cannot_be_drawn():
+    """Before the first epoch, not after it."""
+    runner = SimpleNamespace(model=nn.Module())
+    PRTRVisualizationHook(enable=False).before_run(runner)
+    with pytest.raises(TypeError, match='PRTRHead'):
+        PRTRVisualizationHook(enable=True).before_run(runner)

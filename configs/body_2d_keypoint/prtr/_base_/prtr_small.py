@@ -123,5 +123,6 @@ test_evaluator = val_evaluator
 
 # hooks
 default_hooks = dict(
-    checkpoint=dict(save_best='coco/AP', rule='greater', max_keep_ckpts=1), logger=dict(interval=20)
+    checkpoint=dict(interval=1, save_best='coco/AP', rule='greater', max_keep_ckpts=1),
+    logger=dict(interval=20),
 )
