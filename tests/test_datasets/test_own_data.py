@@ -8,7 +8,8 @@ from PIL import Image
 
 from helpers.own_people import JOINTS, LINKS, write_json
 from prtr_plugin.apis import check_annotations
-from prtr_plugin.datasets import prepare_data
+from prtr_plugin.datasets import find_splits, prepare_data
+from prtr_plugin.datasets.own_data import unmended_findings
 
 
 @pytest.fixture
@@ -107,6 +108,24 @@ def test_zeros_and_empty_lists_are_filled_in(content, write, tmp_path):
     # and training takes them
     findings = check_annotations(str(prepare_data(data, tmp_path / 'again').train.ann_file))
     assert not [found for found in findings if found.severity == 'error']
+
+
+def test_what_is_filled_in_is_no_mistake(content, write):
+    """Others are found as before, in the file that they are in."""
+    for person in content['annotations']:
+        for field in ('id', 'category_id', 'bbox', 'area', 'num_keypoints'):
+            del person[field]
+    for image in content['images']:
+        image.update(width=0, height=None)
+    data = write(train=content)
+    (split,) = find_splits(data).values()
+    assert not unmended_findings(split)
+    content['annotations'][1]['keypoints'][2] = 7
+    write_json(split.file, content)
+    (split,) = find_splits(data).values()
+    findings = unmended_findings(split)
+    assert {found.file for found in findings} == {str(split.file)}
+    assert any(found.field == 'keypoints' and 'visib' in str(found) for found in findings)
 
 
 def test_turned_photographs(own_people, content, write, tmp_path):
