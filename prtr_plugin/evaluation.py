@@ -6,6 +6,9 @@ import numpy as np
 from mmpose.evaluation import CocoMetric
 from mmpose.registry import METRICS
 
+# pixels, where people with NaN are put
+FAR = 1e6
+
 
 def use_safe_metrics(evaluator: Any) -> None:
     """Replace mmpose's ``CocoMetric`` by :class:`SafeCocoMetric` in a config, in place.
@@ -71,11 +74,11 @@ class SafeCocoMetric(CocoMetric):
             lost = ~np.isfinite(fields['bboxes']).all(axis=1)
             points = np.nan_to_num(fields['keypoints'][lost], nan=0, posinf=0, neginf=0)
             # as large as the person, for the metrics of large and small ones
-            fields['bboxes'][lost] = np.hstack((points.min(axis=1), points.max(axis=1))) - 1e6
+            fields['bboxes'][lost] = np.hstack((points.min(axis=1), points.max(axis=1))) - FAR
         # far from all pictures, and from each other, as NMS keeps one of the same place
         places = self._num_broken + np.arange(1, broken.sum() + 1)
         self._num_broken += len(places)
-        fields['keypoints'][broken] = (-1e6 * places)[:, None, None]
+        fields['keypoints'][broken] = (-FAR * places)[:, None, None]
         for name in fields.keys() & {'keypoint_scores', 'bbox_scores'}:
             # the most confident wrong answers: a missing score must not be an advantage
             fields[name][broken] = np.nan_to_num(fields[name][broken], nan=1, posinf=1, neginf=1)
@@ -83,13 +86,16 @@ class SafeCocoMetric(CocoMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Compute the metrics; see the parent class."""
-        if self._num_broken:
+        # of all processes, whose results are here
+        num_broken = sum(
+            int((pred['keypoints'] <= -FAR).all(axis=(1, 2)).sum()) for pred, _ in results
+        )
+        if num_broken:
             warnings.warn(
-                f'{self._num_broken} predicted people are NaN or infinite. They count as wrong: '
-                'check the weights.',
+                f'{num_broken} predicted people are NaN or infinite. They count as wrong: check '
+                'the weights.',
                 stacklevel=2,
             )
-            self._num_broken = 0
         if any(pred['category_id'] is None for pred, _ in results):
             results = self._merge_categories(results)
         return super().compute_metrics(results)

@@ -247,6 +247,21 @@ def test_not_finite_is_no_match(ground_truth, nms_mode, field, value):
     assert found['coco/AP'] == 0
 
 
+def test_people_with_nan_in_another_process(ground_truth):
+    """The first process warns of those that all have found."""
+    samples = predictions(ground_truth)
+    people = samples[0]['pred_instances']['keypoints']
+    people[:] = np.nan
+    other, first = (
+        METRICS.build(dict(type='SafeCocoMetric', ann_file=ground_truth)) for _ in range(2)
+    )
+    for metric in (other, first):
+        metric.dataset_meta = META
+    other.process({}, samples[:4])
+    with pytest.warns(UserWarning, match=f'^{len(people)} predicted people are NaN or infinite'):
+        first.compute_metrics(other.results)
+
+
 def test_mmpose_counts_nan_as_match(ground_truth):
     """If this changes, the subclass may be no longer needed."""
     samples = predictions(ground_truth)
