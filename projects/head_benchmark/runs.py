@@ -103,7 +103,7 @@ def train(
 
 
 def check_options(work_dir: Path, options: dict) -> None:
-    """Write the settings of a run into its folder, or compare with those of its start.
+    """Write the settings of a run into its folder, or compare with those that it was trained with.
 
     The folder of the data may be another one.
 
@@ -113,8 +113,8 @@ def check_options(work_dir: Path, options: dict) -> None:
     given = {key: value for key, value in options.items() if key != 'data_root'}
     text = json.dumps(given, indent=2, sort_keys=True, default=str)
     file = work_dir / 'cfg_options.json'
-    if not work_dir.exists():
-        work_dir.mkdir(parents=True)
+    if not list(work_dir.glob('*.pth')):
+        work_dir.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     elif file.is_file() and file.read_text() != text:
         raise ValueError(

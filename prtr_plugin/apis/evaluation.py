@@ -5,6 +5,7 @@ from mmengine.model import BaseModel
 
 from ..datasets import prepare_data
 from ..fileio import write_folder
+from .inputs import has_annotations
 from .own_config import write_config
 from .report import write_report
 from .runner import test
@@ -64,7 +65,8 @@ def evaluate(
         metrics = test(config, checkpoint, work_dir=str(folder / 'log'))
         loaded = load_run(config, checkpoint, device)
         title = f'{Path(checkpoint).name} on {data or "the test data of its config"}'
-        write_report(loaded, folder / 'report.html', title, metrics, split='test')
+        split = 'test' if has_annotations(loaded.cfg, 'test') else 'val'
+        write_report(loaded, folder / 'report.html', title, metrics, split=split)
         if data is not None:
             # the folder gets its name when all is done
             text = Path(config).read_text(encoding='utf-8')

@@ -185,9 +185,17 @@ def build_dataset(model: BaseModel, split: str = 'test') -> BaseDataset:
 def _annotated(cfg: Config, split: str) -> Config:
     """A config with the people of the annotations, whose files are checked."""
     cfg = copy.deepcopy(cfg)
-    cfg[f'{split}_dataloader'].dataset.pop('bbox_file', None)
+    if has_annotations(cfg, split):
+        cfg[f'{split}_dataloader'].dataset.pop('bbox_file', None)
     check_data_files(cfg, [split])
     return cfg
+
+
+def has_annotations(cfg: Config, split: str) -> bool:
+    """Whether predictions are measured, and not only written down to be submitted."""
+    metrics = cfg.get(f'{split}_evaluator') or ()
+    metrics = [metrics] if isinstance(metrics, dict) else metrics
+    return not metrics or not all(metric.get('format_only') for metric in metrics)
 
 
 def build_test_dataloader(model: BaseModel) -> DataLoader:

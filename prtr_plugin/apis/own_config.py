@@ -203,7 +203,7 @@ def _data_settings(
         model['head']['num_queries'] = round(1.2 * num_joints)
     if not cascade:
         model['test_cfg'] = dict(
-            flip_test=data.flip and cfg.model.get('test_cfg', {}).get('flip_test', False)
+            flip_test=data.flip and (cfg.model.get('test_cfg') or {}).get('flip_test', False)
         )
 
     def pipeline(steps: list[dict]) -> list[dict]:
@@ -314,9 +314,14 @@ def best_metric(cfg: Config) -> tuple[str | None, str]:
         for what is better.
     """
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
-    name = checkpoint.get('save_best')
-    rule = checkpoint.get('rule') or 'greater'
-    return (name if isinstance(name, str) and name != 'auto' else None), rule
+    name, rule = (
+        value[0] if isinstance(value, (list, tuple)) and value else value
+        for value in (checkpoint.get('save_best'), checkpoint.get('rule'))
+    )
+    if not isinstance(name, str) or name == 'auto':
+        return None, 'greater'
+    # as mmengine guesses
+    return name, rule or ('less' if 'loss' in name.lower() else 'greater')
 
 
 def _backends(logger: str) -> list[dict]:

@@ -67,13 +67,13 @@ def read_boxes(path: str | Path) -> dict[str, np.ndarray]:
             for name, boxes in content.items():
                 rows[name] = [[*map(float, [*box, 1][:5])] for box in boxes]
         found = {name: np.array(boxes).reshape(-1, 5) for name, boxes in rows.items()}
+        files = {Path(name).name: name for name in found}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'The file of boxes "{path}" must be a CSV file with the columns file, x1, y1, x2, y2 '
             "(and score), a JSON object from files to lists of [x1, y1, x2, y2], or COCO's "
             f'annotations or detections, but reading it gives {type(error).__name__}: {error}'
         ) from error
-    files = {Path(name).name: name for name in found}
     for name in found:
         other = files[Path(name).name]
         if name != other:
@@ -176,7 +176,8 @@ def predict_files(
         known: dict[str, str] = {}
         for path in (source.path for source in sources):
             other = known.setdefault(Path(path).name, path)
-            if other != path and _find_boxes(path, boxes) is not None:
+            same = Path(other).resolve() == Path(path).resolve()
+            if not same and _find_boxes(path, boxes) is not None:
                 raise ValueError(
                     f'The boxes of "{Path(path).name}" could be those of "{other}" or of "{path}". '
                     'Predict them one after the other, with boxes of their own.'

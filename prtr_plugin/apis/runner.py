@@ -270,7 +270,8 @@ def use_amp(cfg: Config) -> None:
     # float16, which is fast on GPUs only, needs its losses scaled
     amp = 'BFloat16OptimWrapper' if get_device() == 'cpu' else 'AmpOptimWrapper'
     wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    if wrapper not in ('OptimWrapper', amp):
+    # or the one of another machine
+    if wrapper not in ('OptimWrapper', 'BFloat16OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(
             f'amp replaces optim_wrapper.type="OptimWrapper" with "{amp}" on this '
             f'machine, but the config has "{wrapper}": remove one of the two.'

@@ -177,7 +177,11 @@ def _plan(
     elif flip is not None or sigmas is not None:
         raise ValueError('flip and sigmas need data: with config, set them in its metainfo.')
     elif epochs or batch:
-        cfg = load_config(find_config(base), options['cfg_options'])
+        # others may be for the lists of the config that is written
+        names = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'auto_scale_lr')
+        given = options['cfg_options'] or {}
+        given = {key: value for key, value in given.items() if key.partition('.')[0] in names}
+        cfg = load_config(find_config(base), given)
         check_data_files(cfg, ('train',))
         epochs = epochs or cfg.train_cfg.max_epochs
         schedule = plan_schedule(

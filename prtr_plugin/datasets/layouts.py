@@ -54,7 +54,21 @@ def find_splits(data: str | Path) -> dict[str, Split]:
             folders.
     """
     root, files = find_files(data)
+    check_training(data, files)
     return {role: read_split(file, root) for role, file in files.items()}
+
+
+def check_training(data: str | Path, files: dict[str, Path]) -> None:
+    """Check that there is something to train on.
+
+    Raises:
+        ValueError: If there is not.
+    """
+    if 'train' not in files:
+        raise ValueError(
+            f'data "{data}" has annotation files for {" and ".join(files)}, but none to train '
+            'on. Put "train" into the name of one.'
+        )
 
 
 def find_files(data: str | Path) -> tuple[Path, dict[str, Path]]:
@@ -82,11 +96,6 @@ def find_files(data: str | Path) -> tuple[Path, dict[str, Path]]:
             )
     if len(files) == 1:
         by_role = {'train': files}
-    if 'train' not in by_role:
-        raise ValueError(
-            f'data "{data}" has annotation files for {" and ".join(by_role)}, but none to train '
-            'on. Put "train" into the name of one.'
-        )
     return root, {role: file for role, (file,) in by_role.items()}
 
 
@@ -176,32 +185,51 @@ def read_split(file: Path, root: Path) -> Split:
 def _image_dir(images: list[dict[str, Any]], file: Path, root: Path) -> Path:
     """The folder that the file names of images are relative to."""
     names = [PurePosixPath(image['file_name']) for image in images]
+    if all((file.parent / name).is_file() for name in names[:3]):
+        return file.parent  # below it may be a whole disk
     groups = _folders(file, root)
+    missing, most = str(names[0]), 0
     # the first folders of a name may be those of another machine
     for skip in range(max(len(name.parts) for name in names)):
-        shorter = [
-            str(PurePosixPath(*name.parts[min(skip, len(name.parts) - 1) :])) for name in names
-        ]
+        shorter = [str(PurePosixPath(*x.parts[min(skip, len(x.parts) - 1) :])) for x in names]
         if len(set(shorter)) < len(set(names)):
             break  # two pictures would become one
         some = shorter if skip else shorter[:3]
         for folders in groups:
-            found = [
-                folder for folder in folders if all((folder / name).is_file() for name in some)
-            ]
-            if len(found) > 1:
-                raise ValueError(
-                    f'The pictures of "{file}", such as "{some[0]}", are in several folders: '
-                    f'{", ".join(map(str, found[:3]))}. Put those to use into one called "images".'
-                )
+            found = []
+            for folder in folders:
+                absent = [name for name in some if not (folder / name).is_file()]
+                # a few that are missing are reported later, by their names
+                if len(absent) <= (0.1 * len(some) if skip else 0):
+                    found.append(folder)
+                elif len(some) - len(absent) > most:
+                    missing, most = str(names[some.index(absent[0])]), len(some) - len(absent)
             if found:
                 for image, name in zip(images, shorter):
                     image['file_name'] = name
-                return found[0]
+                return _outermost(found, file, some[0])
     raise FileNotFoundError(
-        f'"{file}" names the picture "{names[0]}", which is in no folder below "{root}". Put the '
+        f'"{file}" names the picture "{missing}", which is in no folder below "{root}". Put the '
         'pictures into "images" there, or give the folder above both as data.'
     )
+
+
+def _outermost(folders: list[Path], file: Path, name: str) -> Path:
+    """The folder above all others, which may hold small or changed copies.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    outer = min(folders, key=lambda folder: len(folder.parts))
+    above = outer.resolve()  # links lead to the same folder
+    others = [f for f in folders if above not in (f.resolve(), *f.resolve().parents)]
+    if others:
+        raise ValueError(
+            f'The pictures of "{file}", such as "{name}", are in several folders: '
+            f'{", ".join(map(str, [outer, *others][:3]))}. Put those to use into one called '
+            '"images", or take the others away.'
+        )
+    return outer
 
 
 def _folders(file: Path, root: Path) -> list[list[Path]]:
@@ -210,8 +238,8 @@ def _folders(file: Path, root: Path) -> list[list[Path]]:
     groups: dict[tuple[bool, bool], list[Path]] = {}
     for name, _, _ in sorted(os.walk(root, followlinks=True)):
         folder = Path(name)
-        if folder != file.parent:
-            below = folder.relative_to(root)
+        below = folder.relative_to(root)
+        if folder != file.parent and not any(part.startswith('.') for part in below.parts):
             key = _role(below) != role, 'images' not in below.parts
             groups.setdefault(key, []).append(folder)
     return [[file.parent], *(groups[key] for key in sorted(groups))]

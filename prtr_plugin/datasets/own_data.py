@@ -14,9 +14,10 @@ import numpy as np
 
 from ..fileio import write_file
 from .contract import FileUse, Finding, check_annotations, raise_errors
+from .contract.metainfo import compare_names
 from .contract.pictures import displayed_size
 from .joints import find_swaps, make_dataset_info, split_side
-from .layouts import Split, find_files, read_split
+from .layouts import Split, check_training, find_files, read_split
 
 # fields that follow from others, which some label tools leave out
 MENDED = ('area', 'bbox', 'height', 'iscrowd', 'num_keypoints', 'width')
@@ -96,6 +97,8 @@ def prepare_data(
             joints of the files differ.
     """
     root, files = find_files(data)
+    if split:
+        check_training(data, files)
     val = next((role for role in ('val', 'test') if role in files), None)
     wanted = [role for role in ('train' if split or val is None else None, val) if role]
     splits = {role: read_split(files[role], root) for role in wanted}
@@ -149,10 +152,11 @@ def _prepare(
     categories = {role: _keypoint_category(split, notes) for role, split in splits.items()}
     first, category = next(iter(categories.items()))
     joints = category['keypoints']
+    # those without names have the order of the others, as far as one can know
+    named = all(one in splits[role].content['categories'] for role, one in categories.items())
     for role, other in categories.items():
-        # those without names have the order of the others, as far as one can know
-        named = other in splits[role].content['categories']
-        if (named or len(other['keypoints']) != len(joints)) and other['keypoints'] != joints:
+        differ = named and compare_names(other['keypoints'], joints) == 'other'
+        if differ or len(other['keypoints']) != len(joints):
             raise ValueError(
                 f'"{splits[role].file}" has the joints {other["keypoints"]}, but '
                 f'"{splits[first].file}" has {joints}. They must be the same, in the same order.'
@@ -247,7 +251,8 @@ def _mend(split: Split, number: int, category: dict, notes: list[str]) -> Split:
             )
         no_box = person.get('bbox') is None or not any(person['bbox'])
         no_joints = person.get('keypoints') == []
-        absent = dict(bbox=no_box, area=no_box, keypoints=no_joints, num_keypoints=no_joints)
+        absent = dict(bbox=no_box, keypoints=no_joints, num_keypoints=no_joints)
+        absent['area'] = no_box and not person.get('area')
         missing = {
             key: value
             for key, value in _defaults(person, points, sizes.get(person['image_id'], 0)).items()

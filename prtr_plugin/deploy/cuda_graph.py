@@ -126,3 +126,5 @@ def use_graphs(model: BasePoseEstimator) -> None:
     # the last layers of a PRTRHead are few; read-out goes to the host
     part: nn.Module = getattr(model.head, 'transformer', model.head)
     part.forward = GraphedCall(part.forward)
+    if getattr(part, 'with_maps', False):
+        model.head._locate = GraphedCall(model.head._locate)

@@ -78,9 +78,16 @@ def _protect_norms(model: nn.Module) -> None:
     a convolution in the same module.
     """
     for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, _BatchNorm) and type(child).forward not in _PLAIN:
-                setattr(parent, name, nn.Sequential(child))
+        children = dict(parent.named_children())
+        norms = {name: child for name, child in children.items() if isinstance(child, _BatchNorm)}
+        if all(type(norm).forward in _PLAIN for norm in norms.values()):
+            continue
+        before = dict(zip(list(children)[1:], children.values()))
+        for name, norm in norms.items():
+            # mmcv would take an earlier convolution for a norm that has none right before it
+            plain = type(norm).forward in _PLAIN and isinstance(before.get(name), nn.Conv2d)
+            if not plain:
+                setattr(parent, name, nn.Sequential(norm))
 
 
 def use_channels_last(model: nn.Module) -> None:

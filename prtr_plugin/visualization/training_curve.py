@@ -1,4 +1,5 @@
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -102,9 +103,11 @@ def draw_training(
     left.set(xlabel='iteration', ylabel='training loss')
     left.set_ylim(bottom=0)
     right = left.twinx()
-    largest = max((record[name] for record in val for name in metrics if name in record), default=1)
-    # some are in percent
-    right.set(ylabel=', '.join(metrics), ylim=(0, 1 if largest <= 1 else 100))
+    values = [record[name] for record in val for name in metrics if name in record]
+    largest = max(filter(math.isfinite, values), default=1)
+    # some are in percent, or in pixels
+    top = 1 if largest <= 1 else max(100, 1.05 * largest)
+    right.set(ylabel=', '.join(metrics), ylim=(0, top))
     for metric in metrics:
         points = [(steps[record['step']], record[metric]) for record in val if metric in record]
         lines += right.plot(*zip(*points), marker='o', label=f'{metric} of held-out data')

@@ -83,3 +83,6 @@ def test_people_of_the_annotations(small_config, quick_options, synthetic_people
     for batch in build_test_dataloader(model):
         assert all((s.gt_instances.keypoints != 0).any() for s in batch['data_samples'])
     assert cfg.test_dataloader.dataset.bbox_file
+    # of a submission, which has nothing to compare with
+    cfg.test_evaluator.format_only = True
+    assert build_test_dataloader(model).dataset.bbox_file

@@ -4,7 +4,13 @@ import pytest
 from mmengine.config import Config
 
 from prtr_plugin.apis import load_config
-from prtr_plugin.apis.own_config import format_value, parse_size, plan_schedule, write_config
+from prtr_plugin.apis.own_config import (
+    best_metric,
+    format_value,
+    parse_size,
+    plan_schedule,
+    write_config,
+)
 from prtr_plugin.datasets import prepare_data
 from prtr_plugin.model_index import find_config
 
@@ -146,6 +152,20 @@ def test_no_metric_to_stop_by(tmp_path, small_config):
     )
     with pytest.raises(ValueError, match='early_stop needs a metric, but .*base.py has none as'):
         write_config(tmp_path / 'config.py', str(tmp_path / 'base.py'), early_stop=3)
+
+
+@pytest.mark.parametrize(
+    'checkpoint, expected',
+    [
+        (dict(save_best=['PCK', 'AUC']), ('PCK', 'greater')),
+        (dict(save_best=['EPE', 'AUC'], rule=['less', 'greater']), ('EPE', 'less')),
+        (dict(save_best='my_loss'), ('my_loss', 'less')),
+        (dict(save_best='auto'), (None, 'greater')),
+        (dict(save_best=None), (None, 'greater')),
+    ],
+)
+def test_best_metric(checkpoint, expected):
+    assert best_metric(Config(dict(default_hooks=dict(checkpoint=checkpoint)))) == expected
 
 
 def test_settings_that_the_base_leaves_out(own, tmp_path, small_config):

@@ -96,11 +96,19 @@ def test_boxes_of_files_with_one_name(model, pictures, tmp_path):
     boxes.write_text(json.dumps({'cam1/1.jpg': [[5, 5, 50, 80]], 'cam2/1.jpg': []}))
     with pytest.raises(ValueError, match='has "cam1/1.jpg" and "cam2/1.jpg", but boxes belong'):
         read_boxes(boxes)
+    for name in (7, None):
+        person = dict(image_id=1, category_id=1, bbox=[1, 2, 3, 4])
+        boxes.write_text(
+            json.dumps(dict(images=[dict(id=1, file_name=name)], annotations=[person]))
+        )
+        with pytest.raises(ValueError, match="COCO's annotations or detections, but .* TypeError"):
+            read_boxes(boxes)
     boxes.write_text(json.dumps({'1.jpg': [[5, 5, 50, 80]]}))
     with pytest.raises(ValueError, match='boxes of "1.jpg" could be .*cam1.* or of .*cam2'):
         predict_files(model, folders, tmp_path / 'out', boxes)
     # a file may be given twice
-    done = predict_files(model, [folders[0], folders[0]], tmp_path / 'out', boxes, draw=False)
+    twice = [folders[0] / '1.jpg', folders[1] / '../cam1/1.jpg']
+    done = predict_files(model, twice, tmp_path / 'out', boxes, draw=False)
     assert done.num_people == 2
 
 

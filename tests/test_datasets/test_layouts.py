@@ -97,7 +97,7 @@ def test_folders_that_tell_pictures_apart(own_people, content, tmp_path):
         'cam2/0.jpg',
     ]
     shutil.rmtree(tmp_path / 'images/cam2')
-    with pytest.raises(FileNotFoundError, match='names the picture "C:/project/cam1/0.jpg"'):
+    with pytest.raises(FileNotFoundError, match='names the picture "C:/project/cam2/0.jpg"'):
         find_splits(tmp_path)
 
 
@@ -109,6 +109,30 @@ def test_pictures_beside_others_of_the_same_names(own_people, content, tmp_path)
     assert split.image_dir == tmp_path / 'images'
     (tmp_path / 'images').rename(tmp_path / 'rgb')
     with pytest.raises(ValueError, match='in several folders: .*depth, .*masks, .*called "images"'):
+        find_splits(tmp_path)
+
+
+def test_copies_below_the_pictures(own_people, content, tmp_path):
+    for name in ('pictures', 'pictures/thumbs', '.cache'):
+        pictures(own_people, tmp_path / name)
+    (tmp_path / 'all').symlink_to(tmp_path / 'pictures')
+    write_json(tmp_path / 'annotations/labels.json', content)
+    (split,) = find_splits(tmp_path).values()
+    assert split.image_dir.resolve() == tmp_path / 'pictures'
+
+
+def test_a_few_pictures_are_missing(own_people, content, tmp_path):
+    pictures(own_people, tmp_path / 'images')
+    names = [image['file_name'] for image in content['images']]
+    for image in content['images']:
+        image['file_name'] = f'C:\\upload\\{image["file_name"]}'
+    write_json(tmp_path / 'labels.json', content)
+    (tmp_path / 'images' / names[4]).unlink()
+    (split,) = find_splits(tmp_path).values()
+    assert [image['file_name'] for image in split.content['images']] == names
+    for name in names[6:]:
+        (tmp_path / 'images' / name).unlink()
+    with pytest.raises(FileNotFoundError, match=f'names the picture "C:/upload/{names[4]}"'):
         find_splits(tmp_path)
 
 

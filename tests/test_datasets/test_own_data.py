@@ -94,7 +94,8 @@ def test_what_is_missing_is_filled_in(content, write, tmp_path):
 
 
 def test_zeros_and_empty_lists_are_filled_in(content, write, tmp_path):
-    first, second, third = content['annotations'][:3]
+    first, second, third, fourth = content['annotations'][:4]
+    fourth.update(bbox=[0, 0, 0, 0], area=1234)
     width, height = content['images'][0]['width'], content['images'][0]['height']
     first.update(bbox=[0, 0, 0, 0], area=0)
     second.update(keypoints=[])
@@ -104,6 +105,7 @@ def test_zeros_and_empty_lists_are_filled_in(content, write, tmp_path):
     assert made[0]['area'] == pytest.approx(0.53 * made[0]['bbox'][2] * made[0]['bbox'][3])
     assert made[0]['area'] > 0 and made[1]['keypoints'] == [0] * 15
     margin = 0.05 * max(width, height)
+    assert made[3]['bbox'] != [0, 0, 0, 0] and made[3]['area'] == 1234
     assert made[2]['bbox'] == [50 - margin, 40 - margin, 2 * margin, 2 * margin]
     # and training takes them
     findings = check_annotations(str(prepare_data(data, tmp_path / 'again').train.ann_file))
@@ -146,8 +148,13 @@ def test_turned_photographs(own_people, content, write, tmp_path):
 def test_joints_of_the_files_must_be_the_same(content, write, tmp_path):
     other = json.loads(json.dumps(content))
     other['categories'][0]['keypoints'] = [JOINTS[0], *JOINTS[2:0:-1], *JOINTS[3:]]
+    spelled = json.loads(json.dumps(content))
+    spelled['categories'][0]['keypoints'] = ['Nose', 'L-wrist', 'RightWrist', *JOINTS[3:]]
+    own = prepare_data(write(train=content, val=spelled), tmp_path / 'out')
+    assert own.dataset_info['keypoint_info'][1]['name'] == 'left_wrist'
+    write_json(tmp_path / 'data/annotations/val.json', other)
     with pytest.raises(ValueError, match='val.json" has the joints .*train.json" has .*same order'):
-        prepare_data(write(train=content, val=other), tmp_path / 'out')
+        prepare_data(tmp_path / 'data', tmp_path / 'out')
 
 
 def test_numbers_of_categories_may_differ(content, write, tmp_path):
@@ -181,6 +188,11 @@ def test_validation_data_alone(content, write, tmp_path):
     own = prepare_data(data, tmp_path / 'out', split=False)
     assert own.train == own.val and own.val.ann_file.name == 'val.json'
     with pytest.raises(FileNotFoundError, match='elsewhere_'):
+        prepare_data(data, tmp_path / 'out')
+    (data / 'annotations/train.json').unlink()
+    shutil.copy(data / 'annotations/val.json', data / 'annotations/test.json')
+    assert prepare_data(data, tmp_path / 'out', split=False).val == own.val
+    with pytest.raises(ValueError, match='val and test, but none to train on|test and val, but'):
         prepare_data(data, tmp_path / 'out')
 
 

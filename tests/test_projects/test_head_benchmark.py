@@ -110,6 +110,10 @@ def test_what_exists_is_kept(compare, calls, tmp_path, capsys):
 def test_other_settings_are_another_run(runs, tmp_path):
     folder = tmp_path / 'run'
     runs.check_options(folder, {'train_dataloader.batch_size': 4, 'data_root': 'a/'})
+    # nothing has been trained yet
+    runs.check_options(folder, {'train_dataloader.batch_size': 8})
+    runs.check_options(folder, {'train_dataloader.batch_size': 4, 'data_root': 'a/'})
+    (folder / 'epoch_1.pth').touch()
     # the data may have moved
     runs.check_options(folder, {'train_dataloader.batch_size': 4, 'data_root': 'b/'})
     with pytest.raises(ValueError, match='(?s)batch_size": 4.*batch_size": 8.*Give another --out'):

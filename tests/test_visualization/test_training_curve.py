@@ -72,7 +72,9 @@ def test_default_metrics(recorded):
 def test_other_metrics():
     """Those that there are, in percent as well."""
     train = [dict(epoch=1, step=10, loss=3.0)]
-    for value, top in ((0.9, 1), (83.5, 100)):
+    for value, top in ((0.9, 1), (83.5, 100), (200.0, 210)):
         val = [{'step': 1, 'elbow': value, 'PCK': value, 'crowdpose/AP': 0.5}]
         right = draw_training(train, val).axes[1]
         assert right.get_ylabel() == 'PCK, crowdpose/AP' and right.get_ylim() == (0, top)
+    val = [{'step': 1, 'PCK': float('nan')}, {'step': 2, 'PCK': 0.5}]
+    assert draw_training(train, val).axes[1].get_ylim() == (0, 1)

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from numbers import Real
 from typing import NamedTuple
 
 from mmengine.hooks import Hook
@@ -63,5 +64,9 @@ class ProgressHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Report the metrics."""
-        self.metrics = {k: v for k, v in (metrics or {}).items() if not math.isnan(v)}
+        self.metrics = {
+            name: value
+            for name, value in (metrics or {}).items()
+            if isinstance(value, Real) and not math.isnan(value)
+        }
         self._report(runner, True)
