@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install what is missing and run the tests; arguments go to pytest.
+# Install what is missing and run the tests, two files at a time; arguments go to pytest.
 #
 #   bash tools/run_tests.sh                  # current stack
 #   STACK=classic bash tools/run_tests.sh    # classic stack
@@ -13,4 +13,5 @@ bash "$(dirname "$0")/setup_env.sh"
 cd "$(dirname "$0")/.."
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
   -r "tools/requirements/${STACK:-current}_test.txt" -c "tools/requirements/${STACK:-current}.txt"
-exec "$VENV/bin/python" -m pytest tests "$@"
+# the tests of a file stay together, as they share what they have trained
+exec "$VENV/bin/python" -m pytest tests --numprocesses 2 --dist loadfile "$@"
