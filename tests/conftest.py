@@ -100,6 +100,11 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def pytest_sessionfinish(session):
+    """With xdist, what imports have printed would follow pytest's last line."""
+    session.config.pluginmanager.getplugin('capturemanager').read_global_capture()
+
+
 @pytest.fixture(scope='session', autouse=True)
 def quick_mmengine():
     """Without two things that take most of the time of a small run.
