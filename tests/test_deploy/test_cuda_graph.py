@@ -81,8 +81,9 @@ def test_replays_compute_the_same(kind, recorded, mmpose_scope):
     for a, b in zip(expected, found):
         for x, y in zip(a, b):
             np.testing.assert_allclose(y, x, rtol=1e-4, atol=1e-4)
-    # backbone: 2 images or 1; transformer: 2 or 1, and twice as many to flip
-    assert recorded == [torch.device('cpu')] * (2 + 3)
+    # backbone: 2 images or 1; transformer: 2 or 1, and twice as many to flip; points: 2 or 1
+    maps = 2 * model.head.transformer.with_maps
+    assert recorded == [torch.device('cpu')] * (2 + 3 + maps)
 
 
 def double(x):
