@@ -1,4 +1,4 @@
-"""What can be wrong with a config or a device, said before anything runs."""
+"""What can be wrong with a config, said before anything runs."""
 
 import difflib
 import inspect
@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DefaultScope, Registry
 from mmengine.runner import Runner
@@ -41,26 +40,6 @@ _SETTINGS = {
     'sync_bn',
 } - {'cfg'}
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-
-
-def find_device(device: str | None) -> str:
-    """The device to use, by default an accelerator if there is one.
-
-    Raises:
-        ValueError: If this machine does not have it.
-    """
-    if device is None:
-        return get_device()
-    try:
-        torch.zeros(1, device=device).item()
-    except Exception as error:  # of many kinds, depending on the accelerator
-        names = ['cpu', *(f'cuda:{i}' for i in range(torch.cuda.device_count()))]
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f'There is no device {str(device)!r} here. Use {" or ".join(names)}, or leave it out. '
-            f'({reason:.100})'
-        ) from error
-    return str(device)
 
 
 @contextmanager

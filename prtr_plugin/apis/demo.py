@@ -6,8 +6,8 @@ from torch import nn
 from ..datasets import generate_people
 from ..engine.hooks import Progress
 from ..model_index import find_config
-from .checks import find_device
 from .config import load_config
+from .device import find_device
 from .training import DEFAULT_MODEL, new_run_folder, plan_training, train
 
 

@@ -9,8 +9,8 @@ from mmengine.structures import InstanceData
 from mmpose.evaluation.functional import nms
 
 from ..checkpoints import read_weights, trust_checkpoint
-from .checks import find_device
 from .config import load_config
+from .device import find_device
 from .model_zoo import load_weights
 
 

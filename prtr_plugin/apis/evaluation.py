@@ -5,6 +5,7 @@ from mmengine.model import BaseModel
 
 from ..datasets import prepare_data
 from ..fileio import write_folder
+from .device import use_device
 from .inputs import has_annotations
 from .own_config import write_config
 from .report import write_report
@@ -55,8 +56,6 @@ def evaluate(
         CheckpointError: If the checkpoint does not fit.
         ValueError: If the data has other joints than the model.
     """
-    from .training import use_device
-
     config, checkpoint = find_run(model, weights)
     out = Path(out) if out else Path(checkpoint).parent / 'val'
     with write_folder(out, overwrite) as folder, use_device(device):

@@ -14,8 +14,9 @@ from ..checkpoints import read_weights, trust_checkpoint
 from ..model_index import SHORT_NAMES, config_paths
 from ..models.estimators import PRTRCascade
 from ..models.estimators.cascade_data import check_score_thr
-from .checks import check_config, explain_build_errors, find_device
+from .checks import check_config, explain_build_errors
 from .config import load_config
+from .device import find_device
 from .inputs import Image, describe, find_images, load_image, thin_image_error
 from .model_zoo import load_weights
 

@@ -11,8 +11,9 @@ from torch import nn
 
 from ..checkpoints import CheckpointError, check_state_dict, get_state_dict, read_weights
 from ..model_index import SHORT_NAMES, config_paths, model_entries
-from .checks import check_config, explain_build_errors, find_device
+from .checks import check_config, explain_build_errors
 from .config import load_config
+from .device import find_device
 
 
 def list_models(pattern: str = '*') -> list[str]:

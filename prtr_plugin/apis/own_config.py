@@ -1,5 +1,6 @@
 """A config for own data or a changed schedule, written as a person would write it."""
 
+import inspect
 import math
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from mmengine.config import Config
 from ..datasets import OwnData
 from ..fileio import write_file
 from ..model_index import find_config
+from ..models.heads import PRTRHead
 from .checks import check_overrides
 from .config import load_config
 
@@ -199,7 +201,8 @@ def _data_settings(
     if size:
         codec['input_size'] = size
     model: dict[str, Any] = dict(head=dict(out_channels=num_joints, decoder=_Code('codec')))
-    if head.get('num_queries', 100) < num_joints:
+    default = inspect.signature(PRTRHead).parameters['num_queries'].default
+    if head.get('num_queries', default) < num_joints:
         model['head']['num_queries'] = round(1.2 * num_joints)
     if not cascade:
         model['test_cfg'] = dict(

@@ -279,6 +279,8 @@ def use_amp(cfg: Config) -> None:
     cfg.optim_wrapper.type = amp
     if amp == 'AmpOptimWrapper':
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    else:
+        cfg.optim_wrapper.pop('loss_scale', None)
 
 
 def _set_work_dir(cfg: Config, work_dir: str | None) -> None:

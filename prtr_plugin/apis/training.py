@@ -1,12 +1,9 @@
 import copy
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import mmengine.device.utils
-import torch
 from mmengine.device import get_device
 from torch import nn
 
@@ -15,8 +12,8 @@ from ..engine.hooks import Progress, ProgressHook
 from ..fileio import check_output_folder
 from ..folder_lock import unlock_folder
 from ..model_index import find_config
-from .checks import find_device
 from .config import load_config
+from .device import find_device, use_device
 from .joint_init import JointChange, write_initial_weights
 from .own_config import Schedule, parse_size, plan_schedule, write_config
 from .report import write_report
@@ -310,30 +307,6 @@ def train(
             page = planned.work_dir / 'report.html'
             write_report(best, page, title, metrics, planned.work_dir, planned.decisions)
     return model
-
-
-@contextmanager
-def use_device(device: str | None):
-    """Let mmengine use a device, which it chooses itself when it is imported.
-
-    Raises:
-        ValueError: If there is no such device.
-    """
-    if device is None:
-        yield
-        return
-    kind, _, number = find_device(device).partition(':')
-    usual, current = get_device(), None
-    if kind == 'cuda' and number:
-        current = torch.cuda.current_device()
-        torch.cuda.set_device(int(number))
-    mmengine.device.utils.DEVICE = kind
-    try:
-        yield
-    finally:
-        mmengine.device.utils.DEVICE = usual
-        if current is not None:
-            torch.cuda.set_device(current)
 
 
 def new_run_folder(work_dir: str | Path | None, source: Path) -> Path:

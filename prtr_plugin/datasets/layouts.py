@@ -194,20 +194,22 @@ def _image_dir(images: list[dict[str, Any]], file: Path, root: Path) -> Path:
         shorter = [str(PurePosixPath(*x.parts[min(skip, len(x.parts) - 1) :])) for x in names]
         if len(set(shorter)) < len(set(names)):
             break  # two pictures would become one
-        some = shorter if skip else shorter[:3]
+        # of a large dataset in a folder of many others a part, as there may be many folders
+        step = -(-len(names) // 100) if skip else 1
+        positions = range(0, len(names), step)[: None if skip else 3]
         for folders in groups:
             found = []
             for folder in folders:
-                absent = [name for name in some if not (folder / name).is_file()]
+                absent = [i for i in positions if not (folder / shorter[i]).is_file()]
                 # a few that are missing are reported later, by their names
-                if len(absent) <= (0.1 * len(some) if skip else 0):
+                if len(absent) <= (0.1 * len(positions) if skip else 0):
                     found.append(folder)
-                elif len(some) - len(absent) > most:
-                    missing, most = str(names[some.index(absent[0])]), len(some) - len(absent)
+                elif len(positions) - len(absent) > most:
+                    missing, most = str(names[absent[0]]), len(positions) - len(absent)
             if found:
                 for image, name in zip(images, shorter):
                     image['file_name'] = name
-                return _outermost(found, file, some[0])
+                return _outermost(found, file, shorter[0])
     raise FileNotFoundError(
         f'"{file}" names the picture "{missing}", which is in no folder below "{root}". Put the '
         'pictures into "images" there, or give the folder above both as data.'

@@ -404,8 +404,8 @@ def predict(
         image (np.ndarray): Image in shape (H, W, 3), BGR, see :func:`to_uint8`
         bboxes (List[Sequence[float]], optional): See :func:`prepare`
         flip_test (bool): Whether a two-stage model averages with the mirrored
-            crops. This is as in testing, where PRTR+ averages maps instead.
-            Defaults to ``False``
+            crops, as in testing; only PRTR+ averages maps there. Defaults to
+            ``False``
         score_thr (float): Score above which a cascade returns a person.
             Defaults to 0.3
 

@@ -4,12 +4,11 @@ import copy
 from pathlib import Path
 
 import pytest
-import torch
 from mmengine.hooks import Hook
 
 from helpers import catalog
 from prtr_plugin.apis import build_train_runner, load_config, load_model
-from prtr_plugin.apis.checks import check_config, find_device
+from prtr_plugin.apis.checks import check_config
 
 HEAD = 'model.head.out_channels'
 BUDGET = catalog.ROOT / 'projects/head_benchmark/configs'
@@ -91,15 +90,6 @@ def test_no_model(tmp_path):
     (tmp_path / 'config.py').write_text('a = 1')
     with pytest.raises(ValueError, match='config.py has no model'):
         load_model(tmp_path / 'config.py', random_weights=True)
-
-
-def test_devices():
-    assert find_device('cpu') == 'cpu'
-    assert find_device(None)
-    number = torch.cuda.device_count()
-    for device in ('gpu', f'cuda:{number}', 'meta', 'cuda:x', ''):
-        with pytest.raises(ValueError, match=f'There is no device {device!r} here. Use cpu'):
-            find_device(device)
 
 
 @pytest.mark.parametrize(
