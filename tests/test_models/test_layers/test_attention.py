@@ -11,7 +11,9 @@ def pair():
     """The fused layer and mmcv's with the same weights."""
     torch.manual_seed(0)
     fused = FusedMultiheadAttention(32, 4).double()
-    plain = MultiheadAttention(32, 4, batch_first=True).double()
+    # mmcv's default for dropout is shared: whoever built one with dropout changed it
+    dropout = dict(type='Dropout', drop_prob=0.0)
+    plain = MultiheadAttention(32, 4, dropout_layer=dropout, batch_first=True).double()
     plain.load_state_dict(fused.state_dict())
     torch.nn.init.normal_(fused.attn.in_proj_bias)
     plain.load_state_dict(fused.state_dict())
