@@ -1,7 +1,8 @@
+from contextlib import suppress
 from pathlib import Path
 
 from ..datasets import Finding, find_splits
-from ..datasets.own_data import unmended_findings
+from ..datasets.own_data import joint_findings, unmended_findings
 from ..model_index import find_config
 from .annotations import check_annotations
 
@@ -25,7 +26,9 @@ def find_own_config(source: str | Path) -> str | None:
         return None
     try:
         return find_config(source)
-    except ValueError as error:
+    except (FileNotFoundError, ValueError) as error:
+        if path.suffix == '.py':
+            raise
         raise ValueError(f'There is no folder or file "{source}". {error}') from None
 
 
@@ -39,7 +42,7 @@ def check_data(source: str | Path) -> tuple[dict[str, str], list[Finding]]:
     Returns:
         tuple[Dict[str, str], List[Finding]]: What was looked at, and what is
         wrong, see :func:`check_annotations`. Fields that
-        :func:`prepare_data` fills in may be missing.
+        :func:`prepare_data` fills in may be missing; ``'mended'`` names them.
 
     Raises:
         FileNotFoundError: If a file or a picture does not exist.
@@ -50,12 +53,19 @@ def check_data(source: str | Path) -> tuple[dict[str, str], list[Finding]]:
         return dict(config=config), check_annotations(config)
     rows: dict[str, str] = {}
     findings: list[Finding] = []
-    for role, split in find_splits(source).items():
+    notes: list[str] = []
+    splits = find_splits(source)
+    for role, split in splits.items():
         content = split.content
         joints = [category.get('keypoints') or [] for category in content['categories']]
         rows[role] = (
             f'{split.file}: {len(content["images"])} pictures, '
             f'{len(content["annotations"])} annotations, {max(map(len, joints), default=0)} joints'
         )
-        findings += unmended_findings(split)
+        findings += unmended_findings(split, notes)
+    if notes:
+        rows['mended'] = '; '.join(notes)
+    # what a file without any joints is told already
+    with suppress(AttributeError, IndexError, KeyError, TypeError, ValueError):
+        findings += joint_findings(splits)
     return rows, findings

@@ -229,7 +229,8 @@ def _outermost(folders: list[Path], file: Path, name: str) -> Path:
         raise ValueError(
             f'The pictures of "{file}", such as "{name}", are in several folders: '
             f'{", ".join(map(str, [outer, *others][:3]))}. Put those to use into one called '
-            '"images", or take the others away.'
+            '"images", take the others away, or write the folder into "file_name", as in '
+            f'"{outer.name}/{name}".'
         )
     return outer
 

@@ -118,11 +118,17 @@ def prepare_data(
         ) from error
 
 
-def unmended_findings(split: Split) -> list[Finding]:
-    """What is wrong with a file, apart from what :func:`prepare_data` fills in."""
+def unmended_findings(split: Split, notes: list[str] | None = None) -> list[Finding]:
+    """What is wrong with a file, apart from what :func:`prepare_data` fills in.
+
+    Args:
+        split (Split): The file
+        notes (List[str], optional): Gets what would be mended, in sentences
+    """
+    notes = [] if notes is None else notes
     try:
-        category = _keypoint_category(split, [])
-        mended = _mend(split, category['id'], category, [])
+        category = _keypoint_category(split, notes)
+        mended = _mend(split, category['id'], category, notes)
     except (AttributeError, IndexError, KeyError, OSError, TypeError, ValueError):
         # names of pictures that were changed are not those of the file
         use = FileUse(img_dir=None if split.changed else str(split.image_dir))
@@ -138,6 +144,46 @@ def unmended_findings(split: Split) -> list[Finding]:
     return [replace(found, file=str(split.file)) for found in findings]
 
 
+def joint_findings(splits: dict[str, Split]) -> list[Finding]:
+    """Where the files of a dataset have other joints than the first one.
+
+    Raises:
+        ValueError: If the people of a file have no joints.
+    """
+    categories = {role: _keypoint_category(split, []) for role, split in splits.items()}
+    # those without names have the order of the others, as far as one can know
+    named = all(one in splits[role].content['categories'] for role, one in categories.items())
+    first, *others = categories
+    joints, file = categories[first]['keypoints'], splits[first].file
+    findings = []
+    for role in others:
+        found = categories[role]['keypoints']
+        if len(found) != len(joints):
+            problem = f'are {len(found)} joints, but "{file}" has {len(joints)}'
+        elif named and compare_names(found, joints) == 'other':
+            i = next(
+                i
+                for i in range(len(joints))
+                if compare_names(found[i : i + 1], joints[i : i + 1]) == 'other'
+            )
+            problem = f'have "{found[i]}" as joint {i + 1}, but "{file}" has "{joints[i]}"'
+        else:
+            continue
+        remedy = 'Both need the same joints in the same order: export them from one project.'
+        findings.append(
+            Finding(
+                str(splits[role].file),
+                'categories',
+                categories[role]['id'],
+                'keypoints',
+                found,
+                problem,
+                remedy,
+            )
+        )
+    return findings
+
+
 def _prepare(
     data: Path,
     splits: dict[str, Split],
@@ -150,17 +196,9 @@ def _prepare(
     """See :func:`prepare_data`."""
     notes: list[str] = []
     categories = {role: _keypoint_category(split, notes) for role, split in splits.items()}
-    first, category = next(iter(categories.items()))
+    category = next(iter(categories.values()))
     joints = category['keypoints']
-    # those without names have the order of the others, as far as one can know
-    named = all(one in splits[role].content['categories'] for role, one in categories.items())
-    for role, other in categories.items():
-        differ = named and compare_names(other['keypoints'], joints) == 'other'
-        if differ or len(other['keypoints']) != len(joints):
-            raise ValueError(
-                f'"{splits[role].file}" has the joints {other["keypoints"]}, but '
-                f'"{splits[first].file}" has {joints}. They must be the same, in the same order.'
-            )
+    raise_errors(joint_findings(splits))
     if flip is None or flip is True:
         swaps = find_swaps(joints)
         # a side without its other side cannot be mirrored

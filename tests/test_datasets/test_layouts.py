@@ -110,6 +110,13 @@ def test_pictures_beside_others_of_the_same_names(own_people, content, tmp_path)
     (tmp_path / 'images').rename(tmp_path / 'rgb')
     with pytest.raises(ValueError, match='in several folders: .*depth, .*masks, .*called "images"'):
         find_splits(tmp_path)
+    # the remedy that leaves them where they are
+    with pytest.raises(ValueError, match=r'as in "depth/\S+jpg"'):
+        find_splits(tmp_path)
+    for image in content['images']:
+        image['file_name'] = f'rgb/{image["file_name"]}'
+    write_json(tmp_path / 'labels.json', content)
+    assert find_splits(tmp_path)['train'].image_dir == tmp_path
 
 
 def test_copies_below_the_pictures(own_people, content, tmp_path):

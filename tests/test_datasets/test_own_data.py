@@ -1,13 +1,14 @@
 """Own data, made ready."""
 
 import json
+import re
 import shutil
 
 import pytest
 from PIL import Image
 
 from helpers.own_people import JOINTS, LINKS, write_json
-from prtr_plugin.apis import check_annotations
+from prtr_plugin.apis import check_annotations, check_data
 from prtr_plugin.datasets import find_splits, prepare_data
 from prtr_plugin.datasets.own_data import unmended_findings
 
@@ -153,8 +154,27 @@ def test_joints_of_the_files_must_be_the_same(content, write, tmp_path):
     own = prepare_data(write(train=content, val=spelled), tmp_path / 'out')
     assert own.dataset_info['keypoint_info'][1]['name'] == 'left_wrist'
     write_json(tmp_path / 'data/annotations/val.json', other)
-    with pytest.raises(ValueError, match='val.json" has the joints .*train.json" has .*same order'):
+    message = 'val.json", .*have "right_wrist" as joint 2, but .*train.json" has "left_wrist".*same'
+    with pytest.raises(ValueError, match=message):
         prepare_data(tmp_path / 'data', tmp_path / 'out')
+    # `prtr check` says the same
+    _, (finding,) = check_data(tmp_path / 'data')
+    assert re.search(message, str(finding)) and finding.severity == 'error'
+    for person in other['annotations']:
+        person['keypoints'] += [1, 1, 2]
+    other['categories'][0]['keypoints'].append('tail')
+    write_json(tmp_path / 'data/annotations/val.json', other)
+    *_, finding = check_data(tmp_path / 'data')[1]
+    assert finding.problem.startswith('are 6 joints, but') and finding.problem.endswith('has 5')
+
+
+def test_the_check_names_what_is_mended(content, write):
+    del content['images'][0]['width']
+    del content['annotations'][1]['bbox']
+    rows, findings = check_data(write(train=content))
+    assert findings == []
+    assert 'train.json": filled in area' not in rows['mended']
+    assert 'train.json": filled in bbox 1 times, size 1 times' in rows['mended']
 
 
 def test_numbers_of_categories_may_differ(content, write, tmp_path):

@@ -184,6 +184,8 @@ def test_export_and_convert(own_run, run_prtr, tmp_path, checkpoint):
         (['val', 'text.jpg'], 'is none of these: the work folder'),
         (['val', 'a.pth', 'weights=b.pth'], 'is a checkpoint already'),
         (['check', 'nowhere'], 'There is no folder or file "nowhere"'),
+        (['check', 'nowhere/labels.json'], 'There is no folder or file "nowhere/labels.json"'),
+        (['check', 'nowhere.py'], 'config file "nowhere.py" does not exist'),
         (['preview', 'nowhere'], 'There is no folder or file "nowhere"'),
         (['preview', 'prtr-s', 'out=a.foo'], 'must end with one of .png'),
         (['preview', 'prtr-s', 'number=0'], 'must be at least 1'),

@@ -59,6 +59,7 @@ def check_pictures(images: Section, img_dir: str, needed: np.ndarray, seconds: f
     order = [i for i in paths if exists[i]]
     random.Random(0).shuffle(order)
     stop, unreadable, done = time.monotonic() + seconds, np.zeros(len(images), bool), 0
+    other: dict[int, tuple[int, int]] = {}
     for i in order:
         if time.monotonic() > stop:
             problem = f'has the right size in {done} pictures; the others were not compared in time'
@@ -72,14 +73,20 @@ def check_pictures(images: Section, img_dir: str, needed: np.ndarray, seconds: f
         except OSError:
             unreadable[i] = True
             continue
-        if found != size:
-            images.add(
-                np.arange(len(images)) == i,
-                'width',
-                f'and height={size[1]!r} are not those of {row["file_name"]}, which is '
-                f'{found[0]} wide and {found[1]} high when it is loaded',
-                'Correct them. If they are exchanged, the picture is turned by its EXIF data.',
-            )
+        # sizes that are no numbers are another problem
+        if found != size and all(isinstance(length, int) for length in size):
+            other[i] = found
+    if other:
+        first = min(other)
+        row, (width, height) = images.rows[first], other[first]
+        images.add(
+            [i in other for i in range(len(images))],
+            'width',
+            f'and height are not those of the picture: {row["file_name"]} is {width} wide and '
+            f'{height} high when it is loaded, not {row["width"]} and {row["height"]}',
+            'Correct them. If they are exchanged, EXIF data turn the picture: turn boxes and '
+            'joints, too, or write the picture without them.',
+        )
     problem = 'is not a picture'
     images.add(unreadable & needed, 'file_name', problem, 'Replace or remove it.')
     images.add(unreadable & ~needed, 'file_name', problem, 'Replace or remove it.', 'warning')

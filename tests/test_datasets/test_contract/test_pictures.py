@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from helpers.annotation_mutants import good_files, write_pictures
-from prtr_plugin.datasets import FileUse, check_annotations
+from prtr_plugin.datasets import FileUse, check_annotations, report
 
 
 @pytest.fixture
@@ -39,10 +39,21 @@ def test_size(folder, turned):
         assert found == []
         return
     (finding,) = found
-    assert finding.id == 1 and finding.severity == 'error'
-    assert 'width=160 and height=120 are not those of 1.png, which is 120 wide and 160 high' in str(
-        finding
-    )
+    assert finding.id == 1 and finding.severity == 'error' and finding.value == 160
+    assert '1.png is 120 wide and 160 high when it is loaded, not 160 and 120' in str(finding)
+
+
+def test_many_sizes_are_one_sentence(folder):
+    data = good_files()[0]
+    for image in data['images']:
+        image['width'] += image['id']
+    found = check(folder, data)
+    assert len(found) == len(data['images']) > 1
+    (line,) = report(found)
+    assert f'({len(found)} like this.)' in line and '1.png is' in line
+    # what is no number is one finding, not two
+    data['images'][0]['width'] = '160'
+    assert sum(finding.id == 1 for finding in check(folder, data)) == 1
 
 
 def test_missing(folder):
