@@ -63,10 +63,15 @@ def find_sources(inputs: Sequence[str | Path]) -> list[Source]:
         if text.isdigit() and not Path(text).exists():
             paths.append(text)
         elif Path(text).is_dir():
-            files = sorted(str(p) for p in Path(text).iterdir() if not p.name.startswith('.'))
+            entries = sorted(p for p in Path(text).iterdir() if not p.name.startswith('.'))
+            files = [str(p) for p in entries if p.is_file()]
             found = [p for p in files if _kind(p) in ('image', 'video')]
             if not found:
-                raise FileNotFoundError(f'The folder "{text}" has no pictures and no videos.')
+                below = ' itself; those of its folders are "{}"'.format(Path(text, '**', '*.jpg'))
+                raise FileNotFoundError(
+                    f'The folder "{text}" has no pictures and no videos'
+                    f'{below if len(files) < len(entries) else ""}.'
+                )
             paths += found
         elif glob.has_magic(text) and not Path(text).exists():
             found = sorted(p for p in glob.glob(text, recursive=True) if Path(p).is_file())

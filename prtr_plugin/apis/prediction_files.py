@@ -1,6 +1,7 @@
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -57,7 +58,15 @@ def read_boxes(path: str | Path) -> dict[str, np.ndarray]:
     try:
         if path.suffix.lower() == '.csv':
             with open(path, newline='', encoding='utf-8') as file:
-                for row in csv.DictReader(file):
+                table = csv.DictReader(file)
+                columns = table.fieldnames or []
+                lacking = [name for name in ('file', 'x1', 'y1', 'x2', 'y2') if name not in columns]
+                if lacking:
+                    raise ValueError(
+                        f'the first line has the columns {", ".join(map(repr, columns))} and '
+                        f'lacks {", ".join(lacking)}; commas separate them'
+                    )
+                for row in table:
                     numbers = [row['x1'], row['y1'], row['x2'], row['y2'], row.get('score') or 1]
                     rows.setdefault(row['file'], []).append([float(x) for x in numbers])
         else:
@@ -106,9 +115,36 @@ def _coco_boxes(content: dict | list[dict]) -> dict[str, list]:
 
 def _find_boxes(source: str, boxes: dict[str, np.ndarray]) -> np.ndarray | None:
     """The boxes of a file, by its name or by the number that is its name."""
+    return next((boxes[name] for name in _names(source) if name in boxes), None)
+
+
+def _names(source: str) -> tuple[str, ...]:
+    """The names that the boxes of a file may have."""
     path = Path(source)
-    names = (path.name, path.stem, path.stem.lstrip('0'))
-    return next((boxes[name] for name in names if name in boxes), None)
+    return path.name, path.stem, path.stem.lstrip('0')
+
+
+def _compare_names(files: Collection[str], boxes: dict[str, np.ndarray]) -> None:
+    """Tell of files without an entry among the boxes.
+
+    Raises:
+        ValueError: If no file has one.
+    """
+    without = sorted(name for name in files if _find_boxes(name, boxes) is None)
+    if not without:
+        return
+    used = {name for file in files for name in _names(file)}
+    others = sorted(boxes.keys() - used)
+    if len(without) == len(files):
+        what = f'are for other files, such as "{others[0]}"' if others else 'are of no file'
+        raise ValueError(
+            f'The boxes {what}; the inputs are {", ".join(without[:3])}. The names must be the '
+            'same.'
+        )
+    text = f'{len(without)} of {len(files)} files have no boxes, such as "{without[0]}"'
+    if others:
+        text += f', and the boxes of {len(others)} names belong to no file, such as "{others[0]}"'
+    warnings.warn(f'{text}. Nobody is looked for there.', stacklevel=3)
 
 
 def predict_files(
@@ -137,7 +173,7 @@ def predict_files(
         out (str | Path): Folder to write
         boxes (str | Path | Dict[str, np.ndarray], optional): Boxes of people,
             or their file, see :func:`read_boxes`. Files that are not in it
-            have nobody in them
+            have nobody in them; a warning counts them
         detector (Callable, optional): Finds boxes in a list of pictures, such
             as a :class:`Detector`. Without both, a top-down model takes each
             picture for one person
@@ -182,11 +218,7 @@ def predict_files(
                     f'The boxes of "{Path(path).name}" could be those of "{other}" or of "{path}". '
                     'Predict them one after the other, with boxes of their own.'
                 )
-        if all(_find_boxes(source.path, boxes) is None for source in sources):
-            raise ValueError(
-                f'The boxes are for other files, such as {next(iter(boxes), "none")!r}; the inputs '
-                f'are {", ".join(sorted(known)[:3])}. The names must be the same.'
-            )
+        _compare_names(known, boxes)
     total = sum(source.frames for source in sources)
     if any(source.kind == 'camera' for source in sources):
         total = 0

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from contextlib import nullcontext
 
 import cv2
 import mmcv
@@ -49,6 +50,12 @@ def test_sources(pictures, video, tmp_path):
     for wrong in (tmp_path / 'nothing', tmp_path / '*.png'):
         with pytest.raises(FileNotFoundError):
             find_sources([wrong])
+    # a folder is no picture, whatever its name
+    (tmp_path / 'above').mkdir()
+    folder.rename(tmp_path / 'above/in.jpg')
+    with pytest.raises(FileNotFoundError, match='no videos itself; those .*above/.*/.*.jpg"'):
+        find_sources([tmp_path / 'above'])
+    assert len(find_sources([tmp_path / 'above/**/*.jpg'])) == 2
 
 
 def test_sources_of_one_name(tmp_path):
@@ -117,7 +124,11 @@ def test_boxes(model, pictures, tmp_path):
     boxes.write_text(
         f'file,x1,y1,x2,y2\n{pictures[0].name},5,5,50,80\n{pictures[0].name},9,9,60,90\n'
     )
-    done = predict_files(model, pictures, tmp_path / 'out', boxes, draw=False)
+    with pytest.warns(
+        UserWarning, match='^1 of 2 files have no boxes, such as .*Nobody is'
+    ) as seen:
+        done = predict_files(model, pictures, tmp_path / 'out', boxes, draw=False)
+    assert 'belong to no file' not in str(seen[0].message)
     assert (done.num_frames, done.num_people) == (2, 2)
     assert not list((tmp_path / 'out').glob('*.jpg'))
     content = json.loads((tmp_path / 'out/predictions.json').read_text())
@@ -155,7 +166,12 @@ def test_boxes_in_the_layout_of_coco(model, pictures, tmp_path):
     assert read_boxes(detections)['42'].tolist() == [[5, 6, 45, 56, 0.75]]
     for path, counts in ((annotations, [1, 0]), (detections, [0, 1])):
         out = tmp_path / path.stem
-        predict_files(model, [first, second], out, path, draw=False)
+        # detections do not tell pictures without people from those left out
+        warned = (
+            pytest.warns(UserWarning, match='no boxes') if path == detections else nullcontext()
+        )
+        with warned:
+            predict_files(model, [first, second], out, path, draw=False)
         frames = json.loads((out / 'predictions.json').read_text())['frames']
         assert [len(frame['people']) for frame in frames] == counts
     detections.write_text(json.dumps([dict(found, category_id=2)]))
@@ -222,6 +238,14 @@ def test_errors(model, pictures, tmp_path):
             draw(pictures[0], [], wrong)
     with pytest.raises(ValueError, match='boxes are for other files'):
         predict_files(model, pictures, tmp_path / 'out', {'else.jpg': np.zeros((0, 5))})
+    some = {pictures[0].name: np.zeros((0, 5)), 'else.jpg': np.zeros((0, 5))}
+    with pytest.warns(UserWarning, match='boxes of 1 names belong to no file, such as "else.jpg"'):
+        predict_files(model, pictures, tmp_path / 'warned', some, draw=False)
+    with pytest.raises(ValueError, match='boxes are of no file'):
+        predict_files(model, pictures, tmp_path / 'out', {})
+    (tmp_path / 'c.csv').write_text('file;x1;y1;x2;y2\na;1;2;3;4')
+    with pytest.raises(ValueError, match="columns 'file;x1;y1;x2;y2' and lacks file, x1, .*commas"):
+        read_boxes(tmp_path / 'c.csv')
     for name, text in (('a.csv', 'file,x1\na,1'), ('a.json', '[1]'), ('b.json', 'x')):
         (tmp_path / name).write_text(text)
         with pytest.raises(ValueError, match='must be a CSV file with the columns'):
