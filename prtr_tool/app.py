@@ -47,7 +47,9 @@ def train(
     init: Annotated[Text, typer.Option(help='checkpoint to start from; joints may differ')] = None,
     epochs: Annotated[Number, typer.Option(show_default='by the size of the data')] = None,
     batch: Annotated[Number, typer.Option(show_default='by the size of the data')] = None,
-    size: Annotated[Text, typer.Option(help='height x width of crops, such as 256x192')] = None,
+    size: Annotated[
+        Text, typer.Option(help='height x width of crops, multiples of 32, such as 256x192')
+    ] = None,
     device: Device = None,
     out: Annotated[Text, typer.Option(help='work folder', show_default='work_dirs/NAME')] = None,
     logger: Annotated[Text, typer.Option(help='tensorboard, wandb or mlflow')] = None,

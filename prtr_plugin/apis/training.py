@@ -31,11 +31,13 @@ class TrainingPlan(NamedTuple):
         work_dir (Path): Folder of the run
         decisions (Dict[str, str]): A sentence each for ``data``, ``joints``,
             ``model``, ``schedule`` and ``output``
+        text (str): What it wrote into the config
     """
 
     config: Path
     work_dir: Path
     decisions: dict[str, str]
+    text: str = ''
 
 
 def plan_training(
@@ -205,7 +207,7 @@ def _plan(
     decisions['output'] = (
         f'{folder}, on {(device or get_device()).upper()}, settings in {path.name}'
     )
-    return TrainingPlan(path, folder, decisions)
+    return TrainingPlan(path, folder, decisions, path.read_text(encoding='utf-8'))
 
 
 def train(
@@ -291,7 +293,12 @@ def train(
         raise ValueError('Give data, a folder or file of your own, or config.')
     options = (resume, amp, no_validate, auto_scale_lr, cfg_options, launcher, trust, force)
     with use_device(device):
-        runner = build_train_runner(str(config), str(work_dir) if work_dir else None, *options)
+        try:
+            runner = build_train_runner(str(config), str(work_dir) if work_dir else None, *options)
+        except Exception:
+            if planned and not resume:
+                _remove(planned)
+            raise
         if report:
             runner.register_hook(ProgressHook(report))
         try:
@@ -307,6 +314,14 @@ def train(
             page = planned.work_dir / 'report.html'
             write_report(best, page, title, metrics, planned.work_dir, planned.decisions)
     return model
+
+
+def _remove(plan: TrainingPlan) -> None:
+    """Remove the folder of a run that cannot start, so that another one can have it."""
+    weights = {path.name for path in plan.work_dir.glob('*.pth')}
+    # somebody's work is kept: a config that was changed, weights of a training
+    if weights <= {'init.pth'} and plan.config.read_text(encoding='utf-8') == plan.text:
+        shutil.rmtree(plan.work_dir, ignore_errors=True)
 
 
 def new_run_folder(work_dir: str | Path | None, source: Path) -> Path:

@@ -44,7 +44,8 @@ def write_onnx(model: RawModel, path: Path, opset: int) -> None:
         import onnx
     except ImportError as error:
         raise ImportError(
-            'Writing ONNX files needs the package onnx: install it with `pip install onnx`.'
+            'Writing and checking ONNX files needs two packages: install them with '
+            '`pip install onnx onnxruntime`.'
         ) from error
     options: dict[str, Any] = {}
     if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
@@ -83,8 +84,8 @@ def load_onnx(path: Path, device: torch.device) -> Run:
         import onnxruntime
     except ImportError as error:
         raise ImportError(
-            'Checking ONNX files needs the package onnxruntime: install it '
-            'with `pip install onnxruntime`.'
+            'Checking ONNX files needs the package onnxruntime: install it with '
+            '`pip install onnxruntime`.'
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

@@ -57,6 +57,22 @@ def test_errors(own_people, tmp_path):
         plan_training(config='prtr-s', sigmas=0.1, work_dir=tmp_path / 'a')
 
 
+def test_a_run_that_cannot_start_leaves_its_folder_free(own_people, tmp_path):
+    folder = tmp_path / 'run'
+    wrong = {'optim_wrapper.optimizer.lrr': 1}
+    with pytest.raises(ValueError, match='lrr'):
+        train(data=own_people, work_dir=folder, device='cpu', cfg_options=wrong)
+    assert not folder.exists()
+    # what somebody wrote or trained is kept
+    for name in ('config.py', 'epoch_1.pth'):
+        plan = plan_training(own_people, work_dir=tmp_path / name, cfg_options=wrong)
+        with open(plan.work_dir / name, 'a') as file:
+            file.write('# mine')
+        with pytest.raises((ValueError, FileExistsError), match='lrr|epoch_1'):
+            train(plan, device='cpu')
+        assert (plan.work_dir / name).exists()
+
+
 def test_a_plan_takes_no_other_decisions(own_people, tmp_path):
     plan = plan_training(own_people, work_dir=tmp_path / 'run')
     with pytest.raises(ValueError, match='work_dir, epochs would have no effect.*plan_training'):
