@@ -5,7 +5,7 @@ _base_ = [
 ]
 
 # a: better than 2e-3 after 3 epochs, and than 8e-3 after 12;
-# b: better than 2e-3 and 8e-3 after 3
+# b: level with 2e-3 and better than 8e-3 after 3
 optim_wrapper = dict(optimizer=dict(lr=dict(a=4e-3, b=4e-3, c=1e-3)[_base_.track]))
 
 codec = dict(_base_.codec, **_base_.prtr_plus.codec)
