@@ -13,7 +13,7 @@ if not _MIM_DIR.is_dir():
 # Names for people who have no opinion about backbones: the model that `prtr train`
 # starts from, and larger and other ones.
 SHORT_NAMES = {
-    'prtr-s': 'td-prtr-plus_res18_1xb16-8e_synthetic-128x96',
+    'prtr-s': 'td-prtr-plus_res18_1xb16-5e_synthetic-128x96',
     'prtr-m': 'td-prtr-plus_res50_4xb32-210e_coco-256x192',
     'prtr-cascade': 'prtr-cascade-plus_res18_1xb8-12e_synthetic-144x192',
 }

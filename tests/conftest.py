@@ -192,7 +192,7 @@ def cascade_config() -> str:
 def plus_config() -> str:
     """Path of the small config of PRTR+."""
     folder = ROOT / 'configs/body_2d_keypoint/prtr_plus/synthetic'
-    return str(folder / 'td-prtr-plus_res18_1xb16-8e_synthetic-128x96.py')
+    return str(folder / 'td-prtr-plus_res18_1xb16-5e_synthetic-128x96.py')
 
 
 @pytest.fixture(scope='session', params=['small_config', 'cascade_config'])

@@ -34,7 +34,7 @@ pytestmark = [
 DEVICE = 'cuda'
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = [
-    'td-prtr-plus_res18_1xb16-8e_synthetic-128x96',
+    'td-prtr-plus_res18_1xb16-5e_synthetic-128x96',
     'td-prtr_res18_1xb32-20e_synthetic-128x96',
     'td-prtr_res50_4xb32-200e_coco-384x288',
     'td-deformable-prtr_res50_4xb16-100e_coco-384x288',

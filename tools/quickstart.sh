@@ -30,7 +30,7 @@ fi
 bash tools/setup_env.sh
 python=$VENV/bin/python
 configs=configs/body_2d_keypoint
-config=${CONFIG:-$configs/prtr_plus/synthetic/td-prtr-plus_res18_1xb16-8e_synthetic-128x96.py}
+config=${CONFIG:-$configs/prtr_plus/synthetic/td-prtr-plus_res18_1xb16-5e_synthetic-128x96.py}
 options=("data_root=$DATA/" "randomness.seed=$SEED")
 
 echo "==> synthetic people"

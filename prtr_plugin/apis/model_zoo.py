@@ -104,8 +104,8 @@ def load_model(
 
     Example:
         >>> from prtr_plugin.apis import load_model
-        >>> name = 'td-prtr-plus_res18_1xb16-8e_synthetic-128x96'
-        >>> model = load_model(name, 'work_dirs/quickstart/epoch_8.pth')
+        >>> name = 'td-prtr-plus_res18_1xb16-5e_synthetic-128x96'
+        >>> model = load_model(name, 'work_dirs/quickstart/epoch_5.pth')
     """
     cfg = load_config(name, cfg_options)
     if (weights is None) != random_weights:

@@ -11,7 +11,7 @@ from helpers.catalog import load
 NETWORKS = {
     'prtr': 'td-prtr_res18_1xb32-20e_synthetic-128x96',
     'deformable': 'td-prtr_res18_1xb32-20e_synthetic-128x96',
-    'plus': 'td-prtr-plus_res18_1xb16-8e_synthetic-128x96',
+    'plus': 'td-prtr-plus_res18_1xb16-5e_synthetic-128x96',
 }
 NUM_JOINTS = 17
 

@@ -97,7 +97,7 @@ def test_head_of_prtr_plus(name):
     cfg = load(name)
     small = 'res18' in name
     two_stage = load(
-        'td-prtr-plus_res18_1xb16-8e_synthetic-128x96'
+        'td-prtr-plus_res18_1xb16-5e_synthetic-128x96'
         if small
         else 'td-prtr-plus_res50_4xb32-210e_coco-256x192'
     )

@@ -32,7 +32,7 @@ SMALL_AND_LARGE = [
     'td-prtr_res50_4xb32-200e_coco-384x288',
     'td-prtr_res18_1xb32-20e_synthetic-128x96',
     'td-prtr-plus_res50_4xb32-210e_coco-256x192',
-    'td-prtr-plus_res18_1xb16-8e_synthetic-128x96',
+    'td-prtr-plus_res18_1xb16-5e_synthetic-128x96',
     'prtr-cascade_res50_8xb2-50e_coco-800x1333',
     'prtr-cascade_res18_1xb8-24e_synthetic-144x192',
     'prtr-cascade-plus_res18_1xb8-12e_synthetic-144x192',

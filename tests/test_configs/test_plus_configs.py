@@ -21,7 +21,7 @@ COUNTERPARTS = {
     'td-prtr-plus_vit-s_4xb32-210e_coco-256x192': 'td-prtr_vit-s_4xb32-200e_coco-256x192',
     'td-prtr-plus_res18_1xb32-20e_lspe-128x96': 'td-prtr_res18_1xb32-1e_lspe-128x96',
     'td-prtr-plus_res50_4xb32-210e_mpii-256x256': 'td-prtr_res50_4xb32-200e_mpii-256x256',
-    'td-prtr-plus_res18_1xb16-8e_synthetic-128x96': 'td-prtr_res18_1xb32-20e_synthetic-128x96',
+    'td-prtr-plus_res18_1xb16-5e_synthetic-128x96': 'td-prtr_res18_1xb32-20e_synthetic-128x96',
     'td-prtr-plus_res50_4xb32-210e_coco-wholebody-256x192': (
         'td-prtr_res50_4xb32-200e_coco-wholebody-384x288'
     ),
@@ -115,12 +115,12 @@ def test_nothing_is_frozen(name):
 
 
 def test_small_schedule():
-    cfg = load('td-prtr-plus_res18_1xb16-8e_synthetic-128x96')
-    assert cfg.optim_wrapper.optimizer.lr == 2e-3
-    assert [schedule.end for schedule in cfg.param_scheduler] == [100, 8]
+    cfg = load('td-prtr-plus_res18_1xb16-5e_synthetic-128x96')
+    assert cfg.optim_wrapper.optimizer.lr == 4e-3
+    assert [schedule.end for schedule in cfg.param_scheduler] == [100, 5]
 
 
 def test_the_benchmark_measures_the_head_of_the_quickstart():
-    small = load('td-prtr-plus_res18_1xb16-8e_synthetic-128x96')
+    small = load('td-prtr-plus_res18_1xb16-5e_synthetic-128x96')
     measured = load_config('projects/head_benchmark/configs/prtr_plus.py')
     assert measured.model == small.model

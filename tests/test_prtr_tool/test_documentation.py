@@ -23,7 +23,7 @@ def shorten(args):
     if args[0] == 'page':  # which would stay: tests/test_apis/test_page.py looks at it
         return ['page', '--help']
     if args[0] == 'demo':
-        return [*args, 'pictures=4', 'epochs=8', 'device=cpu']
+        return [*args, 'pictures=4', 'epochs=5', 'device=cpu']
     if args[0] == 'train' and 'resume=true' not in args:
         args = [arg for arg in args if not arg.startswith('epochs=')] + ['epochs=1']
         # weights must fit the model

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = 'configs/body_2d_keypoint'
-PLUS = f'{CONFIGS}/prtr_plus/synthetic/td-prtr-plus_res18_1xb16-8e_synthetic-128x96.py'
+PLUS = f'{CONFIGS}/prtr_plus/synthetic/td-prtr-plus_res18_1xb16-5e_synthetic-128x96.py'
 PAPER = f'{CONFIGS}/prtr/synthetic/td-prtr_res18_1xb32-20e_synthetic-128x96.py'
 
 
@@ -22,7 +22,7 @@ def quickstart(tmp_path):
     (tools / 'setup_env.sh').touch()
     python.write_text(
         '#!/bin/sh\necho "$*" >> calls\n'
-        'case $1 in tools/train.py) mkdir -p out; touch out/epoch_8.pth;; esac\n'
+        'case $1 in tools/train.py) mkdir -p out; touch out/epoch_5.pth;; esac\n'
     )
     python.chmod(0o755)
 
@@ -49,6 +49,6 @@ def test_config(quickstart, variables, config, monkeypatch):
     ]
     train, test, sheet = calls[1:4]
     assert all(call.split()[1] == config for call in (train, test, sheet))
-    assert all(call.split()[2] == 'out/epoch_8.pth' for call in (test, sheet))
+    assert all(call.split()[2] == 'out/epoch_5.pth' for call in (test, sheet))
     for call in (train, test, sheet):
         assert call.endswith('--cfg-options data_root=people/ randomness.seed=3')

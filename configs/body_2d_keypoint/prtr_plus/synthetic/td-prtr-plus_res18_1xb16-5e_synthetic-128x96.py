@@ -5,9 +5,9 @@ _base_ = [
 ]
 
 codec = dict(_base_.codec, **_base_.prtr_plus.codec)
-train_cfg = dict(max_epochs=8, val_interval=2)
-param_scheduler = [dict(_base_.param_scheduler[0], end=100), dict(_base_.param_scheduler[1], end=8)]
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
+train_cfg = dict(max_epochs=5, val_interval=2)
+param_scheduler = [dict(_base_.param_scheduler[0], end=100), dict(_base_.param_scheduler[1], end=5)]
+optim_wrapper = dict(optimizer=dict(lr=4e-3))
 auto_scale_lr = dict(base_batch_size=16)
 train_dataloader = dict(batch_size=16)
 
