@@ -8,7 +8,8 @@ from ..engine.hooks import Progress
 from ..model_index import find_config
 from .config import load_config
 from .device import find_device
-from .training import DEFAULT_MODEL, new_run_folder, plan_training, train
+from .run_folder import new_run_folder
+from .training import DEFAULT_MODEL, plan_training, train
 
 
 def run_demo(

@@ -67,7 +67,7 @@ def find_sources(inputs: Sequence[str | Path]) -> list[Source]:
             files = [str(p) for p in entries if p.is_file()]
             found = [p for p in files if _kind(p) in ('image', 'video')]
             if not found:
-                below = ' itself; those of its folders are "{}"'.format(Path(text, '**', '*.jpg'))
+                below = f' itself; those of its folders are "{Path(text, "**", "*.jpg")}"'
                 raise FileNotFoundError(
                     f'The folder "{text}" has no pictures and no videos'
                     f'{below if len(files) < len(entries) else ""}.'

@@ -1,6 +1,8 @@
-"""The folder of a training: who uses it, and where training goes on."""
+"""The folder of a training: which one, who uses it, and where training goes on."""
 
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +12,61 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ..checkpoints import find_resumable, numbered_checkpoints, training_state
+from ..fileio import check_output_folder
 from ..folder_lock import lock_folder, unlock_folder
 
+# what is in the folder of a run before the first step; mmengine names folders by the time
+_PLANNED = re.compile(r'config(_whole)?\.py|init\.pth|annotations|\.lock|\d{8}_\d{6}')
 _RANKS = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
+
+
+def new_run_folder(work_dir: str | Path | None, source: Path) -> Path:
+    """The folder of a new run, which is not made here.
+
+    Args:
+        work_dir (str | Path, optional): See :func:`plan_training`
+        source (Path): Data or config that names the folder otherwise
+
+    Raises:
+        FileExistsError: If ``work_dir`` is given and not empty.
+        OSError: If it cannot be written to.
+    """
+    if work_dir is not None:
+        folder = Path(work_dir)
+        check_output_folder(folder, force=True)
+        if folder.exists() and any(folder.iterdir()):
+            raise FileExistsError(
+                f'The folder "{folder}" is not empty: give another one (out, work_dir), or '
+                f'continue the run in it with config={folder}/config.py resume=true.'
+            )
+        return folder
+    resolved = source.expanduser().resolve()
+    first = Path('work_dirs') / (
+        resolved.stem if resolved.suffix in ('.py', '.json') else resolved.name
+    )
+    folder, number = first, 1
+    while folder.exists() and any(folder.iterdir()):
+        number += 1
+        folder = first.with_name(f'{first.name}-{number}')
+    return folder
+
+
+def remove_unstarted(work_dir: Path, text: str) -> None:
+    """Remove the folder of a run that could not start, so that another one can have it.
+
+    A folder stays if its config was changed or anything else was put into it.
+
+    Args:
+        work_dir (Path): Folder that :func:`plan_training` filled
+        text (str): What it wrote into ``config.py``
+    """
+    config = work_dir / 'config.py'
+    if (
+        config.is_file()
+        and config.read_text(encoding='utf-8') == text
+        and all(_PLANNED.fullmatch(path.name) for path in work_dir.iterdir())
+    ):
+        shutil.rmtree(work_dir, ignore_errors=True)
 
 
 def is_first_process(launcher: str) -> bool:

@@ -9,7 +9,6 @@ from torch import nn
 
 from ..datasets import OwnData, check_data_files, prepare_data
 from ..engine.hooks import Progress, ProgressHook
-from ..fileio import check_output_folder
 from ..folder_lock import unlock_folder
 from ..model_index import find_config
 from .config import load_config
@@ -17,6 +16,7 @@ from .device import find_device, use_device
 from .joint_init import JointChange, write_initial_weights
 from .own_config import Schedule, parse_size, plan_schedule, write_config
 from .report import write_report
+from .run_folder import new_run_folder, remove_unstarted
 from .runner import build_train_runner, use_amp
 from .work_folder import find_checkpoint, load_run, summarize_run
 
@@ -297,7 +297,7 @@ def train(
             runner = build_train_runner(str(config), str(work_dir) if work_dir else None, *options)
         except Exception:
             if planned and not resume:
-                _remove(planned)
+                remove_unstarted(planned.work_dir, planned.text)
             raise
         if report:
             runner.register_hook(ProgressHook(report))
@@ -314,45 +314,6 @@ def train(
             page = planned.work_dir / 'report.html'
             write_report(best, page, title, metrics, planned.work_dir, planned.decisions)
     return model
-
-
-def _remove(plan: TrainingPlan) -> None:
-    """Remove the folder of a run that cannot start, so that another one can have it."""
-    weights = {path.name for path in plan.work_dir.glob('*.pth')}
-    # somebody's work is kept: a config that was changed, weights of a training
-    if weights <= {'init.pth'} and plan.config.read_text(encoding='utf-8') == plan.text:
-        shutil.rmtree(plan.work_dir, ignore_errors=True)
-
-
-def new_run_folder(work_dir: str | Path | None, source: Path) -> Path:
-    """The folder of a new run, which is not made here.
-
-    Args:
-        work_dir (str | Path, optional): See :func:`plan_training`
-        source (Path): Data or config that names the folder otherwise
-
-    Raises:
-        FileExistsError: If ``work_dir`` is given and not empty.
-        OSError: If it cannot be written to.
-    """
-    if work_dir is not None:
-        folder = Path(work_dir)
-        check_output_folder(folder, force=True)
-        if folder.exists() and any(folder.iterdir()):
-            raise FileExistsError(
-                f'The folder "{folder}" is not empty: give another one (out, work_dir), or '
-                f'continue the run in it with config={folder}/config.py resume=true.'
-            )
-        return folder
-    resolved = source.expanduser().resolve()
-    first = Path('work_dirs') / (
-        resolved.stem if resolved.suffix in ('.py', '.json') else resolved.name
-    )
-    folder, number = first, 1
-    while folder.exists() and any(folder.iterdir()):
-        number += 1
-        folder = first.with_name(f'{first.name}-{number}')
-    return folder
 
 
 def _num_samples(cfg: Any) -> int:

@@ -64,7 +64,7 @@ def test_a_run_that_cannot_start_leaves_its_folder_free(own_people, tmp_path):
         train(data=own_people, work_dir=folder, device='cpu', cfg_options=wrong)
     assert not folder.exists()
     # what somebody wrote or trained is kept
-    for name in ('config.py', 'epoch_1.pth'):
+    for name in ('config.py', 'epoch_1.pth', 'notes.txt'):
         plan = plan_training(own_people, work_dir=tmp_path / name, cfg_options=wrong)
         with open(plan.work_dir / name, 'a') as file:
             file.write('# mine')
