@@ -35,9 +35,11 @@ def new_run_folder(work_dir: str | Path | None, source: Path) -> Path:
         folder = Path(work_dir)
         check_output_folder(folder, force=True)
         if folder.exists() and any(folder.iterdir()):
+            config = folder / 'config.py'
+            resume = f', or continue the run in it with config={config} resume=true'
             raise FileExistsError(
-                f'The folder "{folder}" is not empty: give another one (out, work_dir), or '
-                f'continue the run in it with config={folder}/config.py resume=true.'
+                f'The folder "{folder}" is not empty: give another one (out, work_dir)'
+                f'{resume if config.exists() else ""}.'
             )
         return folder
     resolved = source.expanduser().resolve()

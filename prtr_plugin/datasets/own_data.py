@@ -252,7 +252,7 @@ def _keypoint_category(split: Split, notes: list[str]) -> dict:
         # some label tools leave the names out
         (number, length), _ = lengths.most_common(1)[0]
         found = [dict(id=number, keypoints=[f'joint_{i + 1}' for i in range(length)])]
-        notes.append(f'"{file.name}" does not name its joints')
+        notes.append(f'"{file.name}" does not name its joints, so that no order can be compared')
     category = found[0]
     others = sum(n for (number, _), n in lengths.items() if number != category['id'])
     if others:

@@ -20,6 +20,9 @@ def test_a_new_folder_for_every_run(own_people, tmp_path, monkeypatch):
     assert folders == [Path('work_dirs') / name for name in ('people5', 'people5-2', 'people5-3')]
     with pytest.raises(FileExistsError, match=r'is not empty: give another one \(out'):
         plan_training(own_people, work_dir=folders[0])
+    (folders[0] / 'config.py').rename(folders[0] / 'notes.txt')
+    with pytest.raises(FileExistsError, match=r'another one \(out, work_dir\)\.$'):
+        plan_training(own_people, work_dir=folders[0])
     # one word for each decision
     plan = plan_training(config='prtr-s', seed=3)
     assert list(plan.decisions) == ['model', 'output']

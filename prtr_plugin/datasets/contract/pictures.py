@@ -79,13 +79,19 @@ def check_pictures(images: Section, img_dir: str, needed: np.ndarray, seconds: f
     if other:
         first = min(other)
         row, (width, height) = images.rows[first], other[first]
+        remedy = 'Correct them.'
+        with Image.open(paths[first]) as image:
+            if image.size != (width, height):
+                remedy = (
+                    'EXIF data turn the picture: write it without them, or turn sizes, boxes and '
+                    'joints as well.'
+                )
         images.add(
             [i in other for i in range(len(images))],
             'width',
             f'and height are not those of the picture: {row["file_name"]} is {width} wide and '
             f'{height} high when it is loaded, not {row["width"]} and {row["height"]}',
-            'Correct them. If they are exchanged, EXIF data turn the picture: turn boxes and '
-            'joints, too, or write the picture without them.',
+            remedy,
         )
     problem = 'is not a picture'
     images.add(unreadable & needed, 'file_name', problem, 'Replace or remove it.')

@@ -41,6 +41,7 @@ def test_size(folder, turned):
     (finding,) = found
     assert finding.id == 1 and finding.severity == 'error' and finding.value == 160
     assert '1.png is 120 wide and 160 high when it is loaded, not 160 and 120' in str(finding)
+    assert 'EXIF data turn the picture: write it without them' in str(finding)
 
 
 def test_many_sizes_are_one_sentence(folder):
@@ -51,6 +52,7 @@ def test_many_sizes_are_one_sentence(folder):
     assert len(found) == len(data['images']) > 1
     (line,) = report(found)
     assert f'({len(found)} like this.)' in line and '1.png is' in line
+    assert 'EXIF' not in line
     # what is no number is one finding, not two
     data['images'][0]['width'] = '160'
     assert sum(finding.id == 1 for finding in check(folder, data)) == 1
